@@ -1,0 +1,58 @@
+"""A small thread pool for kernels that release the GIL.
+
+Numba's parallel layers die when a process forks (as a `DataLoader` with workers
+does) or when two Python threads enter them at once; plain threads survive both.
+"""
+
+import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Callable
+
+import torch
+
+_pool: ThreadPoolExecutor | None = None
+
+
+def _forget_pool() -> None:
+    """Drops the pool in a forked child, where its threads do not exist."""
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def num_threads() -> int:
+    """The number of threads to use: PyTorch's."""
+    return torch.get_num_threads()
+
+
+def run(task: Callable[[int], object], num_tasks: int) -> None:
+    """Calls `task(0) ... task(num_tasks - 1)` on at most `num_threads()` threads.
+
+    The caller works too, and a call with one task or one thread touches no pool.
+    """
+    helpers = min(num_threads(), num_tasks) - 1
+    if helpers < 1:
+        for i in range(num_tasks):
+            task(i)
+        return
+
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="hag")
+    counter = itertools.count()  # `next` on it is atomic
+
+    def work() -> None:
+        while (i := next(counter)) < num_tasks:
+            task(i)
+
+    futures = [_pool.submit(work) for _ in range(helpers)]
+    try:
+        work()
+    finally:
+        wait(futures)
+    for future in futures:
+        future.result()

@@ -1,0 +1,64 @@
+"""Checks of what a user passes, and their messages."""
+
+from typing import NoReturn
+
+import torch
+from torch import Tensor
+
+from pyg_hag import _structure
+
+_FAULTS = {
+    _structure.NEGATIVE_COUNT: "a count is negative (row or group {})",
+    _structure.WRONG_TOTAL: "the counts do not add up to the lengths of the tensors",
+    _structure.SRC_RANGE: "'src[{}]' is not a source",
+    _structure.DST_RANGE: "'dst[{}]' is not a destination",
+    _structure.DST_TWICE: "'dst' lists destination {} twice",
+    _structure.AGG_ORDER: "'agg[{}]' is not an earlier aggregate of its group",
+    _structure.SHARED_SRC: "source {} is read by two groups",
+    _structure.EMPTY_AGG: "aggregate {} has no inputs",
+    _structure.UNUSED_AGG: "aggregate {} is read by no row",
+}
+
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+def raise_structure_error(fault: int, where: int) -> NoReturn:
+    """Raises the error of a fault found by `_structure.check`."""
+    reason = _FAULTS[fault].format(where)
+    raise ValueError(f"the tensors are not a HAG: {reason}; use 'build_hag' to make it")
+
+
+def check_count(name: str, value: object, least: int) -> int:
+    """Checks an integer argument and returns it."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"'{name}' must be an int (got {value!r})")
+    if value < least:
+        raise ValueError(f"'{name}' must be at least {least} (got {value})")
+    return value
+
+
+def check_edge_index(edge_index: object, size: tuple[int, int]) -> Tensor:
+    """Checks an edge_index against (num_src, num_dst) and returns it as int64."""
+    if not isinstance(edge_index, Tensor):
+        raise TypeError(
+            f"'edge_index' must be an integer tensor of shape [2, num_edges] (got "
+            f"{type(edge_index).__name__})"
+        )
+    if edge_index.dtype not in _INTEGERS:
+        raise TypeError(f"'edge_index' must hold integers (got {edge_index.dtype})")
+    if edge_index.dim() != 2 or edge_index.size(0) != 2:
+        raise ValueError(
+            f"'edge_index' must have shape [2, num_edges] (got "
+            f"{list(edge_index.shape)})"
+        )
+    edge_index = edge_index.detach().long()
+    if edge_index.numel() == 0:
+        return edge_index
+    for row, name, limit in zip(edge_index, ("source", "destination"), size):
+        low, high = (int(value) for value in row.aminmax())
+        if low < 0 or high >= limit:
+            raise ValueError(
+                f"'edge_index' has {name} {low if low < 0 else high}, but there are "
+                f"{limit} {name}s (0 to {limit - 1}): pass 'num_nodes' or 'size'"
+            )
+    return edge_index

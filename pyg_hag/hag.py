@@ -1,0 +1,487 @@
+"""The HAG container: what it is. No search, no kernel."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+from weakref import WeakValueDictionary
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyg_hag import _structure
+from pyg_hag._validation import check_edge_index, raise_structure_error
+
+T = TypeVar("T")
+
+FIELDS = (
+    "src",
+    "agg",
+    "src_count",
+    "agg_count",
+    "dst",
+    "group_aggs",
+    "group_dsts",
+)
+"""The flat tensors of a HAG, in the order of :attr:`HAG.tensors`."""
+
+MAX_NODES = 2**31 - 1  # the kernels index with 32 bits
+
+
+@dataclass(frozen=True)
+class HAGStats:
+    """What a HAG costs, next to the plain graph that it stands for."""
+
+    num_edges: int
+    """Edges of the graph; also the reads of the plain graph."""
+    num_aggregates: int
+    num_groups: int
+    depth: int
+    """Aggregates on the longest path from a source to a destination."""
+    max_inputs: int
+    """Inputs of the longest row."""
+    plain_aggregations: int
+    """Binary operations of the plain graph: sum over its rows of inputs - 1."""
+    aggregations: int
+    """Binary operations of the HAG."""
+    reads: int
+    """Inputs read by the HAG."""
+
+    @property
+    def aggregation_reduction(self) -> float:
+        """Aggregations of the plain graph over those of the HAG."""
+        return _ratio(self.plain_aggregations, self.aggregations)
+
+    @property
+    def read_reduction(self) -> float:
+        """Reads of the plain graph over those of the HAG."""
+        return _ratio(self.num_edges, self.reads)
+
+
+def _ratio(before: int, after: int) -> float:
+    return before / after if after else 1.0
+
+
+class HAG:
+    r"""A hierarchically aggregated graph: an immutable container of flat tensors.
+
+    A HAG consists of *rows*: intermediate *aggregates* and *destinations*. Each row
+    reduces its *inputs*, which are sources and aggregates. It stands for a graph
+    when every edge :math:`(u, v)` is exactly one path from source :math:`u` to
+    destination :math:`v` and there is no other path; then sum, mean, max and min
+    over the HAG equal those over the graph (Jia et al., *Redundancy-Free
+    Computation for Graph Neural Networks*, KDD 2020, Section 3).
+
+    Rows are stored in the order in which they run, group by group: in each group
+    first its aggregates (an aggregate reads only earlier aggregates of its group),
+    then its destinations. No two groups read the same source, so groups can run
+    side by side, in both directions. Inputs are stored as counts and as separate
+    source and aggregate numbers, so that HAGs concatenate by plain offsets.
+
+    Use :func:`pyg_hag.build_hag` to make one.
+
+    Args:
+        num_src (int): Number of sources.
+        src (torch.Tensor): Source inputs of all rows, row by row.
+        agg (torch.Tensor): Aggregate inputs of all rows, row by row. Aggregates
+            are numbered in the order of their rows.
+        src_count (torch.Tensor): Number of source inputs of each row.
+        agg_count (torch.Tensor): Number of aggregate inputs of each row.
+        dst (torch.Tensor): The destination of each destination row: every number
+            from 0 to `num_dst - 1` once.
+        group_aggs (torch.Tensor): Number of aggregates of each group.
+        group_dsts (torch.Tensor): Number of destinations of each group.
+
+    All tensors are one-dimensional, int64 and on one device.
+
+    Raises:
+        TypeError: If a tensor is not one-dimensional int64.
+        ValueError: If the tensors do not describe a HAG.
+    """
+
+    num_src: int
+    src: Tensor
+    agg: Tensor
+    src_count: Tensor
+    agg_count: Tensor
+    dst: Tensor
+    group_aggs: Tensor
+    group_dsts: Tensor
+
+    def __init__(
+        self,
+        num_src: int,
+        src: Tensor,
+        agg: Tensor,
+        src_count: Tensor,
+        agg_count: Tensor,
+        dst: Tensor,
+        group_aggs: Tensor,
+        group_dsts: Tensor,
+    ) -> None:
+        tensors = (src, agg, src_count, agg_count, dst, group_aggs, group_dsts)
+        if isinstance(num_src, bool) or not isinstance(num_src, int):
+            raise TypeError(f"'num_src' must be an int (got {num_src!r})")
+        if not 0 <= num_src <= MAX_NODES:
+            raise ValueError(f"'num_src' must be in [0, 2**31) (got {num_src})")
+        for name, tensor in zip(FIELDS, tensors, strict=True):
+            if not isinstance(tensor, Tensor):
+                raise TypeError(
+                    f"'{name}' must be a torch.Tensor (got {type(tensor).__name__})"
+                )
+            if tensor.dim() != 1 or tensor.dtype != torch.int64:
+                raise TypeError(
+                    f"'{name}' must be a one-dimensional int64 tensor (got "
+                    f"{tensor.dtype} of shape {list(tensor.shape)})"
+                )
+            if tensor.device != src.device:
+                raise ValueError(
+                    f"'{name}' is on {tensor.device}, but 'src' is on {src.device}: "
+                    f"move all tensors to one device"
+                )
+        self._set(num_src, tuple(t.contiguous() for t in tensors))
+        self._check_structure()
+
+    def _set(self, num_src: int, tensors: Sequence[Tensor]) -> None:
+        values = self.__dict__
+        values["num_src"] = num_src
+        values.update(zip(FIELDS, tensors, strict=True))
+        values["_cache"] = {}
+        if tensors[2].numel() > 0:
+            _live[_address(tensors)] = self
+
+    @classmethod
+    def _trusted(cls, num_src: int, tensors: Sequence[Tensor]) -> Self:
+        """Makes a HAG of tensors that are known to describe one."""
+        hag = cls.__new__(cls)
+        hag._set(num_src, tensors)
+        return hag
+
+    @classmethod
+    def _of(cls, num_src: int, tensors: Sequence[Tensor]) -> "HAG":
+        """The living HAG that owns these very tensors, else a new one of them.
+
+        Lets an operator that can take tensors alone find what is cached on the HAG.
+        """
+        hag = _live.get(_address(tensors))
+        if hag is not None and hag.num_src == num_src:
+            return hag
+        return cls(num_src, *tensors)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(
+            f"cannot set '{name}': a HAG is immutable; build a new one"
+        )
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"cannot delete '{name}': a HAG is immutable")
+
+    # Sizes ####################################################################
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The flat tensors, in the order of the constructor's arguments."""
+        return [getattr(self, name) for name in FIELDS]
+
+    @property
+    def num_dst(self) -> int:
+        """Number of destinations."""
+        return self.dst.numel()
+
+    @property
+    def num_aggregates(self) -> int:
+        """Number of intermediate aggregation nodes."""
+        return self.src_count.numel() - self.dst.numel()
+
+    @property
+    def num_edges(self) -> int:
+        """Number of edges of the graph that the HAG stands for."""
+        return self._cached("num_edges", lambda: int(self.in_degree.sum()))
+
+    @property
+    def in_degree(self) -> Tensor:
+        """Number of edges into each destination, int64 of shape `[num_dst]`."""
+        return self._cached("in_degree", self._in_degree)
+
+    @property
+    def self_loops(self) -> Tensor:
+        """Number of self-loops of each node, int64 of shape `[num_dst]`."""
+        return self._cached("self_loops", self._self_loops)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.src.device
+
+    @property
+    def stats(self) -> HAGStats:
+        """What the HAG costs, next to the plain graph."""
+        return self._cached("stats", self._stats)
+
+    def _stats(self) -> HAGStats:
+        inputs = self.src_count + self.agg_count
+        return HAGStats(
+            num_edges=self.num_edges,
+            num_aggregates=self.num_aggregates,
+            num_groups=self.group_aggs.numel(),
+            depth=self._paths()[1],
+            max_inputs=int(inputs.max()) if inputs.numel() else 0,
+            plain_aggregations=int((self.in_degree - 1).clamp(min=0).sum()),
+            aggregations=int((inputs - 1).clamp(min=0).sum()),
+            reads=int(inputs.sum()),
+        )
+
+    # Views ####################################################################
+
+    def to(self, device: torch.device | str | int) -> "HAG":
+        """Returns the HAG on `device` (itself if it is there already)."""
+        tensors = [t.to(device) for t in self.tensors]
+        if tensors[0].device == self.device:
+            return self
+        return HAG._trusted(self.num_src, tensors)
+
+    def cpu(self) -> "HAG":
+        """Returns the HAG on the CPU."""
+        return self.to("cpu")
+
+    def t(self) -> "HAG":
+        """Returns the HAG with every arrow turned round.
+
+        It stands for the graph's transpose, and is computed once: paths stay
+        unique, so no search is needed.
+        """
+        return self._cached("t", self._transpose)
+
+    def _transpose(self) -> "HAG":
+        a = self._arrays()
+        flat = _structure.transpose(
+            self.num_src,
+            a["kinds"],
+            a["src_ptr"],
+            a["src"],
+            a["agg_ptr"],
+            a["agg"],
+            a["group_aggs"],
+            a["group_dsts"],
+        )
+        tensors = [torch.from_numpy(t).to(self.device) for t in flat]
+        return HAG._trusted(self.num_dst, tensors)
+
+    def to_edge_index(self) -> Tensor:
+        """Expands back to the graph's edges, duplicates included.
+
+        Returns:
+            torch.Tensor: int64 of shape `[2, num_edges]` (sources, destinations),
+            sorted by destination and then by source.
+        """
+        ptr, col = self._csr()
+        dst = np.repeat(np.arange(self.num_dst), np.diff(ptr))
+        return torch.from_numpy(np.stack([col, dst])).to(self.device)
+
+    def validate(self, edge_index: Tensor | None = None) -> None:
+        """Proves that paths and edges are one-to-one.
+
+        Without a graph, proves that no source reaches a destination along two
+        paths, which holds for every graph without duplicate edges.
+
+        Args:
+            edge_index (torch.Tensor, optional): The graph, of shape `[2, E]`, with
+                or without duplicate edges: each edge must be exactly one path, and
+                there must be no other.
+
+        Raises:
+            ValueError: If that does not hold, with an edge where it fails.
+        """
+        self._check_structure()
+        if edge_index is None:
+            a = self._arrays()
+            u, v = _structure.first_repeated_path(
+                a["kinds"],
+                a["src_ptr"],
+                a["src"],
+                a["agg_ptr"],
+                a["agg"],
+                self.num_dst,
+                np.zeros(self.num_src, np.int64),
+            )
+            if u >= 0:
+                raise ValueError(
+                    f"the HAG has more than one path from source {u} to destination "
+                    f"{v}; if the graph has duplicate edges, pass it as 'edge_index'"
+                )
+            return
+        size = (self.num_src, self.num_dst)
+        wanted = check_edge_index(edge_index, size).cpu()
+        degree = torch.bincount(wanted[1], minlength=self.num_dst)
+        wrong = (degree != self.in_degree.cpu()).nonzero()
+        if wrong.numel() > 0:
+            v = int(wrong[0])
+            raise ValueError(
+                f"destination {v} has {int(degree[v])} edges in 'edge_index', but "
+                f"{int(self.in_degree[v])} paths in the HAG"
+            )
+        order = np.lexsort((wanted[0].numpy(), wanted[1].numpy()))
+        wanted = wanted[:, order]
+        different = (wanted != self.to_edge_index().cpu()).any(0).nonzero()
+        if different.numel() > 0:
+            u, v = wanted[:, int(different[0])].tolist()
+            raise ValueError(
+                f"the paths into destination {v} are not its edges in 'edge_index', "
+                f"from edge ({u}, {v}) on"
+            )
+
+    # Files ####################################################################
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the HAG to `path`, an uncompressed .npz file of plain arrays."""
+        from pyg_hag._io import save_hag
+
+        save_hag(self, path)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> "HAG":
+        """Reads a HAG that :meth:`save` has written.
+
+        Nothing from the file is executed, and its structure is checked before use.
+
+        Raises:
+            ValueError: If the file is not a HAG, or was cut off or changed.
+        """
+        from pyg_hag._io import load_hag
+
+        return load_hag(path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return HAG, (self.num_src, *self.tensors)
+
+    def __copy__(self) -> "HAG":
+        return self
+
+    # Comparison and display ###################################################
+
+    def __eq__(self, other: object) -> bool:
+        """Same tensors, on the same device: the same rows in the same order."""
+        if not isinstance(other, HAG):
+            return NotImplemented
+        return self is other or (
+            self.num_src == other.num_src
+            and self.device == other.device
+            and all(map(torch.equal, self.tensors, other.tensors))
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.num_src, *(t.numel() for t in self.tensors)))
+
+    def __repr__(self) -> str:
+        s = self.stats
+        saved = 1 - s.reads / s.num_edges if s.num_edges else 0.0
+        return (
+            f"HAG(num_src={self.num_src}, num_dst={self.num_dst}, "
+            f"num_aggregates={s.num_aggregates}, reads={s.reads}, saved={saved:.0%})"
+        )
+
+    def _repr_html_(self) -> str:
+        s = self.stats
+        rows = [
+            ("sources", f"{self.num_src:,}", ""),
+            ("destinations", f"{self.num_dst:,}", ""),
+            ("aggregates", f"{s.num_aggregates:,}", f"depth {s.depth}"),
+            ("edges", f"{s.num_edges:,}", ""),
+            ("reads", f"{s.reads:,}", f"{s.read_reduction:.2f}x fewer"),
+            (
+                "aggregations",
+                f"{s.aggregations:,}",
+                f"{s.aggregation_reduction:.2f}x fewer",
+            ),
+        ]
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{name}</th>"
+            f"<td style='text-align:right'>{value}</td><td>{note}</td></tr>"
+            for name, value, note in rows
+        )
+        return f"<table><caption>HAG</caption>{cells}</table>"
+
+    # Internals ################################################################
+
+    def _cached(self, key: str, make: Callable[[], T]) -> T:
+        cache: dict[str, Any] = self._cache  # type: ignore[attr-defined]
+        if key not in cache:
+            cache[key] = make()
+        return cache[key]
+
+    def _arrays(self) -> dict[str, Any]:
+        """The tensors as NumPy arrays, with row pointers and row kinds."""
+        return self._cached("arrays", self._make_arrays)
+
+    def _make_arrays(self) -> dict[str, Any]:
+        a: dict[str, Any] = {
+            name: tensor.cpu().numpy()
+            for name, tensor in zip(FIELDS, self.tensors, strict=True)
+        }
+        a["kinds"] = _structure.row_kinds(a["group_aggs"], a["group_dsts"], a["dst"])
+        a["src_ptr"] = _cumsum(a["src_count"])
+        a["agg_ptr"] = _cumsum(a["agg_count"])
+        return a
+
+    def _paths(self) -> tuple[Any, int, Any]:
+        a = self._arrays()
+        return self._cached(
+            "paths",
+            lambda: _structure.count_paths(
+                a["kinds"],
+                a["src_count"],
+                a["agg_count"],
+                a["agg"],
+                self.num_dst,
+                self.num_aggregates,
+            ),
+        )
+
+    def _in_degree(self) -> Tensor:
+        return torch.from_numpy(self._paths()[0]).to(self.device)
+
+    def _self_loops(self) -> Tensor:
+        if self.num_src != self.num_dst:
+            raise ValueError(
+                f"self-loops need as many sources as destinations (got "
+                f"{self.num_src} sources and {self.num_dst} destinations)"
+            )
+        return torch.from_numpy(_structure.count_self_loops(*self._csr())).to(
+            self.device
+        )
+
+    def _csr(self) -> tuple[Any, Any]:
+        """The graph in CSR form: row pointers by destination, sorted sources."""
+        degree = self._paths()[0]
+        total = float(degree.astype(np.float64).sum())
+        if total > MAX_NODES * 64:
+            raise ValueError(f"the HAG stands for {total:.3g} edges: too many to list")
+        ptr = _cumsum(degree)
+        col = np.empty(int(ptr[-1]), np.int64)
+        a = self._arrays()
+        _structure.expand(
+            a["kinds"], a["src_ptr"], a["src"], a["agg_ptr"], a["agg"], ptr, col
+        )
+        return ptr, col
+
+    def _check_structure(self) -> None:
+        arrays = [tensor.cpu().numpy() for tensor in self.tensors]
+        owner = np.zeros(self.num_src, np.int32)
+        fault, where = _structure.check(self.num_src, *arrays, owner)
+        if fault != _structure.OK:
+            raise_structure_error(fault, int(where))
+
+
+_live: "WeakValueDictionary[tuple[int, ...], HAG]" = WeakValueDictionary()
+"""Living HAGs by the addresses and sizes of their tensors."""
+
+
+def _address(tensors: Sequence[Tensor]) -> tuple[int, ...]:
+    return tuple(x for t in tensors for x in (t.data_ptr(), t.numel()))
+
+
+def _cumsum(counts: Any) -> Any:
+    out = np.zeros(counts.size + 1, np.int64)
+    np.cumsum(counts, out=out[1:])
+    return out

@@ -1,0 +1,103 @@
+"""The reference: plain PyTorch operators, level by level, on any device."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyg_hag.hag import HAG
+
+Level = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Source inputs and the rows that read them; aggregate inputs and their rows."""
+
+
+def aggregate_sum(
+    x: Tensor, src_scale: Tensor | None, dst_scale: Tensor | None, hag: HAG
+) -> Tensor:
+    """`out[v] = dst_scale[v] * sum_u(src_scale[u] * x[u])` for x of shape [N, F]."""
+    if src_scale is not None:
+        x = x * src_scale[:, None]
+    *inner, final = _levels(hag)
+    aggs = x.new_zeros(hag.num_aggregates, x.size(1))
+    for src, src_row, agg, agg_row in inner:
+        aggs.index_add_(0, src_row, x[src])
+        aggs.index_add_(0, agg_row, aggs[agg])
+    src, src_row, agg, agg_row = final
+    out = x.new_zeros(hag.num_dst, x.size(1))
+    out.index_add_(0, src_row, x[src])
+    out.index_add_(0, agg_row, aggs[agg])
+    return out if dst_scale is None else out * dst_scale[:, None]
+
+
+def aggregate_max(x: Tensor, hag: HAG, minimum: bool) -> Tensor:
+    """Largest (or smallest) x[u] per destination, 0 where there is none."""
+    x = -x if minimum else x
+    aggs = _max_of_aggregates(x, hag)
+    src, src_row, agg, agg_row = _levels(hag)[-1]
+    out = x.new_full((hag.num_dst, x.size(1)), -torch.inf)
+    _raise(out, src_row, x[src])
+    _raise(out, agg_row, aggs[agg])
+    out[hag.in_degree == 0] = 0
+    return -out if minimum else out
+
+
+def aggregate_max_backward(
+    grad: Tensor, x: Tensor, out: Tensor, hag: HAG, minimum: bool
+) -> Tensor:
+    """Splits each gradient evenly among the sources that reach the maximum."""
+    x, out = (-x, -out) if minimum else (x, out)
+    aggs = _max_of_aggregates(x, hag)
+    *inner, final = _levels(hag)
+    count = torch.zeros_like(aggs)
+    for src, src_row, agg, agg_row in inner:
+        count.index_add_(0, src_row, (x[src] == aggs[src_row]).to(x.dtype))
+        count.index_add_(0, agg_row, (aggs[agg] == aggs[agg_row]) * count[agg])
+    src, src_row, agg, agg_row = final
+    out_count = torch.zeros_like(out)
+    out_count.index_add_(0, src_row, (x[src] == out[src_row]).to(x.dtype))
+    out_count.index_add_(0, agg_row, (aggs[agg] == out[agg_row]) * count[agg])
+    out_share = grad / out_count
+
+    grad_x = torch.zeros_like(x)
+    share = torch.zeros_like(aggs)
+    grad_x.index_add_(0, src, (x[src] == out[src_row]) * out_share[src_row])
+    share.index_add_(0, agg, (aggs[agg] == out[agg_row]) * out_share[agg_row])
+    for src, src_row, agg, agg_row in reversed(inner):
+        grad_x.index_add_(0, src, (x[src] == aggs[src_row]) * share[src_row])
+        share.index_add_(0, agg, (aggs[agg] == aggs[agg_row]) * share[agg_row])
+    return grad_x
+
+
+def _max_of_aggregates(x: Tensor, hag: HAG) -> Tensor:
+    aggs = x.new_full((hag.num_aggregates, x.size(1)), -torch.inf)
+    for src, src_row, agg, agg_row in _levels(hag)[:-1]:
+        _raise(aggs, src_row, x[src])
+        _raise(aggs, agg_row, aggs[agg])
+    return aggs
+
+
+def _raise(to: Tensor, row: Tensor, values: Tensor) -> None:
+    to.scatter_reduce_(0, row[:, None].expand_as(values), values, "amax")
+
+
+def _levels(hag: HAG) -> list[Level]:
+    """The aggregates by level, each reading only earlier ones; destinations last."""
+    return hag._cached("levels", lambda: _make_levels(hag))
+
+
+def _make_levels(hag: HAG) -> list[Level]:
+    a = hag._arrays()
+    kinds = a["kinds"]
+    depth: Any = np.zeros(kinds.size, np.int64)
+    depth[kinds < 0] = hag._paths()[2]
+    depth[kinds >= 0] = hag.stats.depth + 1
+    number = np.where(kinds < 0, -1 - kinds, kinds)
+    levels = []
+    for level in range(1, hag.stats.depth + 2):
+        parts = []
+        for inputs, counts in (("src", "src_count"), ("agg", "agg_count")):
+            chosen = np.repeat(depth, a[counts]) == level
+            parts += [a[inputs][chosen], np.repeat(number, a[counts])[chosen]]
+        levels.append(tuple(torch.from_numpy(p).to(hag.device) for p in parts))
+    return levels
