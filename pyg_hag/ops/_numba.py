@@ -48,7 +48,10 @@ def aggregate_max(x: Tensor, hag: HAG, minimum: bool) -> Tensor:
 def aggregate_max_backward(
     grad: Tensor, x: Tensor, out: Tensor, hag: HAG, minimum: bool
 ) -> Tensor:
-    """Splits each gradient evenly among the sources that reach the maximum."""
+    """Splits each gradient evenly among the sources that reach the maximum.
+
+    As PyTorch's `scatter_reduce` does, which also counts the zero it starts from.
+    """
     plan = plan_of(hag)
     grad_x = torch.zeros_like(x)
     a, b, c, d = x.numpy(), out.numpy(), grad.numpy(), grad_x.numpy()
@@ -231,8 +234,9 @@ def _max_rows(
             _max_row(
                 out, i, f0, x, f0, width, src, s0, s1, scratch, agg, a0, a1, sign
             )
-            for j in range(f0, f1):
-                out[i, j] *= sign
+            if s0 < s1 or a0 < a1:  # an empty row stays at 0, not -0
+                for j in range(f0, f1):
+                    out[i, j] *= sign
 
 
 @jit
@@ -290,7 +294,8 @@ def _max_backward_groups(
                     number, 0, best, 0, x, f0, src, s0, s1, value, count, agg, a0, a1, sign
                 )
                 for j in range(width):
-                    part[0, j] = grad[i, f0 + j] / number[0, j]
+                    # The zero that `scatter_reduce` starts from takes its part:
+                    part[0, j] = grad[i, f0 + j] / (number[0, j] + (best[0, j] == 0))
             else:
                 for j in range(width):
                     best[0, j] = value[-1 - i, j]

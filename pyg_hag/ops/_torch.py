@@ -45,7 +45,10 @@ def aggregate_max(x: Tensor, hag: HAG, minimum: bool) -> Tensor:
 def aggregate_max_backward(
     grad: Tensor, x: Tensor, out: Tensor, hag: HAG, minimum: bool
 ) -> Tensor:
-    """Splits each gradient evenly among the sources that reach the maximum."""
+    """Splits each gradient evenly among the sources that reach the maximum.
+
+    As PyTorch's `scatter_reduce` does, which also counts the zero it starts from.
+    """
     x, out = (-x, -out) if minimum else (x, out)
     aggs = _max_of_aggregates(x, hag)
     *inner, final = _levels(hag)
@@ -57,7 +60,7 @@ def aggregate_max_backward(
     out_count = torch.zeros_like(out)
     out_count.index_add_(0, src_row, (x[src] == out[src_row]).to(x.dtype))
     out_count.index_add_(0, agg_row, (aggs[agg] == out[agg_row]) * count[agg])
-    out_share = grad / out_count
+    out_share = grad / (out_count + (out == 0))
 
     grad_x = torch.zeros_like(x)
     share = torch.zeros_like(aggs)
