@@ -1,6 +1,7 @@
 """The one place that compiles."""
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numba
 

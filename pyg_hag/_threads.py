@@ -6,8 +6,8 @@ does) or when two Python threads enter them at once; plain threads survive both.
 
 import itertools
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Callable
 
 import torch
 

@@ -54,8 +54,9 @@ def check_edge_index(edge_index: object, size: tuple[int, int]) -> Tensor:
     edge_index = edge_index.detach().long()
     if edge_index.numel() == 0:
         return edge_index
-    for row, name, limit in zip(edge_index, ("source", "destination"), size):
-        low, high = (int(value) for value in row.aminmax())
+    for row, name in enumerate(("source", "destination")):
+        limit = size[row]
+        low, high = (int(value) for value in edge_index[row].aminmax())
         if low < 0 or high >= limit:
             raise ValueError(
                 f"'edge_index' has {name} {low if low < 0 else high}, but there are "

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -152,7 +152,7 @@ class HAG:
             _live[_address(tensors)] = self
 
     @classmethod
-    def _trusted(cls, num_src: int, tensors: Sequence[Tensor]) -> Self:
+    def _trusted(cls, num_src: int, tensors: Sequence[Tensor]) -> "HAG":
         """Makes a HAG of tensors that are known to describe one."""
         hag = cls.__new__(cls)
         hag._set(num_src, tensors)

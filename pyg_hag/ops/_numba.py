@@ -15,6 +15,12 @@ from pyg_hag import _threads
 from pyg_hag._jit import jit
 from pyg_hag.hag import HAG
 from pyg_hag.ops._plan import plan_of
+from pyg_hag.ops._vector import (
+    MAX,
+    SCALED_SUM,
+    SUM,
+    reduce_row,
+)
 
 
 def aggregate_sum(
@@ -39,7 +45,7 @@ def aggregate_max(x: Tensor, hag: HAG, minimum: bool) -> Tensor:
     plan = plan_of(hag)
     out = torch.empty(hag.num_dst, x.size(1), dtype=x.dtype)
     a, b = x.numpy(), out.numpy()
-    sign = a.dtype.type(-1 if minimum else 1)
+    sign = np.array([-1 if minimum else 1], a.dtype)
     tasks = plan.row_tasks(x.size(1), _threads.num_threads())
     _threads.run(lambda i: _max_rows(*tasks[i], *plan.rows(), a, sign, b), len(tasks))
     return out
@@ -55,7 +61,7 @@ def aggregate_max_backward(
     plan = plan_of(hag)
     grad_x = torch.zeros_like(x)
     a, b, c, d = x.numpy(), out.numpy(), grad.numpy(), grad_x.numpy()
-    sign = a.dtype.type(-1 if minimum else 1)
+    sign = np.array([-1 if minimum else 1], a.dtype)
     tasks = plan.group_tasks(x.size(1), _threads.num_threads())
     _threads.run(
         lambda i: _max_backward_groups(
@@ -64,6 +70,15 @@ def aggregate_max_backward(
         len(tasks),
     )
     return grad_x
+
+
+@jit
+def _scratch(rows: int, width: int, like: Any) -> Any:
+    """An empty matrix that starts at a cache line."""
+    pad = 64 // like.itemsize
+    memory = np.empty(rows * width + pad, like.dtype)
+    skip = (-(memory.ctypes.data // like.itemsize)) % pad
+    return memory[skip : skip + rows * width].reshape((rows, width))
 
 
 @jit
@@ -83,126 +98,81 @@ def _sum_rows(
     dst_scale: Any,
     out: Any,
 ) -> None:
-    scratch = np.empty((num_slots, f1 - f0), x.dtype)
+    size = x.itemsize
+    width = f1 - f0
+    scratch = _scratch(num_slots, width, x)
+    one = x.dtype.type(1)
+    scale = src_scale.ctypes.data if src_scale.size > 0 else 0
     for r in range(first, last):
-        s0, s1, a0, a1 = src_ptr[r], src_ptr[r + 1], agg_ptr[r], agg_ptr[r + 1]
-        if kind[r] < 0:
-            to, i, f = scratch, -1 - kind[r], 0
+        i = kind[r]
+        factor = one
+        if i < 0:
+            to = scratch.ctypes.data + (-1 - i) * width * size
         else:
-            to, i, f = out, kind[r], f0
-        width = f1 - f0
-        for j in range(width):
-            to[i, f + j] = 0
-        if src_scale.size > 0:
-            _add_scaled(to, i, f, x, f0, width, src, s0, s1, src_scale)
-        else:
-            _add(to, i, f, x, f0, width, src, s0, s1)
-        _add(to, i, f, scratch, 0, width, agg, a0, a1)
-        if kind[r] >= 0 and dst_scale.size > 0:
-            for j in range(width):
-                to[i, f + j] *= dst_scale[i]
+            to = out.ctypes.data + (i * out.shape[1] + f0) * size
+            if dst_scale.size > 0:
+                factor = dst_scale[i]
+        _sum_row(
+            to, width, x.ctypes.data + f0 * size, x.shape[1] * size, src.ctypes.data,
+            src_ptr[r], src_ptr[r + 1], src.size, scale, scratch.ctypes.data,
+            width * size, agg.ctypes.data, agg_ptr[r], agg_ptr[r + 1], factor,
+        )  # fmt: skip
 
 
 @jit
-def _add(
-    to: Any, i: int, f: int, x: Any, f0: int, width: int, col: Any, e: int, end: int
-) -> None:
-    """Adds rows of x, four in each pass over the target."""
-    while e + 4 <= end:
-        a, b, c, d = col[e], col[e + 1], col[e + 2], col[e + 3]
-        for j in range(width):
-            pair = x[a, f0 + j] + x[b, f0 + j]
-            to[i, f + j] += pair + (x[c, f0 + j] + x[d, f0 + j])
-        e += 4
-    while e < end:
-        a = col[e]
-        for j in range(width):
-            to[i, f + j] += x[a, f0 + j]
-        e += 1
-
-
-@jit
-def _add_scaled(
-    to: Any,
-    i: int,
-    f: int,
-    x: Any,
-    f0: int,
+def _sum_row(
+    to: int,
     width: int,
-    col: Any,
-    e: int,
-    end: int,
-    scale: Any,
+    x: int,
+    x_stride: int,
+    src: int,
+    s0: int,
+    s1: int,
+    num_src: int,
+    scale: int,
+    scratch: int,
+    scratch_stride: int,
+    agg: int,
+    a0: int,
+    a1: int,
+    factor: Any,
 ) -> None:
-    while e + 4 <= end:
-        a, b, c, d = col[e], col[e + 1], col[e + 2], col[e + 3]
-        p, q, r, s = scale[a], scale[b], scale[c], scale[d]
-        for j in range(width):
-            pair = p * x[a, f0 + j] + q * x[b, f0 + j]
-            to[i, f + j] += pair + (r * x[c, f0 + j] + s * x[d, f0 + j])
-        e += 4
-    while e < end:
-        a = col[e]
-        p = scale[a]
-        for j in range(width):
-            to[i, f + j] += p * x[a, f0 + j]
-        e += 1
-
-
-@jit
-def _raise(
-    to: Any,
-    i: int,
-    f: int,
-    x: Any,
-    f0: int,
-    width: int,
-    col: Any,
-    e: int,
-    end: int,
-    sign: Any,
-) -> None:
-    """Raises the target to the rows of sign * x; a NaN stays."""
-    while e < end:
-        a = col[e]
-        for j in range(width):
-            value = sign * x[a, f0 + j]
-            old = to[i, f + j]
-            to[i, f + j] = value if value > old or value != value else old
-        e += 1
+    """See `reduce_row`; without scales if their address is 0."""
+    if scale != 0:
+        reduce_row(
+            SCALED_SUM, to, width, x, x_stride, src, s0, s1, num_src, scale, scratch,
+            scratch_stride, agg, a0, a1, factor,
+        )  # fmt: skip
+    else:
+        reduce_row(
+            SUM, to, width, x, x_stride, src, s0, s1, num_src, scale, scratch,
+            scratch_stride, agg, a0, a1, factor,
+        )  # fmt: skip
 
 
 @jit
 def _max_row(
-    to: Any,
-    i: int,
-    f: int,
-    x: Any,
-    f0: int,
+    to: int,
     width: int,
-    src: Any,
+    x: int,
+    x_stride: int,
+    src: int,
     s0: int,
     s1: int,
-    scratch: Any,
-    agg: Any,
+    num_src: int,
+    sign: int,
+    scratch: int,
+    scratch_stride: int,
+    agg: int,
     a0: int,
     a1: int,
-    sign: Any,
+    factor: Any,
 ) -> None:
-    one = sign * sign
-    if s0 < s1:
-        for j in range(width):
-            to[i, f + j] = sign * x[src[s0], f0 + j]
-        s0 += 1
-    elif a0 < a1:
-        for j in range(width):
-            to[i, f + j] = scratch[agg[a0], j]
-        a0 += 1
-    else:
-        for j in range(width):
-            to[i, f + j] = 0
-    _raise(to, i, f, x, f0, width, src, s0, s1, sign)
-    _raise(to, i, f, scratch, 0, width, agg, a0, a1, one)
+    """See `reduce_row`."""
+    reduce_row(
+        MAX, to, width, x, x_stride, src, s0, s1, num_src, sign, scratch,
+        scratch_stride, agg, a0, a1, factor,
+    )  # fmt: skip
 
 
 @jit
@@ -221,22 +191,27 @@ def _max_rows(
     sign: Any,
     out: Any,
 ) -> None:
+    size = x.itemsize
     width = f1 - f0
-    scratch = np.empty((num_slots, width), x.dtype)
+    scratch = _scratch(num_slots, width, x)
+    factor = x.dtype.type(1)
     for r in range(first, last):
-        s0, s1, a0, a1 = src_ptr[r], src_ptr[r + 1], agg_ptr[r], agg_ptr[r + 1]
         i = kind[r]
         if i < 0:
-            _max_row(
-                scratch, -1 - i, 0, x, f0, width, src, s0, s1, scratch, agg, a0, a1, sign
-            )
+            to = scratch.ctypes.data + (-1 - i) * width * size
+            factor = x.dtype.type(1)
+        elif src_ptr[r] < src_ptr[r + 1] or agg_ptr[r] < agg_ptr[r + 1]:
+            to = out.ctypes.data + (i * out.shape[1] + f0) * size
+            factor = sign[0]
         else:
-            _max_row(
-                out, i, f0, x, f0, width, src, s0, s1, scratch, agg, a0, a1, sign
-            )
-            if s0 < s1 or a0 < a1:  # an empty row stays at 0, not -0
-                for j in range(f0, f1):
-                    out[i, j] *= sign
+            out[i, f0:f1] = 0
+            continue
+        _max_row(
+            to, width, x.ctypes.data + f0 * size, x.shape[1] * size, src.ctypes.data,
+            src_ptr[r], src_ptr[r + 1], src.size, sign.ctypes.data,
+            scratch.ctypes.data, width * size, agg.ctypes.data, agg_ptr[r],
+            agg_ptr[r + 1], factor,
+        )  # fmt: skip
 
 
 @jit
@@ -263,62 +238,64 @@ def _max_backward_groups(
     Only this thread reads the sources of a group, so it may add to their gradients.
     A NaN or a count of 0 spreads as in PyTorch's `scatter_reduce`.
     """
+    size = x.itemsize
     width = f1 - f0
-    value = np.empty((num_slots, width), x.dtype)
-    count = np.empty((num_slots, width), x.dtype)  # sources that reach the maximum
-    share = np.empty((num_slots, width), x.dtype)  # gradient of each of them
-    best = np.empty((1, width), x.dtype)
-    number = np.empty((1, width), x.dtype)
-    part = np.empty((1, width), x.dtype)
+    one = x.dtype.type(1)
+    value = _scratch(num_slots, width, x)  # of sign * x
+    count = _scratch(num_slots, width, x)  # sources that reach the value
+    share = _scratch(num_slots, width, x)  # gradient of each of them
+    best = np.empty(width, x.dtype)  # value of a destination
+    part = np.empty(width, x.dtype)  # its share
     for g in range(first, last):
-        for r in range(group_ptr[g], group_ptr[g + 1]):
+        begin, end = group_ptr[g], group_ptr[g + 1]
+        for r in range(begin, end):
             if kind[r] >= 0:
                 break
-            s0, s1, a0, a1 = src_ptr[r], src_ptr[r + 1], agg_ptr[r], agg_ptr[r + 1]
             i = -1 - kind[r]
             _max_row(
-                value, i, 0, x, f0, width, src, s0, s1, value, agg, a0, a1, sign
-            )
+                value.ctypes.data + i * width * size, width,
+                x.ctypes.data + f0 * size, x.shape[1] * size, src.ctypes.data,
+                src_ptr[r], src_ptr[r + 1], src.size, sign.ctypes.data,
+                value.ctypes.data, width * size, agg.ctypes.data, agg_ptr[r],
+                agg_ptr[r + 1], one,
+            )  # fmt: skip
             share[i] = 0
             _count(
-                count, i, value, i, x, f0, src, s0, s1, value, count, agg, a0, a1, sign
-            )
-        for back in range(group_ptr[g + 1] - group_ptr[g]):
-            r = group_ptr[g + 1] - 1 - back
-            s0, s1, a0, a1 = src_ptr[r], src_ptr[r + 1], agg_ptr[r], agg_ptr[r + 1]
+                count[i], value[i], x, f0, f1, src, src_ptr[r], src_ptr[r + 1], value,
+                count, agg, agg_ptr[r], agg_ptr[r + 1], sign[0],
+            )  # fmt: skip
+        for back in range(end - begin):
+            r = end - 1 - back
             i = kind[r]
-            if i >= 0:
-                for j in range(width):
-                    best[0, j] = sign * out[i, f0 + j]
-                _count(
-                    number, 0, best, 0, x, f0, src, s0, s1, value, count, agg, a0, a1, sign
-                )
-                for j in range(width):
-                    # The zero that `scatter_reduce` starts from takes its part:
-                    part[0, j] = grad[i, f0 + j] / (number[0, j] + (best[0, j] == 0))
-            else:
-                for j in range(width):
-                    best[0, j] = value[-1 - i, j]
-                    part[0, j] = share[-1 - i, j]
-            for e in range(s0, s1):
-                u = src[e]
-                for j in range(width):
-                    hit = sign * x[u, f0 + j] == best[0, j]
-                    grad_x[u, f0 + j] += hit * part[0, j]
-            for e in range(a0, a1):
-                w = agg[e]
-                for j in range(width):
-                    share[w, j] += (value[w, j] == best[0, j]) * part[0, j]
+            if i < 0:
+                _spread(
+                    value[-1 - i], share[-1 - i], grad_x, x, f0, f1, src, src_ptr[r],
+                    src_ptr[r + 1], value, share, agg, agg_ptr[r], agg_ptr[r + 1],
+                    sign[0],
+                )  # fmt: skip
+                continue
+            for j in range(width):
+                best[j] = sign[0] * out[i, f0 + j]
+            _count(
+                part, best, x, f0, f1, src, src_ptr[r], src_ptr[r + 1], value, count,
+                agg, agg_ptr[r], agg_ptr[r + 1], sign[0],
+            )  # fmt: skip
+            for j in range(width):
+                # The zero that `scatter_reduce` starts from takes its part:
+                part[j] = grad[i, f0 + j] / (part[j] + (best[j] == 0))
+            _spread(
+                best, part, grad_x, x, f0, f1, src, src_ptr[r], src_ptr[r + 1], value,
+                share, agg, agg_ptr[r], agg_ptr[r + 1], sign[0],
+            )  # fmt: skip
 
 
 @jit
 def _count(
     to: Any,
-    i: int,
     best: Any,
-    b: int,
     x: Any,
     f0: int,
+    f1: int,
     src: Any,
     s0: int,
     s1: int,
@@ -330,14 +307,44 @@ def _count(
     sign: Any,
 ) -> None:
     """Counts the sources below a row that equal its maximum."""
-    width = best.shape[1]
-    for j in range(width):
-        to[i, j] = 0
+    to[:] = 0
     for e in range(s0, s1):
-        u = src[e]
-        for j in range(width):
-            to[i, j] += sign * x[u, f0 + j] == best[b, j]
+        row = x[src[e], f0:f1]
+        for j in range(to.size):
+            to[j] += sign * row[j] == best[j]
     for e in range(a0, a1):
-        w = agg[e]
-        for j in range(width):
-            to[i, j] += (value[w, j] == best[b, j]) * count[w, j]
+        row = value[agg[e]]
+        below = count[agg[e]]
+        for j in range(to.size):
+            to[j] += (row[j] == best[j]) * below[j]
+
+
+@jit
+def _spread(
+    best: Any,
+    part: Any,
+    grad_x: Any,
+    x: Any,
+    f0: int,
+    f1: int,
+    src: Any,
+    s0: int,
+    s1: int,
+    value: Any,
+    share: Any,
+    agg: Any,
+    a0: int,
+    a1: int,
+    sign: Any,
+) -> None:
+    """Adds a row's share to those of its inputs that equal its maximum."""
+    for e in range(s0, s1):
+        row = x[src[e], f0:f1]
+        to = grad_x[src[e], f0:f1]
+        for j in range(best.size):
+            to[j] += (sign * row[j] == best[j]) * part[j]
+    for e in range(a0, a1):
+        row = value[agg[e]]
+        to = share[agg[e]]
+        for j in range(best.size):
+            to[j] += (row[j] == best[j]) * part[j]

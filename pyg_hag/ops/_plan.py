@@ -1,6 +1,7 @@
 """How the CPU kernels walk a HAG: its rows in 32 bits, and cuts between threads."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -75,12 +76,12 @@ def _tasks(
     targets = np.arange(1, CHUNKS_PER_THREAD * threads) * share
     places = np.unique([0, *np.searchsorted(work, targets), cuts.size - 1])
     tasks = []
-    for i, j in zip(places[:-1], places[1:], strict=True):
+    for i, j in pairwise(places):
         tiles = [0, width]
         if work[j] - work[i] > 2 * share:
             step = -(-width // (threads * LANES)) * LANES
             tiles = [*range(0, width, step), width]
-        for f0, f1 in zip(tiles[:-1], tiles[1:], strict=True):
+        for f0, f1 in pairwise(tiles):
             tasks.append((int(cuts[i]), int(cuts[j]), f0, f1))
     return tasks
 

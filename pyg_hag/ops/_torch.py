@@ -98,9 +98,11 @@ def _make_levels(hag: HAG) -> list[Level]:
     number = np.where(kinds < 0, -1 - kinds, kinds)
     levels = []
     for level in range(1, hag.stats.depth + 2):
-        parts = []
+        parts: list[Tensor] = []
         for inputs, counts in (("src", "src_count"), ("agg", "agg_count")):
             chosen = np.repeat(depth, a[counts]) == level
-            parts += [a[inputs][chosen], np.repeat(number, a[counts])[chosen]]
-        levels.append(tuple(torch.from_numpy(p).to(hag.device) for p in parts))
+            both = a[inputs][chosen], np.repeat(number, a[counts])[chosen]
+            parts += [torch.from_numpy(values).to(hag.device) for values in both]
+        src, src_row, agg, agg_row = parts
+        levels.append((src, src_row, agg, agg_row))
     return levels

@@ -101,9 +101,7 @@ def merge(bits: U64, size: I64, x: int, y: int, new: int) -> None:
 
 
 @jit
-def write_rows(
-    bits: U64, num_items: int, row_ptr: I64, row: I32, row_len: I64
-) -> None:
+def write_rows(bits: U64, num_items: int, row_ptr: I64, row: I32, row_len: I64) -> None:
     """Writes the sets back as rows of ascending items."""
     row_len[:] = 0
     for x in range(num_items):
