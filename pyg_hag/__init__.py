@@ -1,9 +1,17 @@
 """GNN aggregation without redundant work, for PyTorch Geometric."""
 
+from pyg_hag.data import HAGData
 from pyg_hag.hag import HAG
 from pyg_hag.ops import aggregate
 from pyg_hag.search import build_hag
+from pyg_hag.transforms import HAGTransform
 
 __version__ = "0.1.0"
 
-__all__ = ["HAG", "aggregate", "build_hag"]
+__all__ = [
+    "HAG",  # hierarchically aggregated graph: the container
+    "HAGData",  # a `Data` object that carries its HAG
+    "HAGTransform",  # builds the HAG of a `Data` object
+    "aggregate",  # sum, mean, max or min over a HAG
+    "build_hag",  # from an edge_index to its HAG
+]

@@ -337,28 +337,64 @@ def transpose(
 
 
 @jit
-def fingerprint(u: I64, v: I64, num_nodes: I64) -> I64:
-    """Order-free 64-bit hash of the edges of each graph of a batch.
+def _mixed(a: int, b: int, c: int) -> int:
+    h = np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x632BE59BD9B4E019)
+    h = (h ^ (h >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
+    h = (h ^ (h >> np.uint64(32))) + np.uint64(b) * np.uint64(0xC2B2AE3D27D4EB4F)
+    h = (h ^ (h >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
+    h = (h ^ (h >> np.uint64(32))) + np.uint64(c) * np.uint64(0x165667B19E3779F9)
+    h = (h ^ (h >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
+    return h ^ (h >> np.uint64(32))
 
-    `num_nodes[g]` nodes belong to graph g; ids are hashed relative to its first
-    node, so a graph has the same hash alone and in a batch. An edge that leaves
-    its graph, or the batch, makes the hash of its graph (the last) differ.
+
+@jit
+def _hash_part(values: I64, shift: int, begin: int, end: int, name: int) -> int:
+    h = np.uint64(0)
+    for i in range(begin, end):
+        h += _mixed(name, i - begin, values[i] - shift)
+    return h
+
+
+@jit
+def fingerprint(
+    u: I64,
+    v: I64,
+    src: I64,
+    agg: I64,
+    src_count: I64,
+    agg_count: I64,
+    dst: I64,
+    group_aggs: I64,
+    group_dsts: I64,
+    sizes: I64,
+) -> I64:
+    """A 64-bit hash of each graph of a batch, and of its HAG.
+
+    Row g of `sizes` holds the numbers of nodes, aggregates, groups, source inputs
+    and aggregate inputs of graph g; the arrays must have these totals. Ids are
+    hashed relative to their graph, so a graph has the same hash alone and in any
+    batch. Edges may come in any order; everything in the HAG has its place.
     """
-    out = np.zeros(num_nodes.size, np.uint64)
-    ptr = np.zeros(num_nodes.size + 1, np.int64)
-    for g in range(num_nodes.size):
-        ptr[g + 1] = ptr[g] + num_nodes[g]
-    if num_nodes.size == 0:
-        return out.view(np.int64)
+    num_graphs = sizes.shape[0]
+    out = np.zeros(num_graphs, np.uint64)
+    starts = np.zeros((num_graphs + 1, 5), np.int64)
+    for g in range(num_graphs):
+        starts[g + 1] = starts[g] + sizes[g]
+        node, first, group, s, a = starts[g]
+        node_end, last, group_end, s_end, a_end = starts[g + 1]
+        row, row_end = node + first, node_end + last
+        out[g] += _hash_part(src, node, s, s_end, 1)
+        out[g] += _hash_part(agg, first, a, a_end, 2)
+        out[g] += _hash_part(src_count, 0, row, row_end, 3)
+        out[g] += _hash_part(agg_count, 0, row, row_end, 4)
+        out[g] += _hash_part(dst, node, node, node_end, 5)
+        out[g] += _hash_part(group_aggs, 0, group, group_end, 6)
+        out[g] += _hash_part(group_dsts, 0, group, group_end, 7)
+    nodes = starts[:, 0].copy()
     g = 0
-    for e in range(u.size):
-        if u[e] < ptr[g] or u[e] >= ptr[g + 1]:
-            g = min(max(np.searchsorted(ptr, u[e], "right") - 1, 0), num_nodes.size - 1)
-        a = np.uint64(u[e] - ptr[g])
-        b = np.uint64(v[e] - ptr[g])
-        h = a * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x632BE59BD9B4E019)
-        h = (h ^ (h >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
-        h = (h ^ (h >> np.uint64(32))) + b * np.uint64(0xC2B2AE3D27D4EB4F)
-        h = (h ^ (h >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
-        out[g] += h ^ (h >> np.uint64(32))
+    for e in range(u.size if num_graphs > 0 else 0):
+        if u[e] < nodes[g] or u[e] >= nodes[g + 1]:
+            g = np.searchsorted(nodes, u[e], "right") - 1
+            g = min(max(g, 0), num_graphs - 1)
+        out[g] += _mixed(0, u[e] - nodes[g], v[e] - nodes[g])
     return out.view(np.int64)

@@ -1,0 +1,102 @@
+"""HAGTransform: builds the HAG of a graph."""
+
+from typing import Any
+
+import torch
+from torch_geometric.data import Batch, Data
+from torch_geometric.data.datapipes import functional_transform
+from torch_geometric.transforms import AddSelfLoops, BaseTransform
+
+from pyg_hag._validation import check_count
+from pyg_hag.data import HAGData
+from pyg_hag.search import build_hag
+
+
+@functional_transform("to_hag")
+class HAGTransform(BaseTransform):
+    r"""Builds the HAG of a graph (functional name: :obj:`to_hag`).
+
+    Returns a :class:`pyg_hag.HAGData` with all that the graph had, whose `hag`
+    attribute layers take in place of `edge_index`. Apply it last: when the graph is
+    changed afterwards, `data.hag` raises. The search and its source are described at
+    :func:`pyg_hag.build_hag`.
+
+    As a `pre_transform` of a dataset the HAGs are built once and stored with it.
+
+    Args:
+        add_self_loops (bool): Whether to add a self-loop to every node first, as
+            :class:`torch_geometric.transforms.AddSelfLoops` does: the graph becomes
+            that of closed neighbourhoods. (default: :obj:`False`)
+        capacity (int, optional): Largest number of aggregates; unlimited if
+            :obj:`None`. (default: :obj:`None`)
+        min_redundancy (int): Least number of neighbourhoods that share a pair.
+            (default: :obj:`2`)
+
+    Raises:
+        TypeError: If the data is not a homogeneous `Data` object, or is one of
+            another subclass.
+        ValueError: If the data has no `edge_index`, or has edge weights, which a
+            HAG does not stand for.
+    """
+
+    def __init__(
+        self,
+        add_self_loops: bool = False,
+        capacity: int | None = None,
+        min_redundancy: int = 2,
+    ) -> None:
+        if not isinstance(add_self_loops, bool):
+            raise TypeError(f"'add_self_loops' must be a bool (got {add_self_loops!r})")
+        if capacity is not None:
+            check_count("capacity", capacity, 0)
+        self.add_self_loops = add_self_loops
+        self.capacity = capacity
+        self.min_redundancy = check_count("min_redundancy", min_redundancy, 2)
+
+    def forward(self, data: Any) -> Any:
+        """Returns a `HAGData` with the HAG of `data` (of each graph of a batch)."""
+        if isinstance(data, Batch):
+            return Batch.from_data_list([self(graph) for graph in data.to_data_list()])
+        if not isinstance(data, Data):
+            raise TypeError(
+                f"'data' must be a homogeneous 'Data' object (got "
+                f"{type(data).__name__})"
+            )
+        if type(data) is not Data and not isinstance(data, HAGData):
+            raise TypeError(
+                f"'data' is a {type(data).__name__}, whose own methods would be lost: "
+                f"derive that class from 'pyg_hag.HAGData'"
+            )
+        if data.edge_index is None:
+            raise ValueError(
+                "'data' has no 'edge_index': apply 'HAGTransform' before transforms "
+                "that replace it, such as 'ToSparseTensor'"
+            )
+        weight = data.edge_weight if "edge_weight" in data else None
+        if weight is not None and not torch.equal(weight, torch.ones_like(weight)):
+            raise ValueError(
+                "'data.edge_weight' is set, but a HAG stands for an unweighted graph: "
+                "remove it, or let the layer normalise ('HAGGCNConv' does)"
+            )
+        cls = type(data) if isinstance(data, HAGData) else HAGData
+        num_nodes = data.num_nodes
+        out = cls.from_dict(data.to_dict())
+        if out.x is None and "num_nodes" not in out:
+            out.num_nodes = num_nodes  # else a batch would have to guess it
+        if self.add_self_loops:
+            out = AddSelfLoops()(out)
+        out._attach(
+            build_hag(
+                out.edge_index,
+                num_nodes,
+                capacity=self.capacity,
+                min_redundancy=self.min_redundancy,
+            )
+        )
+        return out
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}(add_self_loops={self.add_self_loops}, "
+            f"capacity={self.capacity}, min_redundancy={self.min_redundancy})"
+        )
