@@ -1,0 +1,31 @@
+"""GraphSAGE over a HAG."""
+
+from torch_geometric.nn import SAGEConv
+
+from pyg_hag.nn.conv._message_passing import HAGMessagePassing
+
+
+class HAGSAGEConv(HAGMessagePassing, SAGEConv):
+    r"""The GraphSAGE operator over a HAG.
+
+    .. math::
+        \mathbf{x}^{\prime}_i = \mathbf{W}_1 \mathbf{x}_i + \mathbf{W}_2 \cdot
+        \mathrm{aggr}_{j \in \mathcal{N}(i)} \mathbf{x}_j
+
+    from `Inductive Representation Learning on Large Graphs
+    <https://arxiv.org/abs/1706.02216>`_ (Algorithm 1), with `aggr` one of `"mean"`,
+    `"max"`, `"sum"` and `"min"`. Arguments, parameters and outputs are those of
+    :class:`torch_geometric.nn.SAGEConv`; `state_dict` loads both ways.
+
+    `forward(x, edge_index)` takes a :class:`pyg_hag.HAG` as well as an `edge_index`.
+
+    Shapes:
+        - **input:** node features :math:`(|\mathcal{V}|, F_{in})` or
+          :math:`((|\mathcal{V}_s|, F_{s}), (|\mathcal{V}_t|, F_{t}))` if bipartite,
+          and a HAG
+        - **output:** node features :math:`(|\mathcal{V}_t|, F_{out})`
+
+    Raises:
+        ValueError: If the HAG does not fit the features, or `aggr` is not one of
+            sum, mean, max and min.
+    """
