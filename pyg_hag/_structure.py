@@ -398,3 +398,49 @@ def fingerprint(
             g = min(max(g, 0), num_graphs - 1)
         out[g] += _mixed(0, u[e] - nodes[g], v[e] - nodes[g])
     return out.view(np.int64)
+
+
+@jit
+def unpack(ids: I64, counts: I64, sizes: I64) -> tuple[I64, I64, I64, I64, I64, I64]:
+    """Undoes the packing of :mod:`pyg_hag.data`, graph by graph.
+
+    `ids` holds the source inputs and the destinations of each graph in turn, and
+    `counts` its counts: by row of source and of aggregate inputs, by group of
+    aggregates and of destinations. `sizes` is that of :func:`fingerprint`.
+    """
+    totals = sizes.sum(0)
+    num_nodes, num_aggs, num_groups, num_src = (
+        totals[0],
+        totals[1],
+        totals[2],
+        totals[3],
+    )
+    src = np.empty(num_src, np.int64)
+    dst = np.empty(num_nodes, np.int64)
+    src_count = np.empty(num_nodes + num_aggs, np.int64)
+    agg_count = np.empty(num_nodes + num_aggs, np.int64)
+    group_aggs = np.empty(num_groups, np.int64)
+    group_dsts = np.empty(num_groups, np.int64)
+    i = 0
+    c = 0
+    node = 0
+    row = 0
+    group = 0
+    s = 0
+    for g in range(sizes.shape[0]):
+        nodes, groups, inputs = sizes[g, 0], sizes[g, 2], sizes[g, 3]
+        rows = nodes + sizes[g, 1]
+        src[s : s + inputs] = ids[i : i + inputs]
+        dst[node : node + nodes] = ids[i + inputs : i + inputs + nodes]
+        src_count[row : row + rows] = counts[c : c + rows]
+        agg_count[row : row + rows] = counts[c + rows : c + 2 * rows]
+        c += 2 * rows
+        group_aggs[group : group + groups] = counts[c : c + groups]
+        group_dsts[group : group + groups] = counts[c + groups : c + 2 * groups]
+        c += 2 * groups
+        i += inputs + nodes
+        s += inputs
+        node += nodes
+        row += rows
+        group += groups
+    return src, src_count, agg_count, dst, group_aggs, group_dsts

@@ -7,13 +7,13 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_hag import _structure
-from pyg_hag.hag import FIELDS, HAG
+from pyg_hag.hag import HAG
 
-KEYS = tuple(f"hag_{name}" for name in FIELDS)
-"""Where the HAG's tensors are stored."""
-
-SIZES = "hag_sizes"
-"""Per graph: nodes, aggregates, groups, source inputs, aggregate inputs, hash."""
+KEYS = ("hag_ids", "hag_aggs", "hag_counts", "hag_sizes")
+"""Where the HAG is stored: its source inputs and destinations (which shift with the
+nodes), its aggregate inputs (which shift with the aggregates), all counts, and per
+graph the numbers of nodes, aggregates, groups, source inputs and aggregate inputs,
+and a hash. Few tensors, because each one costs time whenever a batch is made."""
 
 
 class HAGData(Data):
@@ -35,7 +35,7 @@ class HAGData(Data):
             ValueError: If the graph, or what is stored of the HAG, was changed
                 since the HAG was built.
         """
-        stored = [self._store.get(key) for key in (*KEYS, SIZES, "edge_index")]
+        stored = [self._store.get(key) for key in (*KEYS, "edge_index")]
         if any(not isinstance(value, Tensor) for value in stored):
             missing = "HAG" if stored[-1] is not None else "'edge_index'"
             raise ValueError(_stale(f"the data has no {missing}"))
@@ -51,26 +51,34 @@ class HAGData(Data):
     def _attach(self, hag: HAG) -> None:
         """Stores the HAG of the graph."""
         device = self.edge_index.device
-        for key, tensor in zip(KEYS, hag.tensors, strict=True):
-            self[key] = tensor.to(device)
+        src, agg, src_count, agg_count, dst, group_aggs, group_dsts = hag.tensors
         sizes = [
             hag.num_dst,
             hag.num_aggregates,
-            hag.group_aggs.numel(),
-            hag.src.numel(),
-            hag.agg.numel(),
+            group_aggs.numel(),
+            src.numel(),
+            agg.numel(),
         ]
-        table = torch.tensor([[*sizes, 0]], device=device)
-        stored = [*(self[key] for key in KEYS), table, self.edge_index]
-        table[:, 5] = _hashes(stored).to(device)
-        self[SIZES] = table
+        table = torch.tensor([[*sizes, 0]])
+        table[:, 5] = _hashes(hag.tensors, table, self.edge_index)
+        values = (
+            torch.cat([src, dst]),
+            agg,
+            torch.cat([src_count, agg_count, group_aggs, group_dsts]),
+            table,
+        )
+        for key, value in zip(KEYS, values, strict=True):
+            self[key] = value.to(device)
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
-        if key in ("hag_src", "hag_dst"):
-            return self.num_nodes
-        if key == "hag_agg":
-            return int(self.hag_group_aggs.sum())
+        if key == "hag_ids":
+            return self._hag_size(0)
+        if key == "hag_aggs":
+            return self._hag_size(1)
         return super().__inc__(key, value, *args, **kwargs)
+
+    def _hag_size(self, column: int) -> int:
+        return sum(row[column] for row in self._store["hag_sizes"].tolist())
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
@@ -78,28 +86,31 @@ class HAGData(Data):
         return state
 
 
-def _hashes(stored: list[Tensor]) -> Tensor:
-    *tensors, table, edge_index = (value.cpu() for value in stored)
-    arrays = [tensor.numpy() for tensor in tensors]
-    edges = edge_index.long().contiguous().numpy()
-    sizes = table[:, :5].contiguous().numpy()
-    return torch.from_numpy(_structure.fingerprint(*edges, *arrays, sizes))
+def _hashes(tensors: list[Tensor], sizes: Tensor, edge_index: Tensor) -> Tensor:
+    arrays = [tensor.cpu().numpy() for tensor in tensors]
+    edges = edge_index.cpu().long().contiguous().numpy()
+    table = sizes[:, :5].cpu().contiguous().numpy()
+    return torch.from_numpy(_structure.fingerprint(*edges, *arrays, table))
 
 
 def _restore(stored: list[Tensor], num_nodes: int) -> HAG:
-    *tensors, table, _ = stored
-    if table.dim() != 2 or table.size(1) != 6:
-        raise ValueError(_stale(f"'{SIZES}' has shape {list(table.shape)}"))
-    nodes, aggregates, groups, src, agg, _ = table.sum(0).tolist()
+    ids, agg, counts, sizes, edge_index = stored
+    if sizes.dim() != 2 or sizes.size(1) != 6 or bool((sizes[:, :5] < 0).any()):
+        raise ValueError(_stale("what is stored of the HAG has changed"))
+    nodes, aggregates, groups, num_src, num_agg, _ = sizes.sum(0).tolist()
     if nodes != num_nodes:
         raise ValueError(_stale(f"it had {nodes} nodes and has {num_nodes}"))
-    rows = nodes + aggregates
-    wanted = [src, agg, rows, rows, nodes, groups, groups]
-    if [tensor.numel() for tensor in tensors] != wanted:
+    wanted = [num_src + nodes, num_agg, 2 * (nodes + aggregates + groups)]
+    if [list(value.shape) for value in (ids, agg, counts)] != [[n] for n in wanted]:
         raise ValueError(_stale("what is stored of the HAG has changed"))
-    if not torch.equal(_hashes(stored), table[:, 5].cpu()):
+    device = ids.device
+    arrays = [value.cpu().contiguous().numpy() for value in (ids, counts, sizes)]
+    src, *rest = map(torch.from_numpy, _structure.unpack(*arrays))
+    src_count, agg_count, dst, group_aggs, group_dsts = rest
+    tensors = [src, agg, src_count, agg_count, dst, group_aggs, group_dsts]
+    if not torch.equal(_hashes(tensors, sizes, edge_index), sizes[:, 5].cpu()):
         raise ValueError(_stale("its edges have changed"))
-    return HAG(num_nodes, *tensors)
+    return HAG(num_nodes, *(tensor.to(device) for tensor in tensors))
 
 
 def _stale(reason: str) -> str:

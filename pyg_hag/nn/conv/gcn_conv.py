@@ -27,7 +27,9 @@ class HAGGCNConv(HAGMessagePassing, GCNConv):
 
     Arguments, parameters and outputs are those of
     :class:`torch_geometric.nn.GCNConv` on an `edge_index` without weights (where
-    `improved` makes no difference); `state_dict` loads both ways. `forward(x, edge_index)` takes a :class:`pyg_hag.HAG` as well as an `edge_index`.
+    `improved` makes no difference); `state_dict` loads both ways.
+
+    `forward(x, edge_index)` takes a :class:`pyg_hag.HAG` as well as an `edge_index`.
 
     Shapes:
         - **input:** node features :math:`(|\mathcal{V}|, F_{in})` and a HAG
