@@ -38,8 +38,9 @@ def aggregate_max(x: Tensor, hag: HAG, minimum: bool) -> Tensor:
     out = x.new_full((hag.num_dst, x.size(1)), -torch.inf)
     _raise(out, src_row, x[src])
     _raise(out, agg_row, aggs[agg])
+    out = -out if minimum else out
     out[hag.in_degree == 0] = 0
-    return -out if minimum else out
+    return out
 
 
 def aggregate_max_backward(

@@ -26,6 +26,7 @@ _HOOKS = (
     "_message_and_aggregate_forward_pre_hooks",
     "_message_and_aggregate_forward_hooks",
 )
+_uncompiled_propagate = MessagePassing.propagate
 
 
 class HAGMessagePassing(MessagePassing):
@@ -43,9 +44,20 @@ class HAGMessagePassing(MessagePassing):
             return
         custom = "propagate" in cls.__dict__
         super()._set_jittable_templates(raise_on_error)
-        cls._edge_propagate = cls.propagate
+        if cls.propagate is _propagate:  # inherited: PyG could not compile the class
+            cls._edge_propagate = _uncompiled_propagate
+        else:
+            cls._edge_propagate = cls.propagate
         if not custom:
-            cls.propagate = _propagate
+            # PyG also puts these two in place when an explanation begins and ends.
+            cls.propagate = cls._jinja_propagate = _propagate
+            cls._orig_propagate = _explained_propagate
+
+
+def _explained_propagate(self: Any, edge_index: Any, *args: Any, **kwargs: Any) -> Any:
+    if isinstance(edge_index, HAG):
+        _check_shareable(self)
+    return _uncompiled_propagate(self, edge_index, *args, **kwargs)
 
 
 def _propagate(self: Any, edge_index: Any, size: Any = None, **kwargs: Any) -> Tensor:

@@ -1,0 +1,45 @@
+# Two commands: `make demo` and `make test`. Each makes what it needs, in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet \
+	--constraint .ci/constraints.txt
+
+.PHONY: demo test lint test-sparse benchmark clean
+
+demo: $(VENV)/installed
+	$(BIN)/pyg-hag demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy pyg_hag
+
+# Builds torch_scatter and torch_sparse against the installed torch: minutes, once.
+test-sparse: $(VENV)/installed-sparse
+	$(BIN)/python -m pytest -m sparse
+
+benchmark: $(VENV)/installed
+	$(BIN)/python -m pyg_hag.benchmark search
+	$(BIN)/python -m pyg_hag.benchmark aggregate
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/installed: pyproject.toml .ci/constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) --editable .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(INSTALL) --editable .[dev]
+	touch $@
+
+$(VENV)/installed-sparse: $(VENV)/installed-dev
+	$(INSTALL) setuptools wheel ninja
+	$(INSTALL) --no-build-isolation torch_scatter torch_sparse
+	touch $@

@@ -1,0 +1,56 @@
+"""Timing as ratios: all rivals in turn, round after round, in one run."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import quantiles
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of one rival, round by round."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """Half of the rounds took less."""
+        return self.quantile(50)
+
+    def quantile(self, percent: int) -> float:
+        """So many percent of the rounds took less."""
+        if len(self.seconds) == 1:
+            return self.seconds[0]
+        return quantiles(self.seconds, n=100, method="inclusive")[percent - 1]
+
+    def speedup_over(self, other: "Times") -> float:
+        """Median of the other's time over this one's, round by round."""
+        pairs = zip(self.seconds, other.seconds, strict=True)
+        return Times(tuple(b / a for a, b in pairs)).median
+
+
+def measure(
+    rivals: Mapping[str, Callable[[], Any]],
+    rounds: int = 15,
+    budget: float = 10.0,
+) -> dict[str, Times]:
+    """Times the rivals in turn, after one call each that does not count.
+
+    Args:
+        rivals: What to call, by name.
+        rounds: How often.
+        budget: Seconds after which no further round starts (three run anyway).
+    """
+    for call in rivals.values():
+        call()
+    seconds: dict[str, list[float]] = {name: [] for name in rivals}
+    begin = time.perf_counter()
+    for done in range(rounds):
+        if done >= 3 and time.perf_counter() - begin > budget:
+            break
+        for name, call in rivals.items():
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: Times(tuple(values)) for name, values in seconds.items()}

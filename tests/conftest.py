@@ -1,0 +1,50 @@
+"""Fixtures and options of all tests."""
+
+import os
+
+import pytest
+import torch
+
+from pyg_hag.datasets import ROOT_VARIABLE, load_graphs
+from pyg_hag.ops.aggregate import BACKENDS
+
+
+def pytest_generate_tests(metafunc):
+    # A contract's class attribute is the parameter of its tests.
+    for name in ("options", "dtype", "reduce"):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, getattr(metafunc.cls, f"{name}s"), ids=str)
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(12)
+
+
+@pytest.fixture
+def real_graph():
+    """Loads a real data set, or skips the test and says why."""
+
+    def load(name):
+        root = os.environ.get(ROOT_VARIABLE)
+        if root is None or not os.path.isdir(os.path.join(root, name)):
+            pytest.skip(f"no '{name}' in the folder named by {ROOT_VARIABLE}")
+        return load_graphs(name, root)
+
+    return load
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """The names of the backends that have run, in order."""
+    names = []
+    for name, backend in BACKENDS.items():
+        for function in ("aggregate_sum", "aggregate_max", "aggregate_max_backward"):
+            original = getattr(backend, function)
+
+            def spy(*args, _name=name, _original=original):
+                names.append(_name)
+                return _original(*args)
+
+            monkeypatch.setattr(backend, function, spy)
+    return names

@@ -1,0 +1,366 @@
+"""The contract: what every backend and every layer must do, against PyG's own.
+
+A backend or a layer joins by a class that inherits one of these and names itself.
+"""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from graphs import ODD_GRAPHS, num_threads, random_graph, skewed_graph
+from torch.autograd import gradcheck, gradgradcheck
+from torch_geometric.data import Batch, Data
+from torch_geometric.nn import SimpleConv
+
+from pyg_hag import HAGTransform, aggregate, build_hag
+from pyg_hag.ops.aggregate import _max, _sum
+
+GRAPHS = {
+    **ODD_GRAPHS,
+    "sparse": random_graph(0, 60, 60, 0.05),
+    "dense": random_graph(1, 40, 40, 0.6),
+    "dense bipartite": random_graph(2, 30, 50, 0.5),
+    "multigraph": random_graph(3, 15, 15, 0.5, copies=3),
+    "hubs": skewed_graph(4, 30, 90),
+}
+SQUARE = {name: g for name, g in GRAPHS.items() if g[1][0] == g[1][1] > 0}
+
+TOLERANCE = {
+    torch.float64: 1e-12,
+    torch.float32: 1e-5,
+    torch.float16: 4e-3,
+    torch.bfloat16: 3e-2,
+}
+
+each_graph = pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+each_square_graph = pytest.mark.parametrize("graph", SQUARE.values(), ids=SQUARE)
+
+
+def assert_close(got, wanted, dtype=None):
+    tolerance = TOLERANCE[dtype or got.dtype]
+    scale = float(wanted.detach().abs().max()) if wanted.numel() else 1.0
+    torch.testing.assert_close(
+        got.double(), wanted.double(), rtol=tolerance, atol=tolerance * max(1.0, scale)
+    )
+
+
+class AggregateContract:
+    """Every reduction, dtype and odd graph, forward and backward."""
+
+    backend: str
+    reduces = ("sum", "mean", "max", "min")
+    dtypes = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+    def run(self, x, hag, *args):
+        return aggregate(x, hag, *args, backend=self.backend)
+
+    def reference(self, x, graph, reduce, src_scale=None, dst_scale=None):
+        """PyG's unmodified layer, in double precision."""
+        edge_index, size = graph
+        x = x.double()
+        if src_scale is not None:
+            x = x * src_scale.double()[:, None]
+        out = SimpleConv(aggr=reduce)((x, None), edge_index, size=size)
+        return out if dst_scale is None else out * dst_scale.double()[:, None]
+
+    @each_graph
+    def test_forward_and_backward(self, graph, reduce, dtype, ran):
+        edge_index, size = graph
+        hag = build_hag(edge_index, size=size)
+        x = torch.randn(size[0], 19).to(dtype)
+        self.compare(x, hag, graph, reduce)
+        assert ran and set(ran) == {self.backend}
+
+    @each_graph
+    def test_ties(self, graph, reduce):
+        edge_index, size = graph
+        hag = build_hag(edge_index, size=size)
+        x = torch.randint(-1, 3, (size[0], 5)).float()
+        self.compare(x, hag, graph, reduce)
+
+    def compare(self, x, hag, graph, reduce):
+        ours = x.clone().requires_grad_()
+        theirs = x.clone().double().requires_grad_()
+        out = self.run(ours, hag, reduce)
+        wanted = self.reference(theirs, graph, reduce)
+        assert out.dtype == x.dtype
+        assert_close(out, wanted)
+        grad = torch.randn_like(out)
+        out.backward(grad)
+        wanted.backward(grad.double())
+        assert ours.grad.dtype == x.dtype
+        assert_close(ours.grad, theirs.grad)
+
+    @pytest.mark.parametrize("width", [0, 1, 3, 15, 16, 17, 64, 130, 300])
+    def test_every_width(self, reduce, width):
+        graph = GRAPHS["hubs"]
+        hag = build_hag(graph[0], size=graph[1])
+        for dtype in (torch.float32, torch.float64):
+            x = torch.randn(graph[1][0], width, dtype=dtype)
+            self.compare(x, hag, graph, reduce)
+
+    @each_graph
+    def test_scales(self, graph, reduce):
+        edge_index, size = graph
+        hag = build_hag(edge_index, size=size)
+        x, a, b = torch.randn(size[0], 7), torch.randn(size[0]), torch.randn(size[1])
+        for scales in ((a, None), (None, b), (a, b)):
+            ours = [x.clone().requires_grad_()]
+            ours += [s if s is None else s.clone().requires_grad_() for s in scales]
+            theirs = [
+                t if t is None else t.detach().double().requires_grad_() for t in ours
+            ]
+            out = self.run(ours[0], hag, reduce, *ours[1:])
+            wanted = self.reference(theirs[0], graph, reduce, *theirs[1:])
+            assert_close(out, wanted)
+            grad = torch.randn_like(out)
+            out.backward(grad)
+            wanted.backward(grad.double())
+            for mine, yours in zip(ours, theirs, strict=True):
+                assert mine is None or mine.grad.dtype == mine.dtype
+                if mine is not None:
+                    assert_close(mine.grad, yours.grad)
+
+    def test_any_shape(self, reduce):
+        edge_index, size = GRAPHS["dense bipartite"]
+        hag = build_hag(edge_index, size=size)
+        for shape in ((), (1,), (2, 3), (2, 1, 4), (3, 0)):
+            x = torch.randn(size[0], *shape)
+            out = self.run(x, hag, reduce)
+            assert out.shape == (size[1], *shape)
+            flat = self.run(x.reshape(size[0], -1) if x.numel() else x, hag, reduce)
+            assert torch.equal(out.flatten(), flat.flatten())
+
+    def test_any_memory_layout(self, reduce):
+        edge_index, size = GRAPHS["dense"]
+        hag = build_hag(edge_index, size=size)
+        n = size[0]
+        for x in (
+            torch.randn(8, n).t(),
+            torch.randn(n, 16)[:, ::2],
+            torch.randn(n, 20)[:, 3:11],
+            torch.randn(2 * n, 8)[::2],
+            torch.randn(1, 8).expand(n, 8),
+            torch.randn(n + 1, 8)[1:],
+            torch.randn(n, 2, 4).transpose(1, 2),
+        ):
+            assert torch.equal(
+                self.run(x, hag, reduce), self.run(x.contiguous(), hag, reduce)
+            )
+
+    def test_isolated_destinations_are_zero(self, reduce):
+        hag = build_hag(torch.tensor([[0], [1]]), num_nodes=4)
+        out = self.run(torch.full((4, 3), 7.0), hag, reduce)
+        assert out.tolist() == [[0.0] * 3, [7.0] * 3, [0.0] * 3, [0.0] * 3]
+        assert not out.signbit().any()
+
+    def test_nan_and_infinity(self, reduce):
+        graph = GRAPHS["hubs"]
+        hag = build_hag(graph[0], size=graph[1])
+        for value in (torch.nan, torch.inf, -torch.inf):
+            x = torch.randn(graph[1][0], 5)
+            x[::4, ::2] = value
+            out, wanted = self.run(x, hag, reduce), self.reference(x, graph, reduce)
+            torch.testing.assert_close(out.double(), wanted, equal_nan=True)
+
+    def test_gradcheck(self, reduce):
+        graph = random_graph(6, 7, 5, 0.6)
+        hag = build_hag(graph[0], size=graph[1])
+        inputs = [torch.randn(n, dtype=torch.double) for n in ((7, 3), 7, 5)]
+        for t in inputs:
+            t.requires_grad_()
+
+        def function(x, a, b):
+            return self.run(x, hag, reduce, a, b)
+
+        assert gradcheck(function, inputs)
+        if reduce in ("sum", "mean"):
+            assert gradgradcheck(function, inputs)
+
+    def test_opcheck(self, reduce):
+        graph = GRAPHS["dense bipartite"]
+        hag = build_hag(graph[0], size=graph[1])
+        x = torch.randn(graph[1][0], 4, requires_grad=True)
+        scale = torch.rand(graph[1][0], requires_grad=True)
+        if reduce in ("sum", "mean"):
+            args = (scale, None, hag.tensors, hag.num_src, reduce == "mean", False)
+            op = _sum
+        else:
+            args, op = (hag.tensors, hag.num_src, reduce == "min"), _max
+        results = torch.library.opcheck(op, (x, *args, self.backend))
+        assert set(results.values()) == {"SUCCESS"}
+
+    def test_torch_compile(self, reduce):
+        compiled = torch.compile(
+            lambda x, hag, a: self.run(x, hag, reduce, a).relu(), fullgraph=True
+        )
+        for name in ("dense", "multigraph", "hubs"):  # one function, several HAGs
+            edge_index, size = GRAPHS[name]
+            x, a = torch.randn(size[0], 6, requires_grad=True), torch.rand(size[0])
+            hag = build_hag(edge_index, size=size)
+            out = compiled(x, hag, a)
+            (grad,) = torch.autograd.grad(out.sum(), x)
+            wanted = self.run(x, hag, reduce, a).relu()
+            assert_close(out, wanted)
+            assert_close(grad, torch.autograd.grad(wanted.sum(), x)[0])
+
+    def test_same_bits_for_any_number_of_threads(self, reduce):
+        # Large enough that the work is split: many groups, and one group.
+        many = Batch.from_data_list(
+            [
+                Data(edge_index=g[0], num_nodes=40)
+                for g in (random_graph(seed, 40, 40, 0.4) for seed in range(60))
+            ]
+        )
+        one = random_graph(9, 300, 300, 0.2)
+        for edge_index, n in ((many.edge_index, many.num_nodes), (one[0], 300)):
+            for capacity in (None, 0):
+                x = torch.randn(n, 70)
+                results = []
+                for threads in (1, 2, 4):
+                    with num_threads(threads):
+                        hag = build_hag(edge_index, n, capacity=capacity)
+                        leaf = x.clone().requires_grad_()
+                        out = self.run(leaf, hag, reduce)
+                        out.backward(x)
+                        results.append((out.detach(), leaf.grad))
+                for out, grad in results[1:]:
+                    assert torch.equal(out, results[0][0])
+                    assert torch.equal(grad, results[0][1])
+
+
+class ConvContract:
+    """A layer of ours is PyG's layer, on a HAG as well as on an edge_index."""
+
+    reference: type
+    conv: type
+    optionss: tuple = ({},)
+    bipartite = False
+
+    def make(self, cls, options):
+        return cls(8, 6, **options)
+
+    def pair(self, options):
+        """PyG's layer and ours with the same parameters, loaded both ways."""
+        theirs, ours = (self.make(c, options) for c in (self.reference, self.conv))
+        assert list(theirs.state_dict()) == list(ours.state_dict())
+        ours.load_state_dict(theirs.state_dict())
+        theirs.load_state_dict(ours.state_dict())
+        return theirs, ours
+
+    def compare(self, theirs, ours, inputs, edge_index, hag, **kwargs):
+        results = []
+        for layer, graph in ((theirs, edge_index), (ours, hag)):
+            layer.zero_grad()
+            leaves = [t if t is None else t.clone().requires_grad_() for t in inputs]
+            x = tuple(leaves) if len(leaves) > 1 else leaves[0]
+            out = layer(x, graph, **(kwargs if layer is theirs else {}))
+            torch.manual_seed(7)
+            out.backward(torch.randn_like(out))
+            grads = [t.grad for t in leaves if t is not None]
+            results.append([out, *grads, *(p.grad for p in layer.parameters())])
+        for wanted, got in zip(*results, strict=True):
+            assert (wanted is None) == (got is None)
+            if wanted is not None:
+                assert_close(got, wanted)
+
+    @each_square_graph
+    def test_forward_and_backward(self, graph, options, ran):
+        edge_index, (n, _) = graph
+        theirs, ours = self.pair(options)
+        hag = build_hag(edge_index, n)
+        self.compare(theirs, ours, [torch.randn(n, 8)], edge_index, hag)
+        assert set(ran) == {"numba"}
+
+    @each_graph
+    def test_bipartite(self, graph, options):
+        if not self.bipartite or "flow" in options:
+            pytest.skip("PyG's layer is not bipartite")
+        edge_index, size = graph
+        theirs, ours = self.pair(options)
+        hag = build_hag(edge_index, size=size)
+        x = [torch.randn(n, 8) for n in size]
+        self.compare(theirs, ours, x, edge_index, hag)
+
+    def test_edge_index_still_works(self, options):
+        edge_index, (n, _) = SQUARE["dense"]
+        theirs, ours = self.pair(options)
+        x = torch.randn(n, 8)
+        assert torch.equal(theirs(x, edge_index), ours(x, edge_index))
+
+    def test_batch_of_graphs(self, options):
+        graphs = [
+            SQUARE[name] for name in ("dense", "one node without edges", "clique")
+        ]
+        batch = Batch.from_data_list(
+            [
+                HAGTransform()(Data(torch.randn(n, 8), edge_index))
+                for edge_index, (n, _) in graphs
+            ]
+        )
+        theirs, ours = self.pair(options)
+        self.compare(theirs, ours, [batch.x], batch.edge_index, batch.hag)
+
+    def test_more_dimensions(self, options):
+        edge_index, (n, _) = SQUARE["dense"]
+        theirs, ours = self.pair(options)
+        x = torch.randn(3, n, 8)
+        assert_close(ours(x, build_hag(edge_index, n)), theirs(x, edge_index))
+
+    def test_torch_compile(self, options):
+        if options.get("flow") == "target_to_source":
+            pytest.skip("the transpose is made in Python")
+        edge_index, (n, _) = SQUARE["dense"]
+        theirs, ours = self.pair(options)
+        x = torch.randn(n, 8)
+        compiled = torch.compile(ours, fullgraph=True)
+        assert_close(compiled(x, build_hag(edge_index, n)), theirs(x, edge_index))
+
+    def test_copies(self, options):
+        edge_index, (n, _) = SQUARE["dense"]
+        _, ours = self.pair(options)
+        x, hag = torch.randn(n, 8), build_hag(edge_index, n)
+        for other in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
+            assert torch.equal(ours(x, hag), other(x, hag))
+
+    def test_subclass_that_changes_the_message_is_refused(self, options):
+        class Doubled(self.conv):
+            def message(self, x_j):
+                return 2 * x_j
+
+        edge_index, (n, _) = SQUARE["clique"]
+        layer = self.make(Doubled, {**options})
+        with pytest.raises(ValueError, match="'Doubled' overrides 'message'"):
+            layer(torch.randn(n, 8), build_hag(edge_index, n))
+
+    def test_subclass_works(self, options):
+        # PyG keeps what it compiles under the name of the class.
+        Named = type(f"Named{self.conv.__name__}", (self.conv,), {})
+        edge_index, (n, _) = SQUARE["dense"]
+        theirs, ours = self.pair(options)
+        named = self.make(Named, options)
+        named.load_state_dict(ours.state_dict())
+        x = torch.randn(n, 8)
+        assert_close(named(x, build_hag(edge_index, n)), theirs(x, edge_index))
+        assert torch.equal(named(x, edge_index), theirs(x, edge_index))
+
+    def test_hag_of_another_size_is_refused(self, options):
+        _, ours = self.pair(options)
+        with pytest.raises(ValueError, match="the HAG has 7"):
+            ours(torch.randn(9, 8), build_hag(*SQUARE["clique"][:1], num_nodes=7))
+
+    def test_hooks_and_explanations_are_refused(self, options):
+        edge_index, (n, _) = SQUARE["clique"]
+        x, hag = torch.randn(n, 8), build_hag(edge_index, n)
+        _, ours = self.pair(options)
+        handle = ours.register_message_forward_pre_hook(lambda module, inputs: None)
+        with pytest.raises(ValueError, match="hooks"):
+            ours(x, hag)
+        handle.remove()
+        wanted = ours(x, hag)
+        ours.explain = True
+        with pytest.raises(ValueError, match="explained"):
+            ours(x, hag)
+        ours.explain = False
+        assert torch.equal(ours(x, hag), wanted)

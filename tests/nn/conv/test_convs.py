@@ -1,0 +1,94 @@
+import pytest
+import torch
+from contract import ConvContract
+from graphs import random_graph
+from torch_geometric.nn import GCNConv, GINConv, SAGEConv
+
+from pyg_hag import build_hag
+from pyg_hag.nn import HAGGCNConv, HAGGINConv, HAGSAGEConv
+
+
+class TestGCN(ConvContract):
+    reference, conv = GCNConv, HAGGCNConv
+    optionss = (
+        {},
+        {"improved": True},
+        {"cached": True},
+        {"add_self_loops": False},
+        {"normalize": False},
+        {"bias": False},
+        {"flow": "target_to_source"},
+    )
+
+    def test_normalisation_is_computed_once_per_hag(self, options, monkeypatch):
+        if options.get("normalize") is False:
+            pytest.skip("no normalisation")
+        edge_index, (n, _) = random_graph(0, 20, 20, 0.3)
+        hag, x = build_hag(edge_index, n), torch.randn(20, 8)
+        _, ours = self.pair(options)
+        ours(x, hag)
+        monkeypatch.setattr("pyg_hag.nn.conv.gcn_conv._make_norm", None)
+        assert ours(x, hag).shape == (20, 6)
+
+    def test_what_a_hag_cannot_do_is_refused(self, options):
+        edge_index, (n, _) = random_graph(0, 20, 20, 0.3)
+        hag, x = build_hag(edge_index, n), torch.randn(20, 8)
+        _, ours = self.pair(options)
+        with pytest.raises(ValueError, match="edge_weight"):
+            ours(x, hag, torch.ones(hag.num_edges))
+        with pytest.raises(ValueError, match="tuple"):
+            ours((x, x), hag)
+        mean = self.make(HAGGCNConv, {**options, "aggr": "mean"})
+        if options.get("normalize", True):
+            with pytest.raises(ValueError, match="'aggr'"):
+                mean(x, hag)
+            bipartite = build_hag(edge_index, size=(20, 21))
+            with pytest.raises(ValueError, match="as many sources as destinations"):
+                ours(x, bipartite)
+
+
+class TestSAGE(ConvContract):
+    reference, conv = SAGEConv, HAGSAGEConv
+    bipartite = True
+    optionss = (
+        {},
+        {"aggr": "max"},
+        {"aggr": "sum"},
+        {"aggr": "min"},
+        {"normalize": True, "project": True},
+        {"root_weight": False, "bias": False},
+        {"aggr": "max", "flow": "target_to_source"},
+    )
+
+    def test_other_aggregations_need_an_edge_index(self):
+        edge_index, (n, _) = random_graph(0, 20, 20, 0.3)
+        layer = HAGSAGEConv(8, 6, aggr=["mean", "std"])
+        x = torch.randn(20, 8)
+        assert layer(x, edge_index).shape == (20, 6)
+        with pytest.raises(ValueError, match="'aggr' of 'HAGSAGEConv'"):
+            layer(x, build_hag(edge_index, n))
+
+    def test_size_must_be_that_of_the_hag(self):
+        edge_index, size = random_graph(0, 20, 10, 0.3)
+        hag, layer = build_hag(edge_index, size=size), HAGSAGEConv(8, 6)
+        x = torch.randn(20, 8)
+        assert layer((x, None), hag, size=(20, 10)).shape == (10, 6)
+        with pytest.raises(ValueError, match="11 destinations"):
+            layer((x, None), hag, size=(20, 11))
+
+
+class TestGIN(ConvContract):
+    reference, conv = GINConv, HAGGINConv
+    bipartite = True
+    optionss = (
+        {},
+        {"eps": 0.3, "train_eps": True},
+        {"aggr": "max"},
+        {"flow": "target_to_source"},
+    )
+
+    def make(self, cls, options):
+        nn = torch.nn.Sequential(
+            torch.nn.Linear(8, 10), torch.nn.ReLU(), torch.nn.Linear(10, 6)
+        )
+        return cls(nn, **options)

@@ -1,0 +1,113 @@
+import pytest
+import torch
+from contract import AggregateContract
+from graphs import in_forked_child, random_graph
+
+from pyg_hag import aggregate, build_hag
+
+
+class TestNumba(AggregateContract):
+    backend = "numba"
+
+
+class TestTorch(AggregateContract):
+    backend = "torch"
+
+
+def small():
+    edge_index, size = random_graph(0, 6, 4, 0.5)
+    return torch.randn(6, 3), build_hag(edge_index, size=size)
+
+
+def test_the_default_backend_of_the_cpu_is_numba(ran):
+    aggregate(*small())
+    assert ran == ["numba"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"x": [[1.0]]}, TypeError, "'x' must be a torch.Tensor"),
+        ({"x": torch.ones(6, 3, dtype=torch.long)}, TypeError, "'x' must be float32"),
+        ({"x": torch.ones(6, dtype=torch.cfloat)}, TypeError, "'x' must be float32"),
+        ({"x": torch.ones(5, 3)}, ValueError, r"num_src=6 \(got \[5, 3\]\)"),
+        ({"x": torch.tensor(1.0)}, ValueError, "'x' must have shape"),
+        ({"x": torch.ones(6, 3, device="meta")}, ValueError, "'x' is on meta"),
+        ({"hag": torch.zeros(2, 3)}, TypeError, "'hag' must be a HAG"),
+        ({"reduce": "median"}, ValueError, "'reduce' must be one of .*'median'"),
+        ({"reduce": ["sum"]}, ValueError, "'reduce' must be one of"),
+        (
+            {"src_scale": torch.ones(4)},
+            ValueError,
+            r"'src_scale' must have shape \[6\]",
+        ),
+        (
+            {"dst_scale": torch.ones(6)},
+            ValueError,
+            r"'dst_scale' must have shape \[4\]",
+        ),
+        ({"dst_scale": torch.ones(4, 1)}, ValueError, "'dst_scale' must have shape"),
+        ({"src_scale": 2.0}, TypeError, "'src_scale' must be a floating-point tensor"),
+        (
+            {"src_scale": torch.ones(6, dtype=torch.long)},
+            TypeError,
+            "'src_scale' must be a floating-point tensor",
+        ),
+        (
+            {"src_scale": torch.ones(6, device="meta")},
+            ValueError,
+            "'src_scale' is on meta",
+        ),
+        ({"backend": "cuda"}, ValueError, "'backend' must be one of"),
+    ],
+)
+def test_errors_name_the_argument(change, error, message):
+    x, hag = small()
+    with pytest.raises(error, match=message):
+        aggregate(**{"x": x, "hag": hag, **change})
+
+
+def test_numba_is_for_the_cpu():
+    x, hag = small()
+    hag = type(hag)._trusted(6, [t.to("meta") for t in hag.tensors])
+    with pytest.raises(ValueError, match="'numba' runs on the CPU"):
+        aggregate(x.to("meta"), hag, backend="numba")
+
+
+def test_narrow_dtypes_are_summed_in_float32():
+    # 4096 ones and a half: in half precision the sum would stop at 2048.
+    edge_index = torch.stack([torch.arange(4096), torch.zeros(4096, dtype=torch.long)])
+    hag = build_hag(edge_index, size=(4096, 1))
+    assert aggregate(torch.ones(4096, 1).half(), hag).item() == 4096
+
+
+def test_the_zero_of_scatter_reduce_takes_its_part():
+    hag = build_hag(torch.tensor([[0, 1], [2, 2]]), num_nodes=3)
+    x = torch.zeros(3, 1, requires_grad=True)
+    aggregate(x, hag, "max").sum().backward()
+    torch.testing.assert_close(x.grad, torch.tensor([[1 / 3], [1 / 3], [0.0]]))
+
+
+def test_works_in_a_forked_child_after_threads_have_run():
+    edge_index, size = random_graph(1, 200, 200, 0.3)
+    hag, x = build_hag(edge_index, size=size), torch.randn(200, 64)
+    wanted = aggregate(x, hag)
+    assert in_forked_child(lambda: torch.equal(aggregate(x, hag), wanted))
+
+
+def test_a_garbage_collected_hag_leaves_nothing_behind():
+    # The operators find a HAG by the addresses of its tensors; a later HAG may get
+    # the same addresses.
+    for seed in range(50):
+        edge_index, size = random_graph(seed, 12, 12, 0.4)
+        x = torch.randn(12, 4)
+        out = aggregate(x, build_hag(edge_index, size=size))
+        wanted = torch.zeros(12, 4).index_add_(0, edge_index[1], x[edge_index[0]])
+        torch.testing.assert_close(out, wanted)
+
+
+def test_gradients_reach_only_what_asks_for_them():
+    x, hag = small()
+    scale = torch.rand(6, requires_grad=True)
+    aggregate(x, hag, "sum", scale).sum().backward()
+    assert x.grad is None and scale.grad.shape == (6,)
