@@ -82,13 +82,13 @@ def generate_ego_networks(num_graphs: int, seed: int = 0) -> list[Data]:
 
     Stands in for collaboration data sets where none can be downloaded. Node 0 knows
     everyone; the others belong to one of several groups, a few to two. Class 0 has
-    few large groups, class 1 many small ones.
+    fewer and larger groups than class 1.
     """
     rng = np.random.default_rng(seed)
     graphs = []
     for i in range(num_graphs):
         label = i % 2
-        count, smallest, largest = ((2, 12, 24), (7, 4, 8))[label]
+        count, smallest, largest = ((3, 8, 20), (5, 4, 14))[label]
         sizes = rng.integers(smallest, largest, count, endpoint=True)
         group = np.repeat(np.arange(count), sizes)
         member = group[:, None] == np.arange(count)

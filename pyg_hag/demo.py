@@ -67,7 +67,7 @@ class GIN(nn.Module):
         self.convs = nn.ModuleList()
         for channels in (in_channels, hidden, hidden):
             mlp = nn.Sequential(
-                nn.Linear(channels, hidden),
+                nn.Linear(channels, hidden, bias=False),
                 nn.BatchNorm1d(hidden),
                 nn.ReLU(),
                 nn.Linear(hidden, hidden),

@@ -11,9 +11,13 @@ from pyg_hag.ops.aggregate import BACKENDS
 
 def pytest_generate_tests(metafunc):
     # A contract's class attribute is the parameter of its tests.
-    for name in ("options", "dtype", "reduce"):
-        if name in metafunc.fixturenames:
-            metafunc.parametrize(name, getattr(metafunc.cls, f"{name}s"), ids=str)
+    for name, values in (
+        ("options", "variants"),
+        ("dtype", "dtypes"),
+        ("reduce", "reduces"),
+    ):
+        if name in metafunc.fixturenames and hasattr(metafunc.cls, values):
+            metafunc.parametrize(name, getattr(metafunc.cls, values), ids=str)
 
 
 @pytest.fixture(autouse=True)

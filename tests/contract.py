@@ -235,7 +235,7 @@ class ConvContract:
 
     reference: type
     conv: type
-    optionss: tuple = ({},)
+    variants: tuple = ({},)
     bipartite = False
 
     def make(self, cls, options):

@@ -10,7 +10,7 @@ from pyg_hag.nn import HAGGCNConv, HAGGINConv, HAGSAGEConv
 
 class TestGCN(ConvContract):
     reference, conv = GCNConv, HAGGCNConv
-    optionss = (
+    variants = (
         {},
         {"improved": True},
         {"cached": True},
@@ -50,7 +50,7 @@ class TestGCN(ConvContract):
 class TestSAGE(ConvContract):
     reference, conv = SAGEConv, HAGSAGEConv
     bipartite = True
-    optionss = (
+    variants = (
         {},
         {"aggr": "max"},
         {"aggr": "sum"},
@@ -80,7 +80,7 @@ class TestSAGE(ConvContract):
 class TestGIN(ConvContract):
     reference, conv = GINConv, HAGGINConv
     bipartite = True
-    optionss = (
+    variants = (
         {},
         {"eps": 0.3, "train_eps": True},
         {"aggr": "max"},

@@ -1,0 +1,92 @@
+import csv
+import sys
+
+import numpy as np
+import pytest
+from graphs import clique, edge_index_of
+
+from pyg_hag._table import markdown_table, text_table
+from pyg_hag.benchmark import __main__ as benchmark
+from pyg_hag.benchmark._timing import Times, measure
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "clique" / "raw").mkdir(parents=True)
+    edges = edge_index_of(clique(range(30))).numpy()
+    np.savez(tmp_path / "clique" / "raw" / "clique.npz", edge_index=edges)
+    return tmp_path
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["benchmark", *map(str, arguments)])
+    return benchmark.main()
+
+
+def read(path):
+    with open(path) as file:
+        return list(csv.DictReader(file))
+
+
+def test_search(monkeypatch, root, capsys):
+    out = root / "rows.csv"
+    assert run(monkeypatch, "search", "clique", "--root", root, "--out", out) == 0
+    (row,) = read(out)
+    assert row["edges"] == "870" and float(row["aggregation_reduction"]) > 3
+    assert "torch" in row["environment"]
+    assert "clique" in capsys.readouterr().out
+
+
+def test_aggregate(monkeypatch, root, capsys):
+    out = root / "rows.csv"
+    arguments = ["aggregate", "clique", "--root", root, "--out", out, "--markdown"]
+    assert run(monkeypatch, *arguments, "--widths", 4, 8) == 0
+    rows = read(out)
+    assert {row["rival"] for row in rows} == {
+        "embedding_bag",
+        "edge_index",
+        "CSR @",
+        "plain HAG",
+        "HAG",
+        "copy of x",
+    }
+    assert {row["width"] for row in rows} == {"4", "8"}
+    for row in rows:
+        assert 0 < float(row["milliseconds_20"]) <= float(row["milliseconds_80"])
+    assert capsys.readouterr().out.startswith("| graph")
+
+
+def test_environment_and_errors(monkeypatch, capsys):
+    assert run(monkeypatch, "environment") == 0
+    assert "numba" in capsys.readouterr().out
+    assert run(monkeypatch, "search", "--root", "/no/such/folder") == 2
+    assert "'root' is not a folder" in capsys.readouterr().err
+
+
+def test_measure_takes_turns():
+    calls = []
+    times = measure(
+        {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=4
+    )
+    assert calls == ["a", "b"] * 5
+    assert all(len(t.seconds) == 4 for t in times.values())
+    fast, slow = Times((1.0, 2.0, 3.0)), Times((2.0, 4.0, 12.0))
+    assert fast.speedup_over(slow) == 2.0 and fast.median == 2.0
+    assert fast.quantile(20) < fast.quantile(80)
+    assert Times((5.0,)).median == 5.0
+
+
+def test_tables():
+    rows = [["graph", "F"], ["a", "16"], ["long name", "4"]]
+    assert text_table(rows).splitlines() == [
+        "graph       F",
+        "---------  --",
+        "a          16",
+        "long name   4",
+    ]
+    assert markdown_table(rows).splitlines() == [
+        "| graph     |  F |",
+        "|-----------|---:|",
+        "| a         | 16 |",
+        "| long name |  4 |",
+    ]

@@ -1,0 +1,231 @@
+import copy
+import pickle
+from functools import partial
+
+import pytest
+import torch
+import torch_geometric.transforms as T
+from graphs import ODD_GRAPHS, random_graph
+from torch_geometric.data import Batch, Data, InMemoryDataset
+from torch_geometric.loader import DataLoader
+from torch_geometric.nn import SimpleConv
+
+from pyg_hag import HAGData, HAGTransform, aggregate, build_hag
+
+
+def graph(seed, n=None):
+    n = n or 5 + seed
+    edge_index, _ = random_graph(seed, n, n, 0.5)
+    return Data(torch.randn(n, 4), edge_index, y=torch.tensor([seed]))
+
+
+def hag_graphs(count=8, **options):
+    odd = [
+        Data(torch.randn(n, 4), edge_index)
+        for edge_index, (n, m) in ODD_GRAPHS.values()
+        if n == m > 0
+    ]
+    for i, data in enumerate(odd):
+        data.y = torch.tensor([100 + i])
+    graphs = [graph(seed) for seed in range(count)] + odd
+    return [HAGTransform(**options)(data) for data in graphs]
+
+
+class Graphs(InMemoryDataset):
+    """A data set without files of its own."""
+
+    def __init__(self, root, **kwargs):
+        super().__init__(root, **kwargs)
+        self.load(self.processed_paths[0], data_cls=HAGData)
+
+    @property
+    def processed_file_names(self):
+        return "graphs.pt"
+
+    def process(self):
+        graphs = [graph(seed) for seed in range(8)]
+        if self.pre_transform is not None:
+            graphs = [self.pre_transform(data) for data in graphs]
+        self.save(graphs, self.processed_paths[0])
+
+
+@pytest.mark.parametrize("options", [{}, {"capacity": 0}, {"add_self_loops": True}])
+def test_batches_round_trip(options):
+    graphs = hag_graphs(**options)
+    batch = Batch.from_data_list(graphs)
+    batch.hag.validate(batch.edge_index)
+    assert batch.hag.num_dst == batch.num_nodes
+    for before, after in zip(graphs, batch.to_data_list(), strict=True):
+        assert type(after) is HAGData
+        assert before.hag == after.hag
+        for key in before.to_dict():
+            assert torch.equal(
+                torch.as_tensor(before[key]), torch.as_tensor(after[key])
+            )
+    subset = Batch.from_data_list(batch.index_select([5, 0, 2]))
+    subset.hag.validate(subset.edge_index)
+
+
+def test_a_batch_computes_what_its_graphs_compute():
+    graphs = hag_graphs()
+    batch = Batch.from_data_list(graphs)
+    wanted = torch.cat([aggregate(data.x, data.hag) for data in graphs])
+    assert torch.equal(aggregate(batch.x, batch.hag), wanted)
+    assert torch.equal(
+        aggregate(batch.x, batch.hag.t()),
+        torch.cat([aggregate(data.x, data.hag.t()) for data in graphs]),
+    )
+    plain = SimpleConv("sum")(batch.x, batch.edge_index)
+    torch.testing.assert_close(wanted, plain)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_data_loader_after_kernels_have_run_here(num_workers):
+    big = HAGTransform()(graph(1, 200))
+    aggregate(big.x.repeat(1, 32), big.hag)  # threads of this process
+    graphs = [graph(seed) for seed in range(12)]
+    transform = HAGTransform()
+    seen = 0
+    for source in (hag_graphs(12), OnTheFly(graphs, transform)):
+        loader = DataLoader(source, batch_size=5, num_workers=num_workers)
+        for batch in loader:
+            batch.hag.validate(batch.edge_index)
+            aggregate(batch.x, batch.hag)
+            seen += batch.num_graphs
+    assert seen == len(hag_graphs(12)) + 12
+
+
+class OnTheFly(torch.utils.data.Dataset):
+    """Transforms, and runs a kernel, in the worker."""
+
+    def __init__(self, graphs, transform):
+        self.graphs, self.transform = graphs, transform
+
+    def __len__(self):
+        return len(self.graphs)
+
+    def __getitem__(self, i):
+        data = self.transform(self.graphs[i])
+        data.x = aggregate(data.x, data.hag, "mean")
+        return data
+
+
+def test_data_sets_keep_their_hags(tmp_path):
+    for _ in range(2):  # processed, then loaded
+        dataset = Graphs(tmp_path, pre_transform=HAGTransform())
+        for seed, data in enumerate(dataset):
+            assert data.hag == build_hag(graph(seed).edge_index, 5 + seed)
+        batch = next(iter(DataLoader(dataset[2:6], batch_size=4)))
+        batch.hag.validate(batch.edge_index)
+    with pytest.warns(UserWarning, match="pre_transform"):
+        Graphs(tmp_path, pre_transform=HAGTransform(capacity=1))
+
+
+def test_as_transform_of_a_data_set(tmp_path):
+    dataset = Graphs(tmp_path, transform=T.Compose([T.ToUndirected(), HAGTransform()]))
+    dataset[3].hag.validate(dataset[3].edge_index)
+
+
+def test_copies_and_files(tmp_path):
+    data = HAGTransform()(graph(3))
+    torch.save(data, tmp_path / "data.pt")
+    for other in (
+        copy.copy(data),
+        copy.deepcopy(data),
+        data.clone(),
+        data.to("cpu"),
+        data.contiguous(),
+        pickle.loads(pickle.dumps(data)),
+        torch.load(tmp_path / "data.pt", weights_only=False),
+        HAGData.from_dict(data.to_dict()),
+    ):
+        assert type(other) is HAGData and other.hag == data.hag
+    assert len(pickle.dumps(data)) == len(pickle.dumps(copy.deepcopy(data)))
+
+
+def test_the_hag_is_made_once():
+    data = HAGTransform()(graph(3))
+    assert data.hag is data.hag
+    assert copy.copy(data).hag is data.hag
+
+
+def changed_edge(data):
+    data.edge_index[0, 0] = (data.edge_index[0, 0] + 1) % data.num_nodes
+    return data
+
+
+def without_edge_index(data):
+    del data.edge_index
+    return data
+
+
+CHANGES = {
+    "subgraph": lambda data: data.subgraph(torch.arange(4)),
+    "subgraph by mask": lambda data: data.subgraph(torch.arange(data.num_nodes) != 2),
+    "edge_subgraph": lambda data: data.edge_subgraph(torch.arange(3)),
+    "self-loops": T.AddSelfLoops(),
+    "remaining self-loops": T.AddRemainingSelfLoops(),
+    "virtual node": T.VirtualNode(),
+    "split": lambda data: T.RandomLinkSplit()(data)[0],
+    "undirected": T.ToUndirected(),
+    "rooted": T.LargestConnectedComponents(),
+    "one edge, in place": changed_edge,
+    "more nodes": lambda data: setattr(data, "num_nodes", 30) or data,
+    "no edge_index": without_edge_index,
+    "flipped": lambda data: data.update({"edge_index": data.edge_index.flip(0)}),
+}
+
+
+@pytest.mark.parametrize("capacity", [None, 0])
+@pytest.mark.parametrize("seen", [False, True])
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_changed_graph_is_noticed(name, seen, capacity):
+    edge_index, (n, _) = random_graph(5, 12, 12, 0.3)
+    edge_index = edge_index[:, (edge_index < 11).all(0)]  # node 11 is isolated
+    data = HAGTransform(capacity=capacity)(Data(torch.randn(n, 4), edge_index))
+    if seen:
+        data.hag.validate(edge_index)
+    if "nodes" in name:
+        del data.x
+    changed = CHANGES[name](copy.deepcopy(data))
+    with pytest.raises(ValueError, match="apply 'HAGTransform' last"):
+        print(changed.hag)
+
+
+def test_a_changed_batch_is_noticed():
+    graphs = hag_graphs()
+    batch = Batch.from_data_list(graphs)
+    batch.edge_index = batch.edge_index.roll(1, 0)
+    with pytest.raises(ValueError, match="apply 'HAGTransform' last"):
+        print(batch.hag)
+    graphs[2].edge_index = graphs[2].edge_index[:, :-1]
+    with pytest.raises(ValueError, match="apply 'HAGTransform' last"):
+        print(Batch.from_data_list(graphs).hag)
+
+
+def test_what_is_stored_of_the_hag_cannot_change_unnoticed():
+    data = HAGTransform()(graph(6))
+    for key in ("hag_ids", "hag_aggs", "hag_counts", "hag_sizes"):
+        for change in (
+            lambda t: t[:-1],
+            lambda t: t.flip(0) + 1,
+            lambda t: torch.cat([t, t]),
+            lambda t: -t,
+            partial(torch.zeros_like),
+        ):
+            other = copy.copy(data)
+            other[key] = change(data[key])
+            with pytest.raises(ValueError, match="does not belong to this graph"):
+                print(other.hag)
+        other = copy.copy(data)
+        del other[key]
+        with pytest.raises(ValueError, match="the data has no HAG"):
+            print(other.hag)
+
+
+def test_edges_may_change_their_order():
+    data = HAGTransform()(graph(6))
+    hag = data.hag
+    data.edge_index = data.edge_index[:, torch.randperm(data.num_edges)]
+    assert data.hag == hag
+    assert data.sort(sort_by_row=False).hag == hag

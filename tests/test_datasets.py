@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from pyg_hag import build_hag
+from pyg_hag.datasets import (
+    ROOT_VARIABLE,
+    as_one_graph,
+    find_root,
+    generate_ego_networks,
+    generate_social_graph,
+    load_graphs,
+)
+
+
+def test_root_is_the_argument_then_the_variable_then_a_cache(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
+    assert find_root(tmp_path / "a") == tmp_path / "a"
+    assert find_root() == tmp_path
+    monkeypatch.delenv(ROOT_VARIABLE)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert find_root() == tmp_path / "pyg_hag"
+    with pytest.raises(ValueError, match="'root' is not a folder"):
+        find_root(tmp_path / "nowhere")
+
+
+def test_loads_edge_lists(tmp_path):
+    (tmp_path / "mine" / "raw").mkdir(parents=True)
+    edges = np.array([[0, 1], [1, 4]], np.int32)
+    np.savez(tmp_path / "mine" / "raw" / "mine.npz", edge_index=edges, num_nodes=7)
+    (data,) = load_graphs("mine", tmp_path)
+    assert data.num_nodes == 7 and data.edge_index.tolist() == edges.tolist()
+
+
+def test_graphs_side_by_side():
+    graphs = [
+        Data(edge_index=torch.tensor([[0], [1]]), num_nodes=n, y=[n]) for n in (2, 3)
+    ]
+    edge_index, num_nodes = as_one_graph(graphs)
+    assert edge_index.tolist() == [[0, 2], [1, 3]] and num_nodes == 5
+    assert as_one_graph(graphs[:1])[1] == 2
+
+
+def test_generated_graphs_are_redundant_and_reproducible():
+    graphs = generate_ego_networks(20, seed=3)
+    assert {data.y for data in graphs} == {0, 1}
+    again = generate_ego_networks(20, seed=3)
+    for a, b in zip(graphs, again, strict=True):
+        assert torch.equal(a.edge_index, b.edge_index) and not a.has_self_loops()
+        assert a.is_undirected()
+    assert build_hag(*as_one_graph(graphs)).stats.aggregation_reduction > 2
+    data = generate_social_graph(20)
+    assert data.x.size(0) == data.y.numel() == data.num_nodes
+    assert data.train_mask.sum() + data.test_mask.sum() == data.num_nodes
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "reduction"),
+    [
+        ("BZR_MD", 7.40),
+        ("IMDB-BINARY", 3.46),
+        ("ego-Facebook", 3.28),
+        ("ca-AstroPh", 3.42),
+    ],
+)
+def test_reductions_on_real_graphs(real_graph, name, reduction):
+    edge_index, num_nodes = as_one_graph(real_graph(name))
+    hag = build_hag(edge_index, num_nodes)
+    hag.validate(edge_index)
+    assert round(hag.stats.aggregation_reduction, 2) >= reduction
