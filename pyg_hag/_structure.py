@@ -12,7 +12,7 @@ from pyg_hag._jit import jit
 
 I64 = NDArray[np.int64]
 
-MANY = np.int64(1) << np.int64(62)  # where a count of paths saturates
+MANY = np.int64(1) << np.int64(61)  # where a count of paths saturates
 
 OK = 0
 NEGATIVE_COUNT = 1
@@ -40,7 +40,8 @@ def check(
 ) -> tuple[int, int]:
     """Returns the first fault found and where; `owner` is zeros of `num_src`."""
     num_rows, num_dst = src_count.size, dst.size
-    total = 0
+    if agg_count.size != num_rows or group_dsts.size != group_aggs.size:
+        return WRONG_TOTAL, 0
     num_aggs = 0
     dsts = 0
     for g in range(group_aggs.size):

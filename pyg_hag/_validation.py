@@ -28,6 +28,27 @@ def raise_structure_error(fault: int, where: int) -> NoReturn:
     raise ValueError(f"the tensors are not a HAG: {reason}; use 'build_hag' to make it")
 
 
+def check_vectors(tensors: dict[str, object]) -> None:
+    """Checks that all are one-dimensional int64 tensors on one device."""
+    device = None
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"'{name}' must be a torch.Tensor (got {type(tensor).__name__})"
+            )
+        if tensor.dim() != 1 or tensor.dtype != torch.int64:
+            raise TypeError(
+                f"'{name}' must be a one-dimensional int64 tensor (got "
+                f"{tensor.dtype} of shape {list(tensor.shape)})"
+            )
+        device = device or tensor.device
+        if tensor.device != device:
+            raise ValueError(
+                f"'{name}' is on {tensor.device}, but '{next(iter(tensors))}' is on "
+                f"{device}: move all tensors to one device"
+            )
+
+
 def check_count(name: str, value: object, least: int) -> int:
     """Checks an integer argument and returns it."""
     if isinstance(value, bool) or not isinstance(value, int):

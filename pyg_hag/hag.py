@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -11,7 +10,12 @@ import torch
 from torch import Tensor
 
 from pyg_hag import _structure
-from pyg_hag._validation import check_edge_index, raise_structure_error
+from pyg_hag._stats import HAGStats
+from pyg_hag._validation import (
+    check_edge_index,
+    check_vectors,
+    raise_structure_error,
+)
 
 T = TypeVar("T")
 
@@ -27,40 +31,6 @@ FIELDS = (
 """The flat tensors of a HAG, in the order of :attr:`HAG.tensors`."""
 
 MAX_NODES = 2**31 - 1  # the kernels index with 32 bits
-
-
-@dataclass(frozen=True)
-class HAGStats:
-    """What a HAG costs, next to the plain graph that it stands for."""
-
-    num_edges: int
-    """Edges of the graph; also the reads of the plain graph."""
-    num_aggregates: int
-    num_groups: int
-    depth: int
-    """Aggregates on the longest path from a source to a destination."""
-    max_inputs: int
-    """Inputs of the longest row."""
-    plain_aggregations: int
-    """Binary operations of the plain graph: sum over its rows of inputs - 1."""
-    aggregations: int
-    """Binary operations of the HAG."""
-    reads: int
-    """Inputs read by the HAG."""
-
-    @property
-    def aggregation_reduction(self) -> float:
-        """Aggregations of the plain graph over those of the HAG."""
-        return _ratio(self.plain_aggregations, self.aggregations)
-
-    @property
-    def read_reduction(self) -> float:
-        """Reads of the plain graph over those of the HAG."""
-        return _ratio(self.num_edges, self.reads)
-
-
-def _ratio(before: int, after: int) -> float:
-    return before / after if after else 1.0
 
 
 class HAG:
@@ -125,21 +95,7 @@ class HAG:
             raise TypeError(f"'num_src' must be an int (got {num_src!r})")
         if not 0 <= num_src <= MAX_NODES:
             raise ValueError(f"'num_src' must be in [0, 2**31) (got {num_src})")
-        for name, tensor in zip(FIELDS, tensors, strict=True):
-            if not isinstance(tensor, Tensor):
-                raise TypeError(
-                    f"'{name}' must be a torch.Tensor (got {type(tensor).__name__})"
-                )
-            if tensor.dim() != 1 or tensor.dtype != torch.int64:
-                raise TypeError(
-                    f"'{name}' must be a one-dimensional int64 tensor (got "
-                    f"{tensor.dtype} of shape {list(tensor.shape)})"
-                )
-            if tensor.device != src.device:
-                raise ValueError(
-                    f"'{name}' is on {tensor.device}, but 'src' is on {src.device}: "
-                    f"move all tensors to one device"
-                )
+        check_vectors(dict(zip(FIELDS, tensors, strict=True)))
         self._set(num_src, tuple(t.contiguous() for t in tensors))
         self._check_structure()
 
@@ -197,7 +153,7 @@ class HAG:
     @property
     def num_edges(self) -> int:
         """Number of edges of the graph that the HAG stands for."""
-        return self._cached("num_edges", lambda: int(self.in_degree.sum()))
+        return self._cached("num_edges", lambda: _total(self._paths()[0]))
 
     @property
     def in_degree(self) -> Tensor:
@@ -227,7 +183,7 @@ class HAG:
             num_groups=self.group_aggs.numel(),
             depth=self._paths()[1],
             max_inputs=int(inputs.max()) if inputs.numel() else 0,
-            plain_aggregations=int((self.in_degree - 1).clamp(min=0).sum()),
+            plain_aggregations=_total((self._paths()[0] - 1).clip(min=0)),
             aggregations=int((inputs - 1).clamp(min=0).sum()),
             reads=int(inputs.sum()),
         )
@@ -382,25 +338,7 @@ class HAG:
         )
 
     def _repr_html_(self) -> str:
-        s = self.stats
-        rows = [
-            ("sources", f"{self.num_src:,}", ""),
-            ("destinations", f"{self.num_dst:,}", ""),
-            ("aggregates", f"{s.num_aggregates:,}", f"depth {s.depth}"),
-            ("edges", f"{s.num_edges:,}", ""),
-            ("reads", f"{s.reads:,}", f"{s.read_reduction:.2f}x fewer"),
-            (
-                "aggregations",
-                f"{s.aggregations:,}",
-                f"{s.aggregation_reduction:.2f}x fewer",
-            ),
-        ]
-        cells = "".join(
-            f"<tr><th style='text-align:left'>{name}</th>"
-            f"<td style='text-align:right'>{value}</td><td>{note}</td></tr>"
-            for name, value, note in rows
-        )
-        return f"<table><caption>HAG</caption>{cells}</table>"
+        return self.stats.to_html(self.num_src, self.num_dst)
 
     # Internals ################################################################
 
@@ -454,9 +392,10 @@ class HAG:
     def _csr(self) -> tuple[Any, Any]:
         """The graph in CSR form: row pointers by destination, sorted sources."""
         degree = self._paths()[0]
-        total = float(degree.astype(np.float64).sum())
-        if total > MAX_NODES * 64:
-            raise ValueError(f"the HAG stands for {total:.3g} edges: too many to list")
+        if self.num_edges > MAX_NODES * 64:
+            raise ValueError(
+                f"the HAG stands for {self.num_edges:.3g} edges: too many to list"
+            )
         ptr = _cumsum(degree)
         col = np.empty(int(ptr[-1]), np.int64)
         a = self._arrays()
@@ -479,6 +418,11 @@ _live: "WeakValueDictionary[tuple[int, ...], HAG]" = WeakValueDictionary()
 
 def _address(tensors: Sequence[Tensor]) -> tuple[int, ...]:
     return tuple(x for t in tensors for x in (t.data_ptr(), t.numel()))
+
+
+def _total(counts: Any) -> int:
+    """The sum of counts that may be too large for 64 bits together."""
+    return int(counts.sum() if counts.max(initial=0) < 2**31 else sum(counts.tolist()))
 
 
 def _cumsum(counts: Any) -> Any:
