@@ -264,13 +264,13 @@ def test_a_compressed_file(compression, path):
 @pytest.mark.parametrize("version", [0, 2, -1, 2**62])
 def test_another_format(version, path):
     write(path, members(format=np.array([version])))
-    with refused(path, rf"format \[{version}\].* reads format 1"):
+    with refused(path, rf"format {version}, .* reads format 1"):
         HAG.load(path)
 
 
 def test_a_later_format_may_have_other_members(path):
     write(path, members(format=np.array([2]), more=np.array([1.5])))
-    with refused(path, r"format \[2\].* reads format 1"):
+    with refused(path, r"format 2, .* reads format 1"):
         HAG.load(path)
 
 

@@ -1,0 +1,165 @@
+"""Graphs that the tests share, and places to run a task in."""
+
+import multiprocessing
+import random
+import warnings
+from contextlib import contextmanager
+
+import pytest
+import torch
+from hypothesis import strategies as st
+
+
+def int64(*values):
+    """A one-dimensional int64 tensor, also of no values."""
+    return torch.tensor(values, dtype=torch.int64)
+
+
+def edge_index_of(edges):
+    """The edge_index of a list of pairs (source, destination)."""
+    return int64(*(u for u, _ in edges), *(v for _, v in edges)).reshape(2, -1)
+
+
+def clique(nodes, closed=False):
+    return [(u, v) for u in nodes for v in nodes if closed or u != v]
+
+
+def biclique(sources, destinations):
+    return [(u, v) for v in destinations for u in sources]
+
+
+_RING = [(0, 1), (2, 1), (0, 3), (2, 3), (4, 3)]
+
+ODD_GRAPHS = {
+    name: (edge_index_of(edges), size)
+    for name, edges, size in [
+        ("no nodes", [], (0, 0)),
+        ("one node without edges", [], (1, 1)),
+        ("one node with a self-loop", [(0, 0)], (1, 1)),
+        ("isolated nodes", [], (5, 5)),
+        ("no sources", [], (0, 4)),
+        ("no destinations", [], (4, 0)),
+        ("self-loops", [(v, v) for v in range(4)], (4, 4)),
+        ("duplicate edges", [*_RING, (0, 1), (0, 3), (0, 3), (2, 1)], (5, 5)),
+        ("every edge twice", 2 * clique(range(5)), (5, 5)),
+        ("every self-loop three times", 3 * clique(range(3), closed=True), (3, 3)),
+        ("bipartite, more sources", biclique(range(1, 6), range(3)), (7, 3)),
+        ("bipartite, more destinations", biclique(range(2), range(1, 7)), (2, 8)),
+        ("directed chain", [(v, v + 1) for v in range(6)], (7, 7)),
+        ("star in", [(v, 0) for v in range(1, 8)], (8, 8)),
+        ("star out", [(0, v) for v in range(1, 8)], (8, 8)),
+        ("two components", clique([0, 2, 4, 6]) + clique([1, 3, 7]), (9, 9)),
+        ("clique", clique(range(7)), (7, 7)),
+        ("closed clique", clique(range(6), closed=True), (6, 6)),
+        ("equal rows", biclique([1, 3, 4], [0, 2, 5, 6]), (7, 7)),
+    ]
+}
+"""Name: (edge_index, (num_src, num_dst))."""
+
+
+def random_graph(seed, num_src, num_dst, density, copies=1):
+    """Each of the `num_src * num_dst` edges up to `copies` times, in any order."""
+    rng = random.Random(seed)
+    edges = [
+        (u, v)
+        for u in range(num_src)
+        for v in range(num_dst)
+        for _ in range(copies)
+        if rng.random() < density
+    ]
+    rng.shuffle(edges)
+    return edge_index_of(edges), (num_src, num_dst)
+
+
+def tiny_graph(seed):
+    """A random graph of at most 9 x 9 nodes: square or not, thin or dense."""
+    rng = random.Random(seed)
+    num_src = rng.randint(1, 9)
+    num_dst = num_src if rng.random() < 0.5 else rng.randint(1, 9)
+    density = rng.choice([0.15, 0.3, 0.5, 0.7, 0.9])
+    return random_graph(seed, num_src, num_dst, density, rng.choice([1, 1, 1, 2]))
+
+
+def skewed_graph(seed, num_src, num_dst, copies=1):
+    """A few sources in nearly every row, most in a handful."""
+    rng = random.Random(seed)
+    edges = []
+    for u in range(num_src):
+        degree = max(2, num_dst // (u + 1))
+        edges += [(u, v) for v in rng.sample(range(num_dst), degree)] * (
+            1 + (rng.random() < 0.2) * (copies - 1)
+        )
+    rng.shuffle(edges)
+    return edge_index_of(edges), (num_src, num_dst)
+
+
+def disjoint_union(*graphs):
+    """The graphs side by side, as in a batch."""
+    edge_indices, num_src, num_dst = [], 0, 0
+    for edge_index, (n, m) in graphs:
+        edge_indices.append(edge_index + torch.tensor([[num_src], [num_dst]]))
+        num_src, num_dst = num_src + n, num_dst + m
+    return torch.cat(edge_indices, dim=1), (num_src, num_dst)
+
+
+@st.composite
+def _connected_or_not(draw, square):
+    num_src = draw(st.integers(0, 7))
+    num_dst = num_src if square else draw(st.integers(0, 7))
+    rows = st.integers(0, 2**num_src - 1)  # a row as the bits of its sources
+    edges = [
+        (u, v)
+        for v, row in enumerate(
+            draw(st.lists(rows, min_size=num_dst, max_size=num_dst))
+        )
+        for u in range(num_src)
+        if row >> u & 1
+    ]
+    if edges:
+        edges += draw(st.lists(st.sampled_from(edges), max_size=8))
+    return edge_index_of(edges), (num_src, num_dst)
+
+
+@st.composite
+def graphs(draw):
+    """(edge_index, size): with duplicates, self-loops, isolated nodes, components."""
+    square = draw(st.booleans())
+    parts = draw(st.lists(_connected_or_not(square), min_size=1, max_size=3))
+    edge_index, size = disjoint_union(*parts)
+    if draw(st.booleans()):  # so that components and edges stand in any order
+        rng = random.Random(draw(st.integers(0, 99)))
+        src, dst = (rng.sample(range(n), n) for n in size)
+        edges = [(src[u], dst[v]) for u, v in edge_index.t().tolist()]
+        rng.shuffle(edges)
+        edge_index = edge_index_of(edges)
+    return edge_index, size
+
+
+@contextmanager
+def num_threads(count):
+    """PyTorch's number of threads, for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def in_forked_child(task):
+    """What `task()` returns in a forked child of this process."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("this platform cannot fork")
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=lambda: sender.send(task()))
+    with warnings.catch_warnings():  # that the process has threads: so it should
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child.start()
+    sender.close()
+    try:
+        assert receiver.poll(60), "the child hangs"
+        return receiver.recv()
+    finally:
+        child.kill()
+        child.join()
