@@ -6,12 +6,14 @@ does) or when two Python threads enter them at once; plain threads survive both.
 
 import itertools
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import torch
 
 _pool: ThreadPoolExecutor | None = None
+_local = threading.local()  # whether this thread runs a task
 
 
 def _forget_pool() -> None:
@@ -32,10 +34,11 @@ def num_threads() -> int:
 def run(task: Callable[[int], object], num_tasks: int) -> None:
     """Calls `task(0) ... task(num_tasks - 1)` on at most `num_threads()` threads.
 
-    The caller works too, and a call with one task or one thread touches no pool.
+    The caller works too, and a call with one task or one thread touches no pool. Nor
+    does a call from within a task: it would wait for threads that wait for it.
     """
     helpers = min(num_threads(), num_tasks) - 1
-    if helpers < 1:
+    if helpers < 1 or getattr(_local, "busy", False):
         for i in range(num_tasks):
             task(i)
         return
@@ -46,8 +49,12 @@ def run(task: Callable[[int], object], num_tasks: int) -> None:
     counter = itertools.count()  # `next` on it is atomic
 
     def work() -> None:
-        while (i := next(counter)) < num_tasks:
-            task(i)
+        _local.busy = True
+        try:
+            while (i := next(counter)) < num_tasks:
+                task(i)
+        finally:
+            _local.busy = False
 
     futures = [_pool.submit(work) for _ in range(helpers)]
     try:

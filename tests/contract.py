@@ -192,6 +192,7 @@ class AggregateContract:
         assert set(results.values()) == {"SUCCESS"}
 
     def test_torch_compile(self, reduce):
+        torch._dynamo.reset()  # it counts the variants of one function over all tests
         compiled = torch.compile(
             lambda x, hag, a: self.run(x, hag, reduce, a).relu(), fullgraph=True
         )
@@ -314,6 +315,7 @@ class ConvContract:
         edge_index, (n, _) = SQUARE["dense"]
         theirs, ours = self.pair(options)
         x = torch.randn(n, 8)
+        torch._dynamo.reset()
         compiled = torch.compile(ours, fullgraph=True)
         assert_close(compiled(x, build_hag(edge_index, n)), theirs(x, edge_index))
 

@@ -153,12 +153,12 @@ def in_forked_child(task):
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=lambda: sender.send(task()))
-    with warnings.catch_warnings():  # that the process has threads: so it should
+    with warnings.catch_warnings():  # it warns of the threads, which are the point
         warnings.simplefilter("ignore", DeprecationWarning)
         child.start()
     sender.close()
     try:
-        assert receiver.poll(60), "the child hangs"
+        assert receiver.poll(30), "the child hangs"
         return receiver.recv()
     finally:
         child.kill()

@@ -114,3 +114,14 @@ def test_after_a_fork_of_a_fork():
         calls(100)
         result = in_forked_child(lambda: (calls(50), in_forked_child(lambda: calls(9))))
     assert result == (list(range(50)), list(range(9)))
+
+
+def test_a_task_may_run_tasks():
+    done = []
+
+    def outer(i):
+        _threads.run(lambda j: done.append((i, j)), 4)
+
+    with num_threads(4):
+        _threads.run(outer, 8)
+    assert sorted(done) == [(i, j) for i in range(8) for j in range(4)]

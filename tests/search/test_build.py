@@ -136,6 +136,14 @@ def test_representations_agree_on_skewed_rows(seed):
     check_representations(skewed_graph(seed, 25, 150, copies=2))
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_representations_agree_on_a_hub(seed):
+    edge_index, _ = random_graph(seed, 60, 250, 0.02)
+    hub = edge_index_of(biclique([60], range(250)))
+    merges = check_representations((torch.cat([edge_index, hub], 1), (61, 250)))
+    assert 16 * merges[0][1] < 250
+
+
 @odd_graphs
 def test_representations_agree_on_odd_graphs(graph):
     check_representations(graph)
