@@ -73,11 +73,17 @@ def aggregate_max_backward(
 
 
 @jit
+def _address(array: Any) -> int:
+    """Where the array starts, as a signed number (unsigned ones turn into floats)."""
+    return np.int64(array.ctypes.data)
+
+
+@jit
 def _scratch(rows: int, width: int, like: Any) -> Any:
     """An empty matrix that starts at a cache line."""
     pad = 64 // like.itemsize
     memory = np.empty(rows * width + pad, like.dtype)
-    skip = (-(memory.ctypes.data // like.itemsize)) % pad
+    skip = (-(_address(memory) // like.itemsize)) % pad
     return memory[skip : skip + rows * width].reshape((rows, width))
 
 
@@ -101,21 +107,23 @@ def _sum_rows(
     size = x.itemsize
     width = f1 - f0
     scratch = _scratch(num_slots, width, x)
+    scratch_at, out_at = _address(scratch), _address(out) + f0 * size
+    x_at, src_at, agg_at = _address(x) + f0 * size, _address(src), _address(agg)
+    scale_at = _address(src_scale) if src_scale.size > 0 else 0
     one = x.dtype.type(1)
-    scale = src_scale.ctypes.data if src_scale.size > 0 else 0
     for r in range(first, last):
-        i = kind[r]
+        i = np.int64(kind[r])
         factor = one
         if i < 0:
-            to = scratch.ctypes.data + (-1 - i) * width * size
+            to = scratch_at + (-1 - i) * width * size
         else:
-            to = out.ctypes.data + (i * out.shape[1] + f0) * size
+            to = out_at + i * out.shape[1] * size
             if dst_scale.size > 0:
                 factor = dst_scale[i]
         _sum_row(
-            to, width, x.ctypes.data + f0 * size, x.shape[1] * size, src.ctypes.data,
-            src_ptr[r], src_ptr[r + 1], src.size, scale, scratch.ctypes.data,
-            width * size, agg.ctypes.data, agg_ptr[r], agg_ptr[r + 1], factor,
+            to, width, x_at, x.shape[1] * size, src_at, src_ptr[r], src_ptr[r + 1],
+            src.size, scale_at, scratch_at, width * size, agg_at, agg_ptr[r],
+            agg_ptr[r + 1], factor,
         )  # fmt: skip
 
 
@@ -194,22 +202,23 @@ def _max_rows(
     size = x.itemsize
     width = f1 - f0
     scratch = _scratch(num_slots, width, x)
-    factor = x.dtype.type(1)
+    scratch_at, out_at = _address(scratch), _address(out) + f0 * size
+    x_at, src_at, agg_at = _address(x) + f0 * size, _address(src), _address(agg)
+    sign_at = _address(sign)
     for r in range(first, last):
-        i = kind[r]
+        i = np.int64(kind[r])
+        factor = x.dtype.type(1)
         if i < 0:
-            to = scratch.ctypes.data + (-1 - i) * width * size
-            factor = x.dtype.type(1)
+            to = scratch_at + (-1 - i) * width * size
         elif src_ptr[r] < src_ptr[r + 1] or agg_ptr[r] < agg_ptr[r + 1]:
-            to = out.ctypes.data + (i * out.shape[1] + f0) * size
+            to = out_at + i * out.shape[1] * size
             factor = sign[0]
         else:
             out[i, f0:f1] = 0
             continue
         _max_row(
-            to, width, x.ctypes.data + f0 * size, x.shape[1] * size, src.ctypes.data,
-            src_ptr[r], src_ptr[r + 1], src.size, sign.ctypes.data,
-            scratch.ctypes.data, width * size, agg.ctypes.data, agg_ptr[r],
+            to, width, x_at, x.shape[1] * size, src_at, src_ptr[r], src_ptr[r + 1],
+            src.size, sign_at, scratch_at, width * size, agg_at, agg_ptr[r],
             agg_ptr[r + 1], factor,
         )  # fmt: skip
 
@@ -242,6 +251,7 @@ def _max_backward_groups(
     width = f1 - f0
     one = x.dtype.type(1)
     value = _scratch(num_slots, width, x)  # of sign * x
+    value_at, x_at = _address(value), _address(x) + f0 * size
     count = _scratch(num_slots, width, x)  # sources that reach the value
     share = _scratch(num_slots, width, x)  # gradient of each of them
     best = np.empty(width, x.dtype)  # value of a destination
@@ -251,13 +261,11 @@ def _max_backward_groups(
         for r in range(begin, end):
             if kind[r] >= 0:
                 break
-            i = -1 - kind[r]
+            i = -1 - np.int64(kind[r])
             _max_row(
-                value.ctypes.data + i * width * size, width,
-                x.ctypes.data + f0 * size, x.shape[1] * size, src.ctypes.data,
-                src_ptr[r], src_ptr[r + 1], src.size, sign.ctypes.data,
-                value.ctypes.data, width * size, agg.ctypes.data, agg_ptr[r],
-                agg_ptr[r + 1], one,
+                value_at + i * width * size, width, x_at, x.shape[1] * size,
+                _address(src), src_ptr[r], src_ptr[r + 1], src.size, _address(sign),
+                value_at, width * size, _address(agg), agg_ptr[r], agg_ptr[r + 1], one,
             )  # fmt: skip
             share[i] = 0
             _count(

@@ -17,7 +17,7 @@ SUM = 0
 SCALED_SUM = 1
 MAX = 2
 
-PREFETCH = 8  # inputs ahead
+PREFETCH = 16  # inputs ahead
 
 _features = llvm.get_host_cpu_features()
 _wide = _features.get("avx512f", False)
@@ -83,7 +83,7 @@ def reduce_row(
             code.store(sums, factor_, to)
 
         lanes = VECTOR_BYTES // size
-        for tile in (MAX_TILE, 4, 1):
+        for tile in (MAX_TILE, 8, 4, 1):
             test = builder.append_basic_block("tile.test")
             body = builder.append_basic_block("tile")
             done = builder.append_basic_block("tile.done")
