@@ -32,7 +32,7 @@ clean:
 
 $(VENV)/installed: pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) --editable .
+	$(INSTALL) --editable .[demo]
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

@@ -171,6 +171,10 @@ def _load(
         return generate(count), label
     try:
         return load_graphs(name, root), name
+    except ImportError as error:
+        raise ValueError(
+            f"PyG cannot read '{name}': {error}; pip install 'pyg_hag[demo]'"
+        ) from error
     except ValueError:  # a wrong --root is the user's to mend
         raise
     except Exception as error:  # whatever a download can raise

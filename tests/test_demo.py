@@ -49,6 +49,15 @@ def test_without_a_network_it_says_so_and_generates(capsys, monkeypatch, tmp_pat
     assert rows(out)[0].startswith("generated (for Cora)")
 
 
+def test_a_missing_package_is_named(capsys, monkeypatch):
+    def without_scipy(*args, **kwargs):
+        raise ModuleNotFoundError("No module named 'scipy'")
+
+    monkeypatch.setattr("pyg_hag.demo.load_graphs", without_scipy)
+    assert main(["demo", "--epochs", "1"]) == 2
+    assert "pip install 'pyg_hag[demo]'" in capsys.readouterr().err
+
+
 @pytest.mark.data
 def test_on_real_graphs(capsys, real_graph):
     real_graph("IMDB-BINARY")
