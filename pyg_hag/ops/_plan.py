@@ -14,7 +14,7 @@ from pyg_hag.hag import HAG
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 
-LEAST_WORK = 1 << 17  # elements read; below, another thread costs more than it saves
+LEAST_WORK = 1 << 20  # elements read; below, another thread costs more than it saves
 CHUNKS_PER_THREAD = 4
 LANES = 16  # features of one cache line in float32
 
