@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numba import carray
 from torch import Tensor
 
-from pyg_hag import _threads
+from pyg_hag import _parallel, _threads
 from pyg_hag._jit import jit
 from pyg_hag.hag import HAG
-from pyg_hag.ops._plan import plan_of
+from pyg_hag.ops._plan import I64, Plan, plan_of
 from pyg_hag.ops._vector import (
     MAX,
     SCALED_SUM,
@@ -28,26 +29,21 @@ def aggregate_sum(
 ) -> Tensor:
     """`out[v] = dst_scale[v] * sum_u(src_scale[u] * x[u])` for x of shape [N, F]."""
     plan = plan_of(hag)
-    out = torch.empty(hag.num_dst, x.size(1), dtype=x.dtype)
-    none = np.empty(0, out.numpy().dtype)
-    a, b = x.numpy(), out.numpy()
-    before = none if src_scale is None else src_scale.numpy()
-    after = none if dst_scale is None else dst_scale.numpy()
+    out = x.new_empty(hag.num_dst, x.size(1))
+    none = x.new_empty(0)
+    before = none if src_scale is None else src_scale
+    after = none if dst_scale is None else dst_scale
     tasks = plan.row_tasks(x.size(1), _threads.num_threads())
-    _threads.run(
-        lambda i: _sum_rows(*tasks[i], *plan.rows(), a, before, after, b), len(tasks)
-    )
+    _run("sum", _sum_rows, plan, tasks, [x, before, after, out])
     return out
 
 
 def aggregate_max(x: Tensor, hag: HAG, minimum: bool) -> Tensor:
     """Largest (or smallest) x[u] per destination, 0 where there is none."""
     plan = plan_of(hag)
-    out = torch.empty(hag.num_dst, x.size(1), dtype=x.dtype)
-    a, b = x.numpy(), out.numpy()
-    sign = np.array([-1 if minimum else 1], a.dtype)
+    out = x.new_empty(hag.num_dst, x.size(1))
     tasks = plan.row_tasks(x.size(1), _threads.num_threads())
-    _threads.run(lambda i: _max_rows(*tasks[i], *plan.rows(), a, sign, b), len(tasks))
+    _run("max", _max_rows, plan, tasks, [x, _sign(x, minimum), out])
     return out
 
 
@@ -60,16 +56,29 @@ def aggregate_max_backward(
     """
     plan = plan_of(hag)
     grad_x = torch.zeros_like(x)
-    a, b, c, d = x.numpy(), out.numpy(), grad.numpy(), grad_x.numpy()
-    sign = np.array([-1 if minimum else 1], a.dtype)
     tasks = plan.group_tasks(x.size(1), _threads.num_threads())
-    _threads.run(
-        lambda i: _max_backward_groups(
-            *tasks[i], plan.group_ptr, *plan.rows(), a, b, c, sign, d
-        ),
-        len(tasks),
-    )
+    tensors = [x, out, grad, _sign(x, minimum), grad_x]
+    _run("max_backward", _max_backward_groups, plan, tasks, tensors)
     return grad_x
+
+
+def _sign(x: Tensor, minimum: bool) -> Tensor:
+    return x.new_full((1,), -1.0 if minimum else 1.0)
+
+
+def _run(name: str, kernel: Any, plan: Plan, tasks: I64, tensors: list[Tensor]) -> None:
+    """Runs a kernel here, or, where there are several tasks, on all threads."""
+    if len(tasks) == 1 or _parallel.checks_bounds():
+        arrays = [tensor.numpy() for tensor in tensors]
+        for first, last, f0, f1 in tasks.tolist():
+            kernel(first, last, f0, f1, *plan.rows(), *arrays)
+        return
+    parameters = plan.addresses()
+    for tensor in tensors:
+        rows, columns = tensor.shape if tensor.dim() == 2 else (tensor.numel(), 1)
+        parameters += [tensor.data_ptr(), rows, columns]
+    entry = _ENTRIES[name, tensors[0].dtype]
+    _parallel.run_tasks(entry, parameters, tasks)
 
 
 @jit
@@ -98,6 +107,7 @@ def _sum_rows(
     src: Any,
     agg_ptr: Any,
     agg: Any,
+    group_ptr: Any,
     num_slots: int,
     x: Any,
     src_scale: Any,
@@ -194,6 +204,7 @@ def _max_rows(
     src: Any,
     agg_ptr: Any,
     agg: Any,
+    group_ptr: Any,
     num_slots: int,
     x: Any,
     sign: Any,
@@ -229,12 +240,12 @@ def _max_backward_groups(
     last: int,
     f0: int,
     f1: int,
-    group_ptr: Any,
     kind: Any,
     src_ptr: Any,
     src: Any,
     agg_ptr: Any,
     agg: Any,
+    group_ptr: Any,
     num_slots: int,
     x: Any,
     out: Any,
@@ -356,3 +367,130 @@ def _spread(
         to = share[agg[e]]
         for j in range(best.size):
             to[j] += (row[j] == best[j]) * part[j]
+
+
+# Entries for several threads ##################################################
+#
+# What `_run` packs into a parameter block, unpacked: the arrays of the plan, then
+# address, rows and columns of each tensor.
+
+
+@jit
+def _vector(block: Any, place: int, dtype: Any) -> Any:
+    return carray(_parallel.pointer(block[place]), (block[place + 1],), dtype)
+
+
+@jit
+def _matrix(block: Any, place: int, dtype: Any) -> Any:
+    shape = (block[place + 1], block[place + 2])
+    return carray(_parallel.pointer(block[place]), shape, dtype)
+
+
+@jit
+def _unpacked(block: Any) -> Any:
+    p = _parallel.FIRST
+    tasks = carray(
+        _parallel.pointer(block[_parallel.TASKS]), (block[_parallel.NUM_TASKS], 4),
+        np.int64,
+    )  # fmt: skip
+    return (
+        tasks,
+        _vector(block, p, np.int32),
+        _vector(block, p + 2, np.int64),
+        _vector(block, p + 4, np.int32),
+        _vector(block, p + 6, np.int64),
+        _vector(block, p + 8, np.int32),
+        _vector(block, p + 10, np.int64),
+        block[p + 12],
+    )
+
+
+_OWN = _parallel.FIRST + 13  # the first tensor
+
+
+@jit
+def _sum_tasks(at: Any, dtype: Any) -> None:
+    block = carray(at, (64,), np.int64)
+    tasks, kind, src_ptr, src, agg_ptr, agg, group_ptr, num_slots = _unpacked(block)
+    x = _matrix(block, _OWN, dtype)
+    before = _vector(block, _OWN + 3, dtype)
+    after = _vector(block, _OWN + 6, dtype)
+    out = _matrix(block, _OWN + 9, dtype)
+    while True:
+        i = _parallel.next_task(at)
+        if i >= tasks.shape[0]:
+            return
+        _sum_rows(
+            tasks[i, 0], tasks[i, 1], tasks[i, 2], tasks[i, 3], kind, src_ptr, src,
+            agg_ptr, agg, group_ptr, num_slots, x, before, after, out,
+        )  # fmt: skip
+
+
+@jit
+def _max_tasks(at: Any, dtype: Any) -> None:
+    block = carray(at, (64,), np.int64)
+    tasks, kind, src_ptr, src, agg_ptr, agg, group_ptr, num_slots = _unpacked(block)
+    x = _matrix(block, _OWN, dtype)
+    sign = _vector(block, _OWN + 3, dtype)
+    out = _matrix(block, _OWN + 6, dtype)
+    while True:
+        i = _parallel.next_task(at)
+        if i >= tasks.shape[0]:
+            return
+        _max_rows(
+            tasks[i, 0], tasks[i, 1], tasks[i, 2], tasks[i, 3], kind, src_ptr, src,
+            agg_ptr, agg, group_ptr, num_slots, x, sign, out,
+        )  # fmt: skip
+
+
+@jit
+def _max_backward_tasks(at: Any, dtype: Any) -> None:
+    block = carray(at, (64,), np.int64)
+    tasks, kind, src_ptr, src, agg_ptr, agg, group_ptr, num_slots = _unpacked(block)
+    x = _matrix(block, _OWN, dtype)
+    out = _matrix(block, _OWN + 3, dtype)
+    grad = _matrix(block, _OWN + 6, dtype)
+    sign = _vector(block, _OWN + 9, dtype)
+    grad_x = _matrix(block, _OWN + 12, dtype)
+    while True:
+        i = _parallel.next_task(at)
+        if i >= tasks.shape[0]:
+            return
+        _max_backward_groups(
+            tasks[i, 0], tasks[i, 1], tasks[i, 2], tasks[i, 3], kind, src_ptr, src,
+            agg_ptr, agg, group_ptr, num_slots, x, out, grad, sign, grad_x,
+        )  # fmt: skip
+
+
+def _sum_float32(at: Any) -> None:
+    _sum_tasks(at, np.float32)
+
+
+def _sum_float64(at: Any) -> None:
+    _sum_tasks(at, np.float64)
+
+
+def _max_float32(at: Any) -> None:
+    _max_tasks(at, np.float32)
+
+
+def _max_float64(at: Any) -> None:
+    _max_tasks(at, np.float64)
+
+
+def _max_backward_float32(at: Any) -> None:
+    _max_backward_tasks(at, np.float32)
+
+
+def _max_backward_float64(at: Any) -> None:
+    _max_backward_tasks(at, np.float64)
+
+
+_ENTRIES = {
+    ("sum", torch.float32): _sum_float32,
+    ("sum", torch.float64): _sum_float64,
+    ("max", torch.float32): _max_float32,
+    ("max", torch.float64): _max_float64,
+    ("max_backward", torch.float32): _max_backward_float32,
+    ("max_backward", torch.float64): _max_backward_float64,
+}

@@ -14,7 +14,7 @@ from pyg_hag.hag import HAG
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 
-LEAST_WORK = 1 << 20  # elements read; below, another thread costs more than it saves
+LEAST_WORK = 1 << 18  # elements read; below, another thread costs more than it saves
 CHUNKS_PER_THREAD = 4
 LANES = 16  # features of one cache line in float32
 
@@ -49,9 +49,15 @@ class Plan:
 
     def rows(self) -> tuple[Any, ...]:
         """The arguments that every kernel takes."""
-        return self.kind, self.src_ptr, self.src, self.agg_ptr, self.agg, self.num_slots
+        arrays = self.kind, self.src_ptr, self.src, self.agg_ptr, self.agg
+        return *arrays, self.group_ptr, self.num_slots
 
-    def row_tasks(self, width: int, threads: int) -> list[tuple[int, int, int, int]]:
+    def addresses(self) -> list[int]:
+        """The same as numbers: the address and size of each array, and the slots."""
+        *arrays, num_slots = self.rows()
+        return [n for a in arrays for n in (a.ctypes.data, a.size)] + [num_slots]
+
+    def row_tasks(self, width: int, threads: int) -> I64:
         """Cuts rows and features into `(first row, last row, f0, f1)`.
 
         Rows are cut between groups. A group that is too large for one thread is cut
@@ -59,19 +65,17 @@ class Plan:
         """
         return _tasks(self.cuts, self.cut_work, width, threads)
 
-    def group_tasks(self, width: int, threads: int) -> list[tuple[int, int, int, int]]:
+    def group_tasks(self, width: int, threads: int) -> I64:
         """Cuts groups and features into `(first group, last group, f0, f1)`."""
         work = self.src_ptr[self.group_ptr] + self.agg_ptr[self.group_ptr]
         groups = np.arange(self.group_ptr.size)
         return _tasks(groups, work + self.group_ptr, width, threads)
 
 
-def _tasks(
-    cuts: I64, work: I64, width: int, threads: int
-) -> list[tuple[int, int, int, int]]:
+def _tasks(cuts: I64, work: I64, width: int, threads: int) -> I64:
     total = int(work[-1])
     if threads == 1 or total * width < LEAST_WORK or cuts.size < 2:
-        return [(int(cuts[0]), int(cuts[-1]), 0, width)]
+        return np.array([(cuts[0], cuts[-1], 0, width)], np.int64)
     share = total / (CHUNKS_PER_THREAD * threads)
     targets = np.arange(1, CHUNKS_PER_THREAD * threads) * share
     places = np.unique([0, *np.searchsorted(work, targets), cuts.size - 1])
@@ -82,8 +86,8 @@ def _tasks(
             step = -(-width // (threads * LANES)) * LANES
             tiles = [*range(0, width, step), width]
         for f0, f1 in pairwise(tiles):
-            tasks.append((int(cuts[i]), int(cuts[j]), f0, f1))
-    return tasks
+            tasks.append((cuts[i], cuts[j], f0, f1))
+    return np.array(tasks, np.int64)
 
 
 def plan_of(hag: HAG) -> Plan:

@@ -1,0 +1,80 @@
+import sys
+import threading
+
+import pytest
+import torch
+from graphs import in_forked_child, num_threads, random_graph
+
+from pyg_hag import _parallel, aggregate, build_hag
+
+REDUCES = ("sum", "max")
+
+
+@pytest.fixture
+def results(monkeypatch):
+    """Computes outputs and gradients, always split into several tasks."""
+    monkeypatch.setattr("pyg_hag.ops._plan.LEAST_WORK", 0)
+    edge_index, size = random_graph(0, 120, 120, 0.3)
+    hag = build_hag(edge_index, size=size)
+    x = torch.randn(120, 70)
+
+    def compute():
+        out = []
+        for reduce in REDUCES:
+            leaf = x.clone().requires_grad_()
+            y = aggregate(leaf, hag, reduce)
+            y.backward(x)
+            out += [y.detach(), leaf.grad]
+        return out
+
+    return compute
+
+
+def equal(a, b):
+    return all(map(torch.equal, a, b))
+
+
+def test_every_way_to_run_gives_the_same_bits(results, monkeypatch):
+    with num_threads(1):
+        wanted = results()
+    for threads in (2, 3, 8):
+        with num_threads(threads):
+            assert equal(results(), wanted)
+            with monkeypatch.context() as patch:
+                patch.setattr(_parallel, "_gnu_openmp", lambda: None)
+                assert equal(results(), wanted)
+                patch.setattr(_parallel, "checks_bounds", lambda: True)
+                assert equal(results(), wanted)
+
+
+def test_uses_the_threads_of_pytorch(results, monkeypatch):
+    if _parallel._gnu_openmp() is None:
+        pytest.skip("PyTorch does not run on GNU OpenMP here")
+    monkeypatch.setattr(_parallel._threads, "run", None)  # not the library's own
+    with num_threads(2):
+        assert len(results()) == 4
+
+
+def test_a_forked_child_uses_threads_of_its_own(results, monkeypatch):
+    with num_threads(2):
+        wanted = results()  # the team of this process has run
+        assert in_forked_child(lambda: _parallel._forked and equal(results(), wanted))
+    assert not _parallel._forked
+
+
+def test_several_python_threads_at_once(results):
+    wanted, seen = results(), []
+    threads = [
+        threading.Thread(target=lambda: seen.append(equal(results(), wanted)))
+        for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [True] * 6
+
+
+def test_other_platforms_have_no_team(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert _parallel._gnu_openmp.__wrapped__() is None
