@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.add_argument(
         "--generated", action="store_true", help="use generated graphs, no data sets"
     )
+    demo.add_argument("--markdown", action="store_true", help="print Markdown")
     options = parser.parse_args(arguments)
 
     from pyg_hag.demo import run_demo  # imports PyTorch and PyG: seconds

@@ -47,6 +47,9 @@ def test_without_a_network_it_says_so_and_generates(capsys, monkeypatch, tmp_pat
     out, err = capsys.readouterr()
     assert "cannot be downloaded (no network)" in err and "generated" in err
     assert rows(out)[0].startswith("generated (for Cora)")
+    arguments = ["demo", "--generated", "--markdown", "--epochs", "1", "--graphs"]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.startswith("\n| data set")
 
 
 def test_a_missing_package_is_named(capsys, monkeypatch):
