@@ -1,11 +1,15 @@
 """Checks of what a user passes, and their messages."""
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pyg_hag import _structure
+
+if TYPE_CHECKING:
+    from pyg_hag.hag import HAG
 
 _FAULTS = {
     _structure.NEGATIVE_COUNT: "a count is negative (row or group {})",
@@ -84,3 +88,44 @@ def check_edge_index(edge_index: object, size: tuple[int, int]) -> Tensor:
                 f"{limit} {name}s (0 to {limit - 1}): pass 'num_nodes' or 'size'"
             )
     return edge_index
+
+
+def prove_single_paths(hag: "HAG") -> None:
+    """Raises where a source reaches a destination along two paths."""
+    a = hag._arrays()
+    u, v = _structure.first_repeated_path(
+        a["kinds"],
+        a["src_ptr"],
+        a["src"],
+        a["agg_ptr"],
+        a["agg"],
+        hag.num_dst,
+        np.zeros(hag.num_src, np.int64),
+    )
+    if u >= 0:
+        raise ValueError(
+            f"the HAG has more than one path from source {u} to destination {v}; if "
+            f"the graph has duplicate edges, pass it as 'edge_index'"
+        )
+
+
+def prove_paths_are_edges(hag: "HAG", edge_index: Tensor) -> None:
+    """Raises unless each edge is exactly one path and there is no other path."""
+    wanted = check_edge_index(edge_index, (hag.num_src, hag.num_dst)).cpu()
+    degree = torch.bincount(wanted[1], minlength=hag.num_dst)
+    wrong = (degree != hag.in_degree.cpu()).nonzero()
+    if wrong.numel() > 0:
+        v = int(wrong[0])
+        raise ValueError(
+            f"destination {v} has {int(degree[v])} edges in 'edge_index', but "
+            f"{int(hag.in_degree[v])} paths in the HAG"
+        )
+    order = np.lexsort((wanted[0].numpy(), wanted[1].numpy()))
+    wanted = wanted[:, order]
+    different = (wanted != hag.to_edge_index().cpu()).any(0).nonzero()
+    if different.numel() > 0:
+        u, v = wanted[:, int(different[0])].tolist()
+        raise ValueError(
+            f"the paths into destination {v} are not its edges in 'edge_index', from "
+            f"edge ({u}, {v}) on"
+        )

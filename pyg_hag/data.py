@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from pyg_hag import _structure
+from pyg_hag import _packing
 from pyg_hag.hag import HAG
 
 KEYS = ("hag_ids", "hag_aggs", "hag_counts", "hag_sizes")
@@ -90,7 +90,7 @@ def _hashes(tensors: list[Tensor], sizes: Tensor, edge_index: Tensor) -> Tensor:
     arrays = [tensor.cpu().numpy() for tensor in tensors]
     edges = edge_index.cpu().long().contiguous().numpy()
     table = sizes[:, :5].cpu().contiguous().numpy()
-    return torch.from_numpy(_structure.fingerprint(*edges, *arrays, table))
+    return torch.from_numpy(_packing.fingerprint(*edges, *arrays, table))
 
 
 def _restore(stored: list[Tensor], num_nodes: int) -> HAG:
@@ -105,7 +105,7 @@ def _restore(stored: list[Tensor], num_nodes: int) -> HAG:
         raise ValueError(_stale("what is stored of the HAG has changed"))
     device = ids.device
     arrays = [value.cpu().contiguous().numpy() for value in (ids, counts, sizes)]
-    src, *rest = map(torch.from_numpy, _structure.unpack(*arrays))
+    src, *rest = map(torch.from_numpy, _packing.unpack(*arrays))
     src_count, agg_count, dst, group_aggs, group_dsts = rest
     tensors = [src, agg, src_count, agg_count, dst, group_aggs, group_dsts]
     if not torch.equal(_hashes(tensors, sizes, edge_index), sizes[:, 5].cpu()):

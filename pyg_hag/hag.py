@@ -11,9 +11,11 @@ from torch import Tensor
 
 from pyg_hag import _structure
 from pyg_hag._stats import HAGStats
+from pyg_hag._transpose import transpose
 from pyg_hag._validation import (
-    check_edge_index,
     check_vectors,
+    prove_paths_are_edges,
+    prove_single_paths,
     raise_structure_error,
 )
 
@@ -197,10 +199,6 @@ class HAG:
             return self
         return HAG._trusted(self.num_src, tensors)
 
-    def cpu(self) -> "HAG":
-        """Returns the HAG on the CPU."""
-        return self.to("cpu")
-
     def t(self) -> "HAG":
         """Returns the HAG with every arrow turned round.
 
@@ -211,7 +209,7 @@ class HAG:
 
     def _transpose(self) -> "HAG":
         a = self._arrays()
-        flat = _structure.transpose(
+        flat = transpose(
             self.num_src,
             a["kinds"],
             a["src_ptr"],
@@ -251,41 +249,9 @@ class HAG:
         """
         self._check_structure()
         if edge_index is None:
-            a = self._arrays()
-            u, v = _structure.first_repeated_path(
-                a["kinds"],
-                a["src_ptr"],
-                a["src"],
-                a["agg_ptr"],
-                a["agg"],
-                self.num_dst,
-                np.zeros(self.num_src, np.int64),
-            )
-            if u >= 0:
-                raise ValueError(
-                    f"the HAG has more than one path from source {u} to destination "
-                    f"{v}; if the graph has duplicate edges, pass it as 'edge_index'"
-                )
-            return
-        size = (self.num_src, self.num_dst)
-        wanted = check_edge_index(edge_index, size).cpu()
-        degree = torch.bincount(wanted[1], minlength=self.num_dst)
-        wrong = (degree != self.in_degree.cpu()).nonzero()
-        if wrong.numel() > 0:
-            v = int(wrong[0])
-            raise ValueError(
-                f"destination {v} has {int(degree[v])} edges in 'edge_index', but "
-                f"{int(self.in_degree[v])} paths in the HAG"
-            )
-        order = np.lexsort((wanted[0].numpy(), wanted[1].numpy()))
-        wanted = wanted[:, order]
-        different = (wanted != self.to_edge_index().cpu()).any(0).nonzero()
-        if different.numel() > 0:
-            u, v = wanted[:, int(different[0])].tolist()
-            raise ValueError(
-                f"the paths into destination {v} are not its edges in 'edge_index', "
-                f"from edge ({u}, {v}) on"
-            )
+            prove_single_paths(self)
+        else:
+            prove_paths_are_edges(self, edge_index)
 
     # Files ####################################################################
 

@@ -387,4 +387,3 @@ def test_to_its_own_device_is_itself():
     hag = hand_made()
     assert hag.to("cpu") is hag
     assert hag.to(torch.device("cpu")) is hag
-    assert hag.cpu() is hag

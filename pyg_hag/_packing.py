@@ -1,0 +1,118 @@
+"""Jitted leaves for a HAG that is stored with its graph: a hash, and unpacking."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyg_hag._jit import jit
+
+I64 = NDArray[np.int64]
+
+
+@jit
+def _mixed(a: int, b: int, c: int) -> int:
+    h = np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x632BE59BD9B4E019)
+    h = (h ^ (h >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
+    h = (h ^ (h >> np.uint64(32))) + np.uint64(b) * np.uint64(0xC2B2AE3D27D4EB4F)
+    h = (h ^ (h >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
+    h = (h ^ (h >> np.uint64(32))) + np.uint64(c) * np.uint64(0x165667B19E3779F9)
+    h = (h ^ (h >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
+    return h ^ (h >> np.uint64(32))
+
+
+@jit
+def _hash_part(values: I64, shift: int, begin: int, end: int, name: int) -> int:
+    h = np.uint64(0)
+    for i in range(begin, end):
+        h += _mixed(name, i - begin, values[i] - shift)
+    return h
+
+
+@jit
+def fingerprint(
+    u: I64,
+    v: I64,
+    src: I64,
+    agg: I64,
+    src_count: I64,
+    agg_count: I64,
+    dst: I64,
+    group_aggs: I64,
+    group_dsts: I64,
+    sizes: I64,
+) -> I64:
+    """A 64-bit hash of each graph of a batch, and of its HAG.
+
+    Row g of `sizes` holds the numbers of nodes, aggregates, groups, source inputs
+    and aggregate inputs of graph g; the arrays must have these totals. Ids are
+    hashed relative to their graph, so a graph has the same hash alone and in any
+    batch. Edges may come in any order; everything in the HAG has its place.
+    """
+    num_graphs = sizes.shape[0]
+    out = np.zeros(num_graphs, np.uint64)
+    starts = np.zeros((num_graphs + 1, 5), np.int64)
+    for g in range(num_graphs):
+        starts[g + 1] = starts[g] + sizes[g]
+        node, first, group, s, a = starts[g]
+        node_end, last, group_end, s_end, a_end = starts[g + 1]
+        row, row_end = node + first, node_end + last
+        out[g] += _hash_part(src, node, s, s_end, 1)
+        out[g] += _hash_part(agg, first, a, a_end, 2)
+        out[g] += _hash_part(src_count, 0, row, row_end, 3)
+        out[g] += _hash_part(agg_count, 0, row, row_end, 4)
+        out[g] += _hash_part(dst, node, node, node_end, 5)
+        out[g] += _hash_part(group_aggs, 0, group, group_end, 6)
+        out[g] += _hash_part(group_dsts, 0, group, group_end, 7)
+    nodes = starts[:, 0].copy()
+    g = 0
+    for e in range(u.size if num_graphs > 0 else 0):
+        if u[e] < nodes[g] or u[e] >= nodes[g + 1]:
+            g = np.searchsorted(nodes, u[e], "right") - 1
+            g = min(max(g, 0), num_graphs - 1)
+        out[g] += _mixed(0, u[e] - nodes[g], v[e] - nodes[g])
+    return out.view(np.int64)
+
+
+@jit
+def unpack(ids: I64, counts: I64, sizes: I64) -> tuple[I64, I64, I64, I64, I64, I64]:
+    """Undoes the packing of :mod:`pyg_hag.data`, graph by graph.
+
+    `ids` holds the source inputs and the destinations of each graph in turn, and
+    `counts` its counts: by row of source and of aggregate inputs, by group of
+    aggregates and of destinations. `sizes` is that of :func:`fingerprint`.
+    """
+    totals = sizes.sum(0)
+    num_nodes, num_aggs, num_groups, num_src = (
+        totals[0],
+        totals[1],
+        totals[2],
+        totals[3],
+    )
+    src = np.empty(num_src, np.int64)
+    dst = np.empty(num_nodes, np.int64)
+    src_count = np.empty(num_nodes + num_aggs, np.int64)
+    agg_count = np.empty(num_nodes + num_aggs, np.int64)
+    group_aggs = np.empty(num_groups, np.int64)
+    group_dsts = np.empty(num_groups, np.int64)
+    i = 0
+    c = 0
+    node = 0
+    row = 0
+    group = 0
+    s = 0
+    for g in range(sizes.shape[0]):
+        nodes, groups, inputs = sizes[g, 0], sizes[g, 2], sizes[g, 3]
+        rows = nodes + sizes[g, 1]
+        src[s : s + inputs] = ids[i : i + inputs]
+        dst[node : node + nodes] = ids[i + inputs : i + inputs + nodes]
+        src_count[row : row + rows] = counts[c : c + rows]
+        agg_count[row : row + rows] = counts[c + rows : c + 2 * rows]
+        c += 2 * rows
+        group_aggs[group : group + groups] = counts[c : c + groups]
+        group_dsts[group : group + groups] = counts[c + groups : c + 2 * groups]
+        c += 2 * groups
+        i += inputs + nodes
+        s += inputs
+        node += nodes
+        row += rows
+        group += groups
+    return src, src_count, agg_count, dst, group_aggs, group_dsts

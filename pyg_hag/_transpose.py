@@ -1,0 +1,125 @@
+"""Jitted leaf: the flat arrays of a HAG with every arrow turned round."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyg_hag._jit import jit
+
+I64 = NDArray[np.int64]
+
+
+@jit
+def transpose(
+    num_src: int,
+    kinds: I64,
+    src_ptr: I64,
+    src: I64,
+    agg_ptr: I64,
+    agg: I64,
+    group_aggs: I64,
+    group_dsts: I64,
+) -> tuple[I64, I64, I64, I64, I64, I64, I64]:
+    """The flat arrays of the HAG with every arrow turned round.
+
+    A group keeps its place; its aggregates run in the opposite order, and its
+    destination rows are the sources that it reads. Sources that nothing reads
+    form one more group at the end.
+    """
+    num_groups = group_aggs.size
+    num_aggs = group_aggs.sum()
+    group_of = np.full(num_src, num_groups, np.int64)
+    flipped = np.empty(num_aggs, np.int64)
+    r = 0
+    first = 0
+    for g in range(num_groups):
+        for k in range(group_aggs[g]):
+            flipped[first + k] = first + group_aggs[g] - 1 - k
+        first += group_aggs[g]
+        for _ in range(group_aggs[g] + group_dsts[g]):
+            for e in range(src_ptr[r], src_ptr[r + 1]):
+                group_of[src[e]] = g
+            r += 1
+
+    # Place of every source's and aggregate's new row:
+    new_dsts = np.zeros(num_groups + 1, np.int64)
+    for u in range(num_src):
+        new_dsts[group_of[u]] += 1
+    start = np.zeros(num_groups + 1, np.int64)
+    for g in range(num_groups):
+        start[g + 1] = start[g] + group_aggs[g] + new_dsts[g]
+    src_row = np.empty(num_src, np.int64)
+    agg_row = np.empty(num_aggs, np.int64)
+    new_dst = np.empty(num_src, np.int64)
+    first = 0
+    dst_start = np.zeros(num_groups + 1, np.int64)
+    fill = np.zeros(num_groups + 1, np.int64)
+    for g in range(num_groups):
+        for k in range(group_aggs[g]):
+            agg_row[first + k] = start[g] + group_aggs[g] - 1 - k
+        first += group_aggs[g]
+        dst_start[g + 1] = dst_start[g] + new_dsts[g]
+        fill[g] = group_aggs[g]
+    for u in range(num_src):
+        g = group_of[u]
+        src_row[u] = start[g] + fill[g]
+        fill[g] += 1
+        new_dst[dst_start[g]] = u
+        dst_start[g] += 1
+
+    num_rows = num_aggs + num_src
+    src_count = np.zeros(num_rows, np.int64)
+    agg_count = np.zeros(num_rows, np.int64)
+    for r in range(kinds.size):
+        counts = src_count if kinds[r] >= 0 else agg_count
+        for e in range(src_ptr[r], src_ptr[r + 1]):
+            counts[src_row[src[e]]] += 1
+        for e in range(agg_ptr[r], agg_ptr[r + 1]):
+            counts[agg_row[agg[e]]] += 1
+    src_at = np.zeros(num_rows + 1, np.int64)
+    agg_at = np.zeros(num_rows + 1, np.int64)
+    for r in range(num_rows):
+        src_at[r + 1] = src_at[r] + src_count[r]
+        agg_at[r + 1] = agg_at[r] + agg_count[r]
+    new_src = np.empty(src_at[num_rows], np.int64)
+    new_agg = np.empty(agg_at[num_rows], np.int64)
+    for r in range(kinds.size):  # destinations in order: ascending inputs
+        if kinds[r] >= 0:
+            for e in range(src_ptr[r], src_ptr[r + 1]):
+                q = src_row[src[e]]
+                new_src[src_at[q]] = kinds[r]
+                src_at[q] += 1
+            for e in range(agg_ptr[r], agg_ptr[r + 1]):
+                q = agg_row[agg[e]]
+                new_src[src_at[q]] = kinds[r]
+                src_at[q] += 1
+    for i in range(kinds.size):  # aggregates backwards: ascending new numbers
+        r = kinds.size - 1 - i
+        if kinds[r] < 0:
+            k = flipped[-1 - kinds[r]]
+            for e in range(src_ptr[r], src_ptr[r + 1]):
+                q = src_row[src[e]]
+                new_agg[agg_at[q]] = k
+                agg_at[q] += 1
+            for e in range(agg_ptr[r], agg_ptr[r + 1]):
+                q = agg_row[agg[e]]
+                new_agg[agg_at[q]] = k
+                agg_at[q] += 1
+
+    n = 0
+    new_group_aggs = np.zeros(num_groups + 1, np.int64)
+    new_group_dsts = np.zeros(num_groups + 1, np.int64)
+    for g in range(num_groups + 1):
+        aggs = group_aggs[g] if g < num_groups else 0
+        if aggs + new_dsts[g] > 0:
+            new_group_aggs[n] = aggs
+            new_group_dsts[n] = new_dsts[g]
+            n += 1
+    return (
+        new_src,
+        new_agg,
+        src_count,
+        agg_count,
+        new_dst,
+        new_group_aggs[:n],
+        new_group_dsts[:n],
+    )
