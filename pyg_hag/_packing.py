@@ -1,5 +1,7 @@
 """Jitted leaves for a HAG that is stored with its graph: a hash, and unpacking."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,7 @@ I64 = NDArray[np.int64]
 
 
 @jit
-def _mixed(a: int, b: int, c: int) -> int:
+def _mixed(a: int, b: int, c: int) -> Any:
     h = np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x632BE59BD9B4E019)
     h = (h ^ (h >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
     h = (h ^ (h >> np.uint64(32))) + np.uint64(b) * np.uint64(0xC2B2AE3D27D4EB4F)
@@ -20,7 +22,7 @@ def _mixed(a: int, b: int, c: int) -> int:
 
 
 @jit
-def _hash_part(values: I64, shift: int, begin: int, end: int, name: int) -> int:
+def _hash_part(values: I64, shift: int, begin: int, end: int, name: int) -> Any:
     h = np.uint64(0)
     for i in range(begin, end):
         h += _mixed(name, i - begin, values[i] - shift)

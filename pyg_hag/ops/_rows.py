@@ -14,7 +14,7 @@ from pyg_hag.ops._vector import MAX, SCALED_SUM, SUM, reduce_row
 
 
 @jit
-def _address(array: Any) -> int:
+def _address(array: Any) -> Any:
     """Where the array starts, as a signed number (unsigned ones turn into floats)."""
     return np.int64(array.ctypes.data)
 

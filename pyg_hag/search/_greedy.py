@@ -27,7 +27,7 @@ _ITEM = np.int64(0x7FFFFFFF)
 
 
 @jit
-def _key(bound: int, item: int) -> int:
+def _key(bound: int, item: int) -> Any:
     return (np.int64(bound) << 32) | np.int64(item)
 
 
