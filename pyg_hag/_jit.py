@@ -1,9 +1,13 @@
 """The one place that compiles."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core import caching
+
+PACKAGE = Path(__file__).parent
 
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -17,3 +21,35 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # "cannot cache function: no locator available"
         return numba.njit(**options)(function)
+
+
+def source_stamp() -> tuple[int, int]:
+    """Changes with any source file of the package."""
+    files = [path.stat() for path in PACKAGE.rglob("*.py")]
+    return max(file.st_mtime_ns for file in files), sum(file.st_size for file in files)
+
+
+class _PackageLocator:
+    """Dates cached machine code of this package by all of its files.
+
+    Numba looks at the file of the function alone, and would go on using code into
+    which an older version of another file was compiled.
+    """
+
+    stamp = source_stamp()
+
+    @classmethod
+    def from_function(cls, function: Any, path: str) -> Any:
+        """The locator that Numba would choose, with our stamp; None for others."""
+        if PACKAGE not in Path(path).parents:
+            return None
+        for other in caching.CompileResultCacheImpl._locator_classes:
+            locator = None if other is cls else other.from_function(function, path)
+            if locator is not None:
+                locator.get_source_stamp = lambda: cls.stamp
+                return locator
+        return None
+
+
+if hasattr(caching.CompileResultCacheImpl, "_locator_classes"):
+    caching.CompileResultCacheImpl._locator_classes.insert(0, _PackageLocator)
