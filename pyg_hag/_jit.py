@@ -1,10 +1,12 @@
 """The one place that compiles."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numba
+from numba import types
 from numba.core import caching
 
 PACKAGE = Path(__file__).parent
@@ -16,11 +18,19 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     The machine code is cached on disk; where no folder can be written (a
     read-only installation), it is compiled anew in each process.
     """
-    options = {"nogil": True, "error_model": "numpy"}
+    return _on_disk(partial(numba.njit, nogil=True, error_model="numpy"), function)
+
+
+def native(function: Callable[..., Any]) -> Any:
+    """Compiles a function of one `voidptr` that C code can call."""
+    return _on_disk(partial(numba.cfunc, types.void(types.voidptr)), function)
+
+
+def _on_disk(compiler: Callable[..., Any], function: Callable[..., Any]) -> Any:
     try:
-        return numba.njit(cache=True, **options)(function)
+        return compiler(cache=True)(function)
     except RuntimeError:  # "cannot cache function: no locator available"
-        return numba.njit(**options)(function)
+        return compiler()(function)
 
 
 def source_stamp() -> tuple[int, int]:

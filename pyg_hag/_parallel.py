@@ -16,11 +16,12 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
-from numba import cfunc, types
+from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from pyg_hag import _threads
+from pyg_hag._jit import native
 
 I64 = NDArray[np.int64]
 
@@ -28,6 +29,7 @@ COUNTER, NUM_TASKS, TASKS, FIRST = range(4)
 """Places in a parameter block: the next task, their number, the address of the
 tasks, and where the kernel's own parameters begin."""
 
+_compiled = functools.cache(native)
 _forked = False
 
 
@@ -51,28 +53,19 @@ def run_tasks(entry: Callable[..., None], parameters: list[int], tasks: I64) -> 
         tasks: One row of numbers per task.
     """
     block = np.array([0, len(tasks), tasks.ctypes.data, *parameters], np.int64)
-    native = _compiled(entry)
+    compiled = _compiled(entry)
     threads = _threads.num_threads()  # as many as PyTorch: another number costs more
     team = None if _forked else _gnu_openmp()
     if team is not None:
-        team(native.address, block.ctypes.data, threads, 0)
+        team(compiled.address, block.ctypes.data, threads, 0)
     else:
-        call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(native.address)
+        call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(compiled.address)
         _threads.run(lambda _: call(block.ctypes.data), min(threads, len(tasks)))
 
 
 def checks_bounds() -> bool:
     """Whether NUMBA_BOUNDSCHECK is set: native entries cannot raise its errors."""
     return bool(numba.config.BOUNDSCHECK)
-
-
-@functools.cache
-def _compiled(entry: Callable[..., None]) -> Any:
-    signature = types.void(types.voidptr)
-    try:
-        return cfunc(signature, cache=True)(entry)
-    except RuntimeError:  # "cannot cache function: no locator available"
-        return cfunc(signature)(entry)
 
 
 @functools.cache

@@ -41,11 +41,12 @@ class HAGData(Data):
             raise ValueError(_stale(f"the data has no {missing}"))
         # Valid as long as the tensors are the same, and as they were:
         state = [(id(value), value._version) for value in stored]
+        num_nodes = self.num_nodes
         cached = self.__dict__.get("_hag_cache")
-        if cached is not None and cached[0] == state and cached[3] == self.num_nodes:
+        if cached is not None and cached[0] == state and cached[3] == num_nodes:
             return cached[2]
-        hag = _restore(stored, self.num_nodes)
-        self.__dict__["_hag_cache"] = (state, stored, hag, self.num_nodes)
+        hag = _restore(stored, num_nodes)
+        self.__dict__["_hag_cache"] = (state, stored, hag, num_nodes)
         return hag
 
     def _attach(self, hag: HAG) -> None:
@@ -94,7 +95,7 @@ def _hashes(tensors: list[Tensor], sizes: Tensor, edge_index: Tensor) -> Tensor:
 
 
 def _restore(stored: list[Tensor], num_nodes: int) -> HAG:
-    ids, agg, counts, sizes, edge_index = stored
+    ids, agg, counts, sizes, edge_index = (value.cpu() for value in stored)
     if sizes.dim() != 2 or sizes.size(1) != 6 or bool((sizes[:, :5] < 0).any()):
         raise ValueError(_stale("what is stored of the HAG has changed"))
     nodes, aggregates, groups, num_src, num_agg, _ = sizes.sum(0).tolist()
@@ -103,14 +104,13 @@ def _restore(stored: list[Tensor], num_nodes: int) -> HAG:
     wanted = [num_src + nodes, num_agg, 2 * (nodes + aggregates + groups)]
     if [list(value.shape) for value in (ids, agg, counts)] != [[n] for n in wanted]:
         raise ValueError(_stale("what is stored of the HAG has changed"))
-    device = ids.device
-    arrays = [value.cpu().contiguous().numpy() for value in (ids, counts, sizes)]
+    arrays = [value.contiguous().numpy() for value in (ids, counts, sizes)]
     src, *rest = map(torch.from_numpy, _packing.unpack(*arrays))
     src_count, agg_count, dst, group_aggs, group_dsts = rest
     tensors = [src, agg, src_count, agg_count, dst, group_aggs, group_dsts]
-    if not torch.equal(_hashes(tensors, sizes, edge_index), sizes[:, 5].cpu()):
+    if not torch.equal(_hashes(tensors, sizes, edge_index), sizes[:, 5]):
         raise ValueError(_stale("its edges have changed"))
-    return HAG(num_nodes, *(tensor.to(device) for tensor in tensors))
+    return HAG(num_nodes, *tensors).to(stored[0].device)
 
 
 def _stale(reason: str) -> str:

@@ -45,7 +45,7 @@ class Run:
 
 @dataclass
 class Task:
-    """A data set, split; each part is a list of batches' makers or one graph."""
+    """A data set, split: `train` and `test` make the batches of one epoch."""
 
     name: str
     model: str

@@ -324,8 +324,8 @@ class HAG:
             for name, tensor in zip(FIELDS, self.tensors, strict=True)
         }
         a["kinds"] = _structure.row_kinds(a["group_aggs"], a["group_dsts"], a["dst"])
-        a["src_ptr"] = _cumsum(a["src_count"])
-        a["agg_ptr"] = _cumsum(a["agg_count"])
+        a["src_ptr"] = pointers(a["src_count"])
+        a["agg_ptr"] = pointers(a["agg_count"])
         return a
 
     def _paths(self) -> tuple[Any, int, Any]:
@@ -362,7 +362,7 @@ class HAG:
             raise ValueError(
                 f"the HAG stands for {self.num_edges:.3g} edges: too many to list"
             )
-        ptr = _cumsum(degree)
+        ptr = pointers(degree)
         col = np.empty(int(ptr[-1]), np.int64)
         a = self._arrays()
         _structure.expand(
@@ -391,7 +391,8 @@ def _total(counts: Any) -> int:
     return int(counts.sum() if counts.max(initial=0) < 2**31 else sum(counts.tolist()))
 
 
-def _cumsum(counts: Any) -> Any:
+def pointers(counts: Any) -> Any:
+    """Where the entries of each row start, and the last ones end."""
     out = np.zeros(counts.size + 1, np.int64)
     np.cumsum(counts, out=out[1:])
     return out

@@ -18,9 +18,9 @@ def run(names: list[str], root: str | None, out: str | None) -> list[list[str]]:
 
     Returns:
         list[list[str]]: A table. `V/4` and `aggregations` are reductions of the
-        number of binary operations, at a quarter of the nodes, the
-        capacity of the paper, and without limit, `reads` is
-        the reduction of inputs read, `seconds` the best of three searches.
+        number of binary operations, at a quarter of the nodes (the capacity of the
+        paper) and without limit, `reads` is the reduction of inputs read, `seconds`
+        the best of three searches.
     """
     build_hag(as_one_graph(load_graphs(names[0], root))[0][:, :100])  # compiles
     rows: list[dict[str, Any]] = []

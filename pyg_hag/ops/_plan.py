@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyg_hag.hag import HAG
+from pyg_hag.hag import HAG, pointers
 
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
@@ -102,8 +102,7 @@ def _make(hag: HAG) -> Plan:
     kind = a["kinds"].astype(np.int32)
     aggregates = kind < 0
     kind[aggregates] += first.astype(np.int32)
-    group_ptr = np.zeros(group_aggs.size + 1, np.int64)
-    np.cumsum(group_aggs + group_dsts, out=group_ptr[1:])
+    group_ptr = pointers(group_aggs + group_dsts)
     may_cut = np.zeros(kind.size + 1, np.bool_)
     may_cut[group_ptr] = True
     may_cut[:-1] |= np.repeat(group_aggs == 0, group_aggs + group_dsts)

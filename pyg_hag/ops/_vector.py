@@ -23,8 +23,8 @@ _features = llvm.get_host_cpu_features()
 _wide = _features.get("avx512f", False)
 VECTOR_BYTES = 64 if _wide else 32 if _features.get("avx", False) else 16
 """Bytes of a vector register of this machine."""
-MAX_TILE = 16 if _wide else 8
-"""Most accumulators: half of the registers."""
+TILES = (16, 8, 4, 1) if _wide else (8, 4, 1)
+"""Numbers of accumulators: at most half of the registers."""
 
 _I8 = ir.IntType(8)
 _I32 = ir.IntType(32)
@@ -83,7 +83,7 @@ def reduce_row(
             code.store(sums, factor_, to)
 
         lanes = VECTOR_BYTES // size
-        for tile in (MAX_TILE, 8, 4, 1):
+        for tile in TILES:
             test = builder.append_basic_block("tile.test")
             body = builder.append_basic_block("tile")
             done = builder.append_basic_block("tile.done")

@@ -200,13 +200,15 @@ def _sum_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         back = _sum(
             grad, dst_scale, None, tensors, num_src, mean, not transpose, backend
         )
-        grad_src = (x * back).flatten(1).sum(1) if x.dim() > 1 else x * back
-        grad_src = grad_src.to(src_scale.dtype)
+        grad_src = _row_products(x, back).to(src_scale.dtype)
     if ctx.needs_input_grad[2]:
         out = _sum(x, src_scale, None, tensors, num_src, mean, transpose, backend)
-        grad_dst = (grad * out).flatten(1).sum(1) if x.dim() > 1 else grad * out
-        grad_dst = grad_dst.to(dst_scale.dtype)
+        grad_dst = _row_products(grad, out).to(dst_scale.dtype)
     return grad_x, grad_src, grad_dst, [None] * len(tensors), None, None, None, None
+
+
+def _row_products(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).flatten(1).sum(1) if a.dim() > 1 else a * b
 
 
 _sum.register_autograd(_sum_backward, setup_context=_sum_setup)
