@@ -4,7 +4,7 @@ import numba
 
 from pyg_hag import _jit
 from pyg_hag.ops._rows import sum_rows
-from pyg_hag.search.build import _search
+from pyg_hag.search._search import _search
 
 
 def test_cached_code_is_dated_by_the_whole_package():

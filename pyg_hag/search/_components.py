@@ -37,6 +37,37 @@ def to_rows(src: I64, dst: I64, num_src: int, num_dst: int) -> tuple[I64, I32]:
 
 
 @jit
+def transposed(ptr: I64, idx: I32, num_cols: int) -> tuple[I64, I32]:
+    """The other compressed form of a matrix, ascending."""
+    out_ptr = np.zeros(num_cols + 1, np.int64)
+    for e in range(ptr[-1]):
+        out_ptr[idx[e] + 1] += 1
+    for x in range(num_cols):
+        out_ptr[x + 1] += out_ptr[x]
+    fill = out_ptr[:num_cols].copy()
+    out = np.empty(ptr[-1], np.int32)
+    for v in range(ptr.size - 1):
+        for e in range(ptr[v], ptr[v + 1]):
+            out[fill[idx[e]]] = v
+            fill[idx[e]] += 1
+    return out_ptr, out
+
+
+@jit
+def is_cheaper_transposed(src: I64, dst: I64, num_src: int, num_dst: int) -> bool:
+    """Whether reading all rows that contain an item costs far less transposed.
+
+    For all items that is the sum of the rows' squared lengths.
+    """
+    row_len = np.zeros(num_dst, np.int64)
+    col_len = np.zeros(num_src, np.int64)
+    for e in range(src.size):
+        row_len[dst[e]] += 1
+        col_len[src[e]] += 1
+    return 4 * (col_len * col_len).sum() < (row_len * row_len).sum()
+
+
+@jit
 def number_copies(row_ptr: I64, row: I32) -> I32:
     """For each entry of the ascending rows, how many equal ones stand before it."""
     copy = np.zeros(row.size, np.int32)

@@ -48,6 +48,7 @@ def merge_pairs(
     least: int,
     pairs: I32,
     shared: I32,
+    control: I64,
 ) -> int:
     """Merges pairs of items in the rows of one component.
 
@@ -61,6 +62,7 @@ def merge_pairs(
         least: Least number of rows that a pair must share.
         pairs: Output, shape [E / 2, 2]: the inputs of the new items.
         shared: Output, shape [E / 2]: the rows that shared the pair; descending.
+        control: Stops when the first is not 0; the second counts merges.
 
     Returns:
         The number of new items.
@@ -94,7 +96,11 @@ def merge_pairs(
             in_heap = _heap.push(heap, in_heap, _key(size[x], x))
 
     num_new = 0
+    steps = 0
     while in_heap > 0:
+        steps += 1
+        if steps & 63 == 0 and control[0] != 0:
+            break
         key = _heap.pop(heap, in_heap)
         in_heap -= 1
         top = key >> 32
@@ -142,8 +148,10 @@ def merge_pairs(
                 count = _grown(count, capacity)
         pairs[num_new, 0] = min(x, y)
         pairs[num_new, 1] = max(x, y)
-        shared[num_new] = found
+        if shared.size > 0:
+            shared[num_new] = found
         num_new += 1
+        control[1] += 1
         if dense:
             _bitset.merge(bits, size, x, y, new)
             active[num_active] = new

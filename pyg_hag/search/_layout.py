@@ -1,7 +1,7 @@
-"""From merged pairs to the rows of a HAG.
+"""From rules to the rows of a HAG.
 
-An aggregate that is read once, or that is over the capacity, is inlined: whoever
-reads it reads its inputs instead. The paths stay what they are.
+An item that is not kept as an aggregate is inlined: whoever reads it reads its
+inputs instead. The paths stay what they are.
 """
 
 import numpy as np
@@ -11,106 +11,181 @@ from pyg_hag._jit import jit
 
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
+Bool = NDArray[np.bool_]
 
 
 @jit
 def measure(
-    rows_ptr: I64,
-    items_ptr: I64,
-    entry_ptr: I64,
-    entries: I32,
-    row_len: I64,
-    pairs: I32,
-    num_new: I64,
-    allowed: I64,
-    keep: NDArray[np.bool_],
-) -> tuple[int, int, int]:
-    """Decides which aggregates to keep.
+    num_items: int,
+    in_ptr: I64,
+    inputs: I32,
+    start: I64,
+    length: I64,
+    row: I32,
+    keep: Bool,
+) -> tuple[I64, I64]:
+    """Readers and inputs of each new item, with those not in `keep` inlined.
 
-    Args:
-        rows_ptr: Rows of each component.
-        items_ptr: Items of each component (sources and copies of sources).
-        entry_ptr: Entries of each row, before the search.
-        entries: Local items of the rows.
-        row_len: Lengths of the rows, after the search.
-        pairs: Inputs of the new items; those of component c start at half of its
-            first entry.
-        num_new: New items of each component.
-        allowed: Of these, how many may be kept: the first ones.
-        keep: Output, for each pair.
-
-    Returns:
-        The number of aggregates, of source inputs and of aggregate inputs.
+    For an item that is not kept, both are what they would be if it were.
     """
-    total_aggs = 0
-    total_src = 0
-    total_agg = 0
-    for c in range(num_new.size):
-        base = entry_ptr[rows_ptr[c]] // 2
-        n = items_ptr[c + 1] - items_ptr[c]
-        uses = np.zeros(n + num_new[c], np.int64)
-        for r in range(rows_ptr[c], rows_ptr[c + 1]):
-            for e in range(entry_ptr[r], entry_ptr[r] + row_len[r]):
-                uses[entries[e]] += 1
-        for i in range(num_new[c]):
-            k = num_new[c] - 1 - i
-            kept = uses[n + k] > 1 and k < allowed[c]
-            keep[base + k] = kept
-            readers = 1 if kept else uses[n + k]
-            uses[pairs[base + k, 0]] += readers
-            uses[pairs[base + k, 1]] += readers
-        # Inputs of each item once inlined aggregates are gone:
-        num_src = np.zeros(n + num_new[c], np.int64)
-        num_agg = np.zeros(n + num_new[c], np.int64)
-        num_src[:n] = 1
-        for k in range(num_new[c]):
-            for j in range(2):
-                num_src[n + k] += num_src[pairs[base + k, j]]
-                num_agg[n + k] += num_agg[pairs[base + k, j]]
-            if keep[base + k]:
-                total_aggs += 1
-                total_src += num_src[n + k]
-                total_agg += num_agg[n + k]
-                num_src[n + k] = 0
-                num_agg[n + k] = 1
-        for r in range(rows_ptr[c], rows_ptr[c + 1]):
-            for e in range(entry_ptr[r], entry_ptr[r] + row_len[r]):
-                total_src += num_src[entries[e]]
-                total_agg += num_agg[entries[e]]
-    return total_aggs, total_src, total_agg
+    num_new = keep.size
+    uses = np.zeros(num_items + num_new, np.int64)
+    for v in range(start.size):
+        for e in range(start[v], start[v] + length[v]):
+            uses[row[e]] += 1
+    for i in range(num_new):
+        k = num_new - 1 - i
+        readers = uses[num_items + k]
+        if keep[k] and readers > 0:
+            readers = 1
+        for e in range(in_ptr[k], in_ptr[k + 1]):
+            uses[inputs[e]] += readers
+    width = np.zeros(num_new, np.int64)
+    for k in range(num_new):
+        for e in range(in_ptr[k], in_ptr[k + 1]):
+            x = inputs[e] - num_items
+            width[k] += 1 if x < 0 or keep[x] else width[x]
+    return uses[num_items:].copy(), width
+
+
+@jit
+def inline_unshared(
+    num_items: int,
+    in_ptr: I64,
+    inputs: I32,
+    start: I64,
+    length: I64,
+    row: I32,
+    keep: Bool,
+) -> None:
+    """Takes the items that are read once or never out of `keep`."""
+    num_new = keep.size
+    uses = np.zeros(num_items + num_new, np.int64)
+    for v in range(start.size):
+        for e in range(start[v], start[v] + length[v]):
+            uses[row[e]] += 1
+    for i in range(num_new):
+        k = num_new - 1 - i
+        readers = uses[num_items + k]
+        keep[k] = keep[k] and readers > 1
+        if keep[k]:
+            readers = 1
+        for e in range(in_ptr[k], in_ptr[k + 1]):
+            uses[inputs[e]] += readers
+
+
+@jit
+def _find(parent: I32, i: int) -> int:
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+@jit
+def _union(parent: I32, a: int, b: int) -> int:
+    """Joins the trees of root a and item b; returns the root."""
+    b = _find(parent, b)
+    if b < a:
+        a, b = b, a
+    parent[b] = a
+    return a
+
+
+@jit
+def _label(
+    num_items: int,
+    in_ptr: I64,
+    inputs: I32,
+    start: I64,
+    length: I64,
+    row: I32,
+    group: I32,
+) -> tuple[int, I32]:
+    """The group of every row (-1 where empty), and of every item.
+
+    Rows that share an item are in one group; groups are numbered by their first row.
+    """
+    num_new = in_ptr.size - 1
+    parent = np.arange(num_items + num_new).astype(np.int32)
+    for k in range(num_new):
+        root = num_items + k
+        for e in range(in_ptr[k], in_ptr[k + 1]):
+            root = _union(parent, root, inputs[e])
+    for v in range(start.size):
+        if length[v] > 0:
+            root = _find(parent, row[start[v]])
+            for e in range(start[v] + 1, start[v] + length[v]):
+                root = _union(parent, root, row[e])
+    label = np.full(num_items + num_new, -1, np.int32)
+    count = 0
+    for v in range(start.size):
+        group[v] = -1
+        if length[v] > 0:
+            root = _find(parent, row[start[v]])
+            if label[root] < 0:
+                label[root] = count
+                count += 1
+            group[v] = label[root]
+    for x in range(num_items + num_new):
+        label[x] = label[_find(parent, x)]
+    return count, label
+
+
+@jit
+def _bucket(group: I32, num_groups: int) -> tuple[I64, I32]:
+    """Members of each group, ascending; those in group -1 come last."""
+    ptr = np.zeros(num_groups + 2, np.int64)
+    for i in range(group.size):
+        g = group[i] if group[i] >= 0 else num_groups
+        ptr[g + 1] += 1
+    for g in range(num_groups + 1):
+        ptr[g + 1] += ptr[g]
+    fill = ptr.copy()
+    out = np.empty(group.size, np.int32)
+    for i in range(group.size):
+        g = group[i] if group[i] >= 0 else num_groups
+        out[fill[g]] = i
+        fill[g] += 1
+    return ptr, out
 
 
 @jit
 def _flatten(
-    stack: I64,
-    top: int,
-    n: int,
-    base: int,
-    pairs: I32,
-    number: I64,
+    first: int,
+    last: int,
+    pool: I32,
+    stack: I32,
+    num_items: int,
+    in_ptr: I64,
+    inputs: I32,
+    number: I32,
     origin: I32,
-    items: I32,
     src: I64,
     s: int,
     agg: I64,
     a: int,
 ) -> tuple[int, int]:
-    """Writes the inputs that the items on the stack stand for, ascending."""
+    """Writes what the items `pool[first:last]` stand for, ascending."""
     first_src = s
     first_agg = a
-    while top > 0:
-        top -= 1
-        x = stack[top]
-        if x < n:
-            src[s] = origin[items[x]]
-            s += 1
-        elif number[x - n] >= 0:
-            agg[a] = number[x - n]
-            a += 1
-        else:
-            stack[top] = pairs[base + x - n, 0]
-            stack[top + 1] = pairs[base + x - n, 1]
-            top += 2
+    for i in range(first, last):
+        top = 1
+        stack[0] = pool[i]
+        while top > 0:
+            top -= 1
+            x = stack[top]
+            if x < num_items:
+                src[s] = origin[x]
+                s += 1
+            elif number[x - num_items] >= 0:
+                agg[a] = number[x - num_items]
+                a += 1
+            else:
+                k = x - num_items
+                for e in range(in_ptr[k], in_ptr[k + 1]):
+                    stack[top] = inputs[e]
+                    top += 1
     src[first_src:s].sort()
     agg[first_agg:a].sort()
     return s, a
@@ -118,88 +193,119 @@ def _flatten(
 
 @jit
 def write(
-    rows: I32,
-    rows_ptr: I64,
-    items: I32,
-    items_ptr: I64,
+    num_items: int,
+    in_ptr: I64,
+    inputs: I32,
+    start: I64,
+    length: I64,
+    row: I32,
+    keep: Bool,
     origin: I32,
-    entry_ptr: I64,
-    entries: I32,
-    row_len: I64,
-    pairs: I32,
-    num_new: I64,
-    keep: NDArray[np.bool_],
-    num_dst: int,
-    totals: tuple[int, int, int],
 ) -> tuple[I64, I64, I64, I64, I64, I64, I64]:
     """Writes the flat arrays of the HAG: a group for each component.
 
     `origin` is the source that an item stands for. Destinations without inputs
     form the last group.
     """
-    num_aggs, num_src_inputs, num_agg_inputs = totals
-    src = np.empty(num_src_inputs, np.int64)
-    agg = np.empty(num_agg_inputs, np.int64)
-    src_count = np.zeros(num_aggs + num_dst, np.int64)
-    agg_count = np.zeros(num_aggs + num_dst, np.int64)
-    dst = np.empty(num_dst, np.int64)
-    group_aggs = np.zeros(num_new.size + 1, np.int64)
-    group_dsts = np.zeros(num_new.size + 1, np.int64)
-    read = np.zeros(num_dst, np.bool_)
+    num_new = keep.size
+    num_dst = start.size
+    group = np.empty(num_dst, np.int32)
+    num_groups, label = _label(num_items, in_ptr, inputs, start, length, row, group)
+    dsts_ptr, dst_order = _bucket(group, num_groups)
+
+    # Inputs of each new item once inlined ones are gone, and of it as an input:
+    num_src = np.zeros(num_new, np.int64)
+    num_agg = np.zeros(num_new, np.int64)
+    aggs = np.full(num_new, -1, np.int32)
+    total_src = 0
+    total_agg = 0
+    total_aggs = 0
+    widest = 0
+    for k in range(num_new):
+        for e in range(in_ptr[k], in_ptr[k + 1]):
+            x = inputs[e] - num_items
+            num_src[k] += 1 if x < 0 else num_src[x]
+            num_agg[k] += 0 if x < 0 else num_agg[x]
+        widest = max(widest, num_src[k] + num_agg[k])
+        if keep[k]:
+            aggs[k] = label[num_items + k]
+            total_aggs += 1
+            total_src += num_src[k]
+            total_agg += num_agg[k]
+            num_src[k] = 0
+            num_agg[k] = 1
+    for v in range(num_dst):
+        for e in range(start[v], start[v] + length[v]):
+            x = row[e] - num_items
+            total_src += 1 if x < 0 else num_src[x]
+            total_agg += 0 if x < 0 else num_agg[x]
+    aggs_ptr, agg_order = _bucket(aggs, num_groups)
+
+    src = np.empty(total_src, np.int64)
+    agg = np.empty(total_agg, np.int64)
+    src_count = np.zeros(total_aggs + num_dst, np.int64)
+    agg_count = np.zeros(total_aggs + num_dst, np.int64)
+    number = np.full(num_new, -1, np.int32)
+    stack = np.empty(widest + 1, np.int32)
     s = 0
     a = 0
     q = 0  # row of the HAG
-    num_done = 0
-    d = 0
-    for c in range(num_new.size):
-        base = entry_ptr[rows_ptr[c]] // 2
-        n = items_ptr[c + 1] - items_ptr[c]
-        local = items[items_ptr[c] : items_ptr[c + 1]]
-        number = np.full(num_new[c], -1, np.int64)
-        longest = 0
-        for r in range(rows_ptr[c], rows_ptr[c + 1]):
-            longest = max(longest, row_len[r])
-        stack = np.empty(longest + num_new[c] + 2, np.int64)
-        for k in range(num_new[c]):
-            if keep[base + k]:
-                stack[0] = pairs[base + k, 0]
-                stack[1] = pairs[base + k, 1]
+    for g in range(num_groups + 1):
+        if g < num_groups:
+            for i in range(aggs_ptr[g], aggs_ptr[g + 1]):
+                k = agg_order[i]
                 s0, a0 = s, a
                 s, a = _flatten(
-                    stack, 2, n, base, pairs, number, origin, local, src, s, agg, a
+                    in_ptr[k],
+                    in_ptr[k + 1],
+                    inputs,
+                    stack,
+                    num_items,
+                    in_ptr,
+                    inputs,
+                    number,
+                    origin,
+                    src,
+                    s,
+                    agg,
+                    a,
                 )
                 src_count[q], agg_count[q] = s - s0, a - a0
+                number[k] = i
                 q += 1
-                number[k] = num_done
-                num_done += 1
-                group_aggs[c] += 1
-        for r in range(rows_ptr[c], rows_ptr[c + 1]):
-            top = 0
-            for e in range(entry_ptr[r], entry_ptr[r] + row_len[r]):
-                stack[top] = entries[e]
-                top += 1
+        for i in range(dsts_ptr[g], dsts_ptr[g + 1]):
+            v = dst_order[i]
             s0, a0 = s, a
             s, a = _flatten(
-                stack, top, n, base, pairs, number, origin, local, src, s, agg, a
+                start[v],
+                start[v] + length[v],
+                row,
+                stack,
+                num_items,
+                in_ptr,
+                inputs,
+                number,
+                origin,
+                src,
+                s,
+                agg,
+                a,
             )
             src_count[q], agg_count[q] = s - s0, a - a0
             q += 1
-            dst[d] = rows[r]
-            read[rows[r]] = True
-            d += 1
-        group_dsts[c] = rows_ptr[c + 1] - rows_ptr[c]
-    for v in range(num_dst):
-        if not read[v]:
-            dst[d] = v
-            d += 1
-            group_dsts[-1] += 1
-    groups = num_new.size + (1 if group_dsts[-1] > 0 else 0)
+    groups = num_groups + (1 if dsts_ptr[-1] > dsts_ptr[-2] else 0)
+    group_aggs = np.zeros(groups, np.int64)
+    group_dsts = np.zeros(groups, np.int64)
+    for g in range(groups):
+        if g < num_groups:
+            group_aggs[g] = aggs_ptr[g + 1] - aggs_ptr[g]
+        group_dsts[g] = dsts_ptr[g + 1] - dsts_ptr[g]
     return (
         src,
         agg,
         src_count,
         agg_count,
-        dst,
-        group_aggs[:groups],
-        group_dsts[:groups],
+        dst_order.astype(np.int64),
+        group_aggs,
+        group_dsts,
     )

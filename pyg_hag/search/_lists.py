@@ -71,7 +71,7 @@ def intersect(pool: I32, start: I64, size: I64, x: int, y: int, out: int) -> int
 
 
 @jit
-def _remove(pool: I32, start: I64, size: I64, x: int, gone: int) -> None:
+def remove(pool: I32, start: I64, size: I64, x: int, gone: int) -> None:
     g, g_end = start[gone], start[gone] + size[gone]
     kept = start[x]
     for a in range(start[x], start[x] + size[x]):
@@ -142,8 +142,8 @@ def merge(
     """Puts `new` for x and y in every row that contains both; returns `used`."""
     start[new] = used
     size[new] = intersect(pool, start, size, x, y, used)
-    _remove(pool, start, size, x, new)
-    _remove(pool, start, size, y, new)
+    remove(pool, start, size, x, new)
+    remove(pool, start, size, y, new)
     for i in range(used, used + size[new]):
         v = pool[i]
         e = row_ptr[v]

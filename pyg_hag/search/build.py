@@ -5,17 +5,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyg_hag import _threads
-from pyg_hag._jit import jit
 from pyg_hag._validation import check_count, check_edge_index
 from pyg_hag.hag import HAG, MAX_NODES
-from pyg_hag.search import _components, _layout
-from pyg_hag.search._greedy import merge_pairs
+from pyg_hag.search import _components
+from pyg_hag.search._choose import choose, layout
+from pyg_hag.search._contract import Contraction
+from pyg_hag.search._rules import from_pairs
+from pyg_hag.search._search import Found, merge_pairs
 
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
-
-_CHUNKS_PER_THREAD = 16  # components differ in work; threads take chunks in turn
 
 
 def build_hag(
@@ -23,6 +22,7 @@ def build_hag(
     num_nodes: int | None = None,
     size: tuple[int, int] | None = None,
     *,
+    method: str = "auto",
     capacity: int | None = None,
     min_redundancy: int = 2,
 ) -> HAG:
@@ -72,59 +72,72 @@ def build_hag(
     if capacity is not None:
         check_count("capacity", capacity, 0)
 
-    row_ptr, row = _components.to_rows(edges[0], edges[1], num_src, num_dst)
-    row, origin = _separate_copies(row_ptr, row, num_src)
-    rows_ptr, rows, items_ptr, entry_ptr, entries, items = _components.components(
-        row_ptr, row, origin.size
+    flip = method == "auto" and _components.is_cheaper_transposed(
+        edges[0], edges[1], num_src, num_dst
     )
-    del row_ptr, row
-    row_len = np.diff(entry_ptr)
-    pairs = np.empty((entries.size // 2, 2), np.int32)
-    shared = np.empty(entries.size // 2, np.int32)
-    num_new = np.zeros(rows_ptr.size - 1, np.int64)
-
-    if capacity != 0:
-        bounds = _chunks(entry_ptr[rows_ptr])
-        _threads.run(
-            lambda i: _search(
-                bounds[i],
-                bounds[i + 1],
-                rows_ptr,
-                items_ptr,
-                entry_ptr,
-                entries,
-                row_len,
-                least,
-                pairs,
-                shared,
-                num_new,
-            ),
-            len(bounds) - 1,
+    control = np.zeros(2, np.int64)
+    if flip:
+        flat = _search(
+            edges[1], edges[0], num_dst, num_src, method, least, capacity, control
         )
-    allowed = num_new
-    if capacity is not None and num_new.sum() > capacity:
-        allowed = _most_shared(shared, entry_ptr[rows_ptr[:-1]] // 2, num_new, capacity)
-    keep = np.empty(len(pairs), np.bool_)
-    totals = _layout.measure(
-        rows_ptr, items_ptr, entry_ptr, entries, row_len, pairs, num_new, allowed, keep
+        hag = HAG._trusted(num_dst, [torch.from_numpy(t) for t in flat]).t()
+    else:
+        flat = _search(
+            edges[0], edges[1], num_src, num_dst, method, least, capacity, control
+        )
+        hag = HAG._trusted(num_src, [torch.from_numpy(t) for t in flat])
+    return hag.to(edge_index.device)
+
+
+def _search(
+    src: I64,
+    dst: I64,
+    num_src: int,
+    num_dst: int,
+    method: str,
+    least: int,
+    capacity: int | None,
+    control: I64,
+) -> tuple[I64, ...]:
+    """The flat arrays of the HAG of a graph."""
+    row_ptr, row = _components.to_rows(src, dst, num_src, num_dst)
+    row, origin = _separate_copies(row_ptr, row, num_src)
+    exact = method == "greedy"
+    parts = Contraction(
+        row_ptr,
+        row,
+        origin.size,
+        num_nodes=num_src if num_src == num_dst else 0,
+        arity=2,
+        most_rounds=0 if exact or capacity == 0 else 16,
     )
-    flat = _layout.write(
-        rows,
-        rows_ptr,
-        items,
-        items_ptr,
-        origin,
-        entry_ptr,
-        entries,
-        row_len,
-        pairs,
-        num_new,
-        keep,
-        num_dst,
-        totals,
+    if capacity == 0:
+        control[0] = 1
+    found = merge_pairs(
+        parts.row_ptr, parts.row, origin.size, exact, least, MAX_NODES, control
     )
-    device = edge_index.device
-    return HAG._trusted(num_src, [torch.from_numpy(t).to(device) for t in flat])
+    rules = parts.expand(
+        *from_pairs(
+            found.rows,
+            found.rows_ptr,
+            found.items,
+            found.items_ptr,
+            found.entry_ptr,
+            found.entries,
+            found.row_len,
+            found.pairs,
+            found.num_new,
+            parts.item_id,
+            parts.num_ids,
+            num_dst,
+        ),
+        found.entries,
+    )
+    if exact and capacity is not None:
+        keep = _most_shared(found, capacity)
+    else:
+        keep = choose(rules, capacity)
+    return layout(rules, keep, origin)
 
 
 def _check_size(
@@ -154,7 +167,7 @@ def _separate_copies(row_ptr: I64, row: I32, num_src: int) -> tuple[I32, I32]:
     """Makes the k-th copy of an edge's source an item of its own.
 
     Rows are then sets, and what two rows share is shared with its multiplicity.
-    Returns the rows' items and the source that each item stands for.
+    Returns the rows' items, ascending, and the source that each item stands for.
     """
     origin = np.arange(num_src, dtype=np.int32)
     copy = _components.number_copies(row_ptr, row)
@@ -165,59 +178,21 @@ def _separate_copies(row_ptr: I64, row: I32, num_src: int) -> tuple[I32, I32]:
     distinct, numbers = np.unique(codes, return_inverse=True)
     row = row.copy()
     row[extra] = (num_src + numbers).astype(np.int32)
-    return row, np.concatenate([origin, (distinct % num_src).astype(np.int32)])
+    origin = np.concatenate([origin, (distinct % num_src).astype(np.int32)])
+    col = _components.transposed(row_ptr, row, origin.size)
+    return _components.transposed(*col, row_ptr.size - 1)[1], origin  # ascending
 
 
-def _chunks(first_entry: I64) -> list[int]:
-    """Cuts the components into runs of about equally many entries."""
-    num_chunks = _CHUNKS_PER_THREAD * _threads.num_threads()
-    targets = np.linspace(0, first_entry[-1], num_chunks + 1)
-    cuts = np.searchsorted(first_entry, targets[1:-1])
-    return np.unique([0, *cuts, first_entry.size - 1]).tolist()
-
-
-def _most_shared(shared: I32, base: I64, num_new: I64, capacity: int) -> I64:
-    """How many pairs of each component are among the `capacity` most shared ones.
+def _most_shared(found: Found, capacity: int) -> NDArray[np.bool_]:
+    """Which pairs are among the `capacity` most shared ones of all components.
 
     The pairs of a component come in descending order, so these are its first.
     """
+    num_new = found.num_new
     component = np.repeat(np.arange(num_new.size), num_new)
     rank = np.arange(component.size) - np.repeat(np.cumsum(num_new) - num_new, num_new)
-    order = np.argsort(-shared[base[component] + rank], kind="stable")[:capacity]
-    return np.bincount(component[order], minlength=num_new.size).astype(np.int64)
-
-
-@jit
-def _search(
-    begin: int,
-    end: int,
-    rows_ptr: I64,
-    items_ptr: I64,
-    entry_ptr: I64,
-    entries: I32,
-    row_len: I64,
-    least: int,
-    pairs: I32,
-    shared: I32,
-    num_new: I64,
-) -> None:
-    for c in range(begin, end):
-        lo, hi = rows_ptr[c], rows_ptr[c + 1]
-        if hi - lo < 2:
-            continue
-        num_items = items_ptr[c + 1] - items_ptr[c]
-        num_entries = entry_ptr[hi] - entry_ptr[lo]
-        base = entry_ptr[lo] // 2
-        # What a scan of one item reads, as bit sets and as lists:
-        as_bits = num_items * ((hi - lo + 63) // 64)
-        as_lists = (num_entries / num_items) * (num_entries / (hi - lo))
-        num_new[c] = merge_pairs(
-            entry_ptr[lo : hi + 1],
-            entries,
-            row_len[lo:hi],
-            num_items,
-            as_bits <= as_lists,
-            least,
-            pairs[base:],
-            shared[base:],
-        )
+    base = found.entry_ptr[found.rows_ptr[:-1]] // 2
+    order = np.argsort(-found.shared[base[component] + rank], kind="stable")
+    keep = np.zeros(component.size, np.bool_)
+    keep[order[:capacity]] = True
+    return keep

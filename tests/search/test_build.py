@@ -35,7 +35,11 @@ def flat(hag):
 def check_against_oracle(graph, capacity=None, min_redundancy=2):
     edge_index, size = graph
     hag = build_hag(
-        edge_index, size=size, capacity=capacity, min_redundancy=min_redundancy
+        edge_index,
+        size=size,
+        method="greedy",
+        capacity=capacity,
+        min_redundancy=min_redundancy,
     )
     assert (hag.num_src, hag.num_dst) == size
     assert flat(hag) == oracle.flat_hag(edge_index, size, capacity, min_redundancy)
@@ -93,7 +97,15 @@ def merge_rows(rows, num_items, dense, min_redundancy):
     pairs = np.full((row.size // 2, 2), -1, np.int32)
     shared = np.full(row.size // 2, -1, np.int32)
     num_new = merge_pairs(
-        row_ptr, row, row_len, num_items, dense, min_redundancy, pairs, shared
+        row_ptr,
+        row,
+        row_len,
+        num_items,
+        dense,
+        min_redundancy,
+        pairs,
+        shared,
+        np.zeros(2, np.int64),
     )
     merged = [row[p : p + n] for p, n in zip(row_ptr[:-1], row_len, strict=True)]
     steps = zip(pairs[:num_new].tolist(), shared[:num_new].tolist(), strict=True)
