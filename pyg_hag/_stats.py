@@ -21,6 +21,8 @@ class HAGStats:
     """Binary operations of the HAG."""
     reads: int
     """Inputs read by the HAG."""
+    decision: str = ""
+    """What the search chose and why; empty where the HAG comes from elsewhere."""
 
     @property
     def aggregation_reduction(self) -> float:

@@ -62,6 +62,26 @@ def check_count(name: str, value: object, least: int) -> int:
     return value
 
 
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
+    """Checks an argument that is one of a few words and returns it."""
+    if not isinstance(value, str):
+        raise TypeError(f"'{name}' must be a str (got {value!r})")
+    if value not in choices:
+        words = " or ".join(repr(c) for c in choices)
+        raise ValueError(f"'{name}' must be {words} (got {value!r})")
+    return value
+
+
+def check_seconds(name: str, value: object) -> None:
+    """Checks an optional number of seconds."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"'{name}' must be a number of seconds (got {value!r})")
+    if not value >= 0:
+        raise ValueError(f"'{name}' must not be negative (got {value})")
+
+
 def check_edge_index(edge_index: object, size: tuple[int, int]) -> Tensor:
     """Checks an edge_index against (num_src, num_dst) and returns it as int64."""
     if not isinstance(edge_index, Tensor):

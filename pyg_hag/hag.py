@@ -188,6 +188,7 @@ class HAG:
             plain_aggregations=_total((self._paths()[0] - 1).clip(min=0)),
             aggregations=int((inputs - 1).clamp(min=0).sum()),
             reads=int(inputs.sum()),
+            decision=self._cache.get("decision", ""),  # type: ignore[attr-defined]
         )
 
     # Views ####################################################################
@@ -197,7 +198,7 @@ class HAG:
         tensors = [t.to(device) for t in self.tensors]
         if tensors[0].device == self.device:
             return self
-        return HAG._trusted(self.num_src, tensors)
+        return HAG._trusted(self.num_src, tensors)._decided(self.stats.decision)
 
     def t(self) -> "HAG":
         """Returns the HAG with every arrow turned round.
@@ -307,6 +308,11 @@ class HAG:
         return self.stats.to_html(self.num_src, self.num_dst)
 
     # Internals ################################################################
+
+    def _decided(self, decision: str) -> "HAG":
+        """Notes what the search chose and why, for :attr:`stats`."""
+        self._cached("decision", lambda: decision)
+        return self
 
     def _cached(self, key: str, make: Callable[[], T]) -> T:
         cache: dict[str, Any] = self._cache  # type: ignore[attr-defined]

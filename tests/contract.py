@@ -8,12 +8,19 @@ import pickle
 
 import pytest
 import torch
-from graphs import ODD_GRAPHS, num_threads, random_graph, skewed_graph
+from graphs import (
+    ODD_GRAPHS,
+    FewestTransform,
+    fewest_hag,
+    num_threads,
+    random_graph,
+    skewed_graph,
+)
 from torch.autograd import gradcheck, gradgradcheck
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import SimpleConv
 
-from pyg_hag import HAGTransform, aggregate, build_hag
+from pyg_hag import aggregate
 from pyg_hag.ops.aggregate import _max, _sum
 
 GRAPHS = {
@@ -67,7 +74,7 @@ class AggregateContract:
     @each_graph
     def test_forward_and_backward(self, graph, reduce, dtype, ran):
         edge_index, size = graph
-        hag = build_hag(edge_index, size=size)
+        hag = fewest_hag(edge_index, size=size)
         x = torch.randn(size[0], 19).to(dtype)
         self.compare(x, hag, graph, reduce)
         assert ran and set(ran) == {self.backend}
@@ -75,7 +82,7 @@ class AggregateContract:
     @each_graph
     def test_ties(self, graph, reduce):
         edge_index, size = graph
-        hag = build_hag(edge_index, size=size)
+        hag = fewest_hag(edge_index, size=size)
         x = torch.randint(-1, 3, (size[0], 5)).float()
         self.compare(x, hag, graph, reduce)
 
@@ -95,7 +102,7 @@ class AggregateContract:
     @pytest.mark.parametrize("width", [0, 1, 3, 15, 16, 17, 64, 130, 300])
     def test_every_width(self, reduce, width):
         graph = GRAPHS["hubs"]
-        hag = build_hag(graph[0], size=graph[1])
+        hag = fewest_hag(graph[0], size=graph[1])
         for dtype in (torch.float32, torch.float64):
             x = torch.randn(graph[1][0], width, dtype=dtype)
             self.compare(x, hag, graph, reduce)
@@ -103,7 +110,7 @@ class AggregateContract:
     @each_graph
     def test_scales(self, graph, reduce):
         edge_index, size = graph
-        hag = build_hag(edge_index, size=size)
+        hag = fewest_hag(edge_index, size=size)
         x, a, b = torch.randn(size[0], 7), torch.randn(size[0]), torch.randn(size[1])
         for scales in ((a, None), (None, b), (a, b)):
             ours = [x.clone().requires_grad_()]
@@ -124,7 +131,7 @@ class AggregateContract:
 
     def test_any_shape(self, reduce):
         edge_index, size = GRAPHS["dense bipartite"]
-        hag = build_hag(edge_index, size=size)
+        hag = fewest_hag(edge_index, size=size)
         for shape in ((), (1,), (2, 3), (2, 1, 4), (3, 0)):
             x = torch.randn(size[0], *shape)
             out = self.run(x, hag, reduce)
@@ -134,7 +141,7 @@ class AggregateContract:
 
     def test_any_memory_layout(self, reduce):
         edge_index, size = GRAPHS["dense"]
-        hag = build_hag(edge_index, size=size)
+        hag = fewest_hag(edge_index, size=size)
         n = size[0]
         for x in (
             torch.randn(8, n).t(),
@@ -150,14 +157,14 @@ class AggregateContract:
             )
 
     def test_isolated_destinations_are_zero(self, reduce):
-        hag = build_hag(torch.tensor([[0], [1]]), num_nodes=4)
+        hag = fewest_hag(torch.tensor([[0], [1]]), num_nodes=4)
         out = self.run(torch.full((4, 3), 7.0), hag, reduce)
         assert out.tolist() == [[0.0] * 3, [7.0] * 3, [0.0] * 3, [0.0] * 3]
         assert not out.signbit().any()
 
     def test_nan_and_infinity(self, reduce):
         graph = GRAPHS["hubs"]
-        hag = build_hag(graph[0], size=graph[1])
+        hag = fewest_hag(graph[0], size=graph[1])
         for value in (torch.nan, torch.inf, -torch.inf):
             x = torch.randn(graph[1][0], 5)
             x[::4, ::2] = value
@@ -166,7 +173,7 @@ class AggregateContract:
 
     def test_gradcheck(self, reduce):
         graph = random_graph(6, 7, 5, 0.6)
-        hag = build_hag(graph[0], size=graph[1])
+        hag = fewest_hag(graph[0], size=graph[1])
         inputs = [torch.randn(n, dtype=torch.double) for n in ((7, 3), 7, 5)]
         for t in inputs:
             t.requires_grad_()
@@ -180,7 +187,7 @@ class AggregateContract:
 
     def test_opcheck(self, reduce):
         graph = GRAPHS["dense bipartite"]
-        hag = build_hag(graph[0], size=graph[1])
+        hag = fewest_hag(graph[0], size=graph[1])
         x = torch.randn(graph[1][0], 4, requires_grad=True)
         scale = torch.rand(graph[1][0], requires_grad=True)
         if reduce in ("sum", "mean"):
@@ -199,7 +206,7 @@ class AggregateContract:
         for name in ("dense", "multigraph", "hubs"):  # one function, several HAGs
             edge_index, size = GRAPHS[name]
             x, a = torch.randn(size[0], 6, requires_grad=True), torch.rand(size[0])
-            hag = build_hag(edge_index, size=size)
+            hag = fewest_hag(edge_index, size=size)
             out = compiled(x, hag, a)
             (grad,) = torch.autograd.grad(out.sum(), x)
             wanted = self.run(x, hag, reduce, a).relu()
@@ -222,7 +229,7 @@ class AggregateContract:
                 results = []
                 for threads in (1, 2, 4):
                     with num_threads(threads):
-                        hag = build_hag(edge_index, n, capacity=capacity)
+                        hag = fewest_hag(edge_index, n, capacity=capacity)
                         leaf = x.clone().requires_grad_()
                         out = self.run(leaf, hag, reduce)
                         out.backward(x)
@@ -271,7 +278,7 @@ class ConvContract:
     def test_forward_and_backward(self, graph, options, ran):
         edge_index, (n, _) = graph
         theirs, ours = self.pair(options)
-        hag = build_hag(edge_index, n)
+        hag = fewest_hag(edge_index, n)
         self.compare(theirs, ours, [torch.randn(n, 8)], edge_index, hag)
         assert set(ran) == {"numba"}
 
@@ -281,7 +288,7 @@ class ConvContract:
             pytest.skip("PyG's layer is not bipartite")
         edge_index, size = graph
         theirs, ours = self.pair(options)
-        hag = build_hag(edge_index, size=size)
+        hag = fewest_hag(edge_index, size=size)
         x = [torch.randn(n, 8) for n in size]
         self.compare(theirs, ours, x, edge_index, hag)
 
@@ -297,7 +304,7 @@ class ConvContract:
         ]
         batch = Batch.from_data_list(
             [
-                HAGTransform()(Data(torch.randn(n, 8), edge_index))
+                FewestTransform()(Data(torch.randn(n, 8), edge_index))
                 for edge_index, (n, _) in graphs
             ]
         )
@@ -308,7 +315,7 @@ class ConvContract:
         edge_index, (n, _) = SQUARE["dense"]
         theirs, ours = self.pair(options)
         x = torch.randn(3, n, 8)
-        assert_close(ours(x, build_hag(edge_index, n)), theirs(x, edge_index))
+        assert_close(ours(x, fewest_hag(edge_index, n)), theirs(x, edge_index))
 
     def test_torch_compile(self, options):
         if options.get("flow") == "target_to_source":
@@ -318,12 +325,12 @@ class ConvContract:
         x = torch.randn(n, 8)
         torch._dynamo.reset()
         compiled = torch.compile(ours, fullgraph=True)
-        assert_close(compiled(x, build_hag(edge_index, n)), theirs(x, edge_index))
+        assert_close(compiled(x, fewest_hag(edge_index, n)), theirs(x, edge_index))
 
     def test_copies(self, options):
         edge_index, (n, _) = SQUARE["dense"]
         _, ours = self.pair(options)
-        x, hag = torch.randn(n, 8), build_hag(edge_index, n)
+        x, hag = torch.randn(n, 8), fewest_hag(edge_index, n)
         for other in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
             assert torch.equal(ours(x, hag), other(x, hag))
 
@@ -335,7 +342,7 @@ class ConvContract:
         edge_index, (n, _) = SQUARE["clique"]
         layer = self.make(Doubled, {**options})
         with pytest.raises(ValueError, match="'Doubled' overrides 'message'"):
-            layer(torch.randn(n, 8), build_hag(edge_index, n))
+            layer(torch.randn(n, 8), fewest_hag(edge_index, n))
 
     def test_subclass_works(self, options):
         # PyG keeps what it compiles under the name of the class.
@@ -345,17 +352,17 @@ class ConvContract:
         named = self.make(Named, options)
         named.load_state_dict(ours.state_dict())
         x = torch.randn(n, 8)
-        assert_close(named(x, build_hag(edge_index, n)), theirs(x, edge_index))
+        assert_close(named(x, fewest_hag(edge_index, n)), theirs(x, edge_index))
         assert torch.equal(named(x, edge_index), theirs(x, edge_index))
 
     def test_hag_of_another_size_is_refused(self, options):
         _, ours = self.pair(options)
         with pytest.raises(ValueError, match="the HAG has 7"):
-            ours(torch.randn(9, 8), build_hag(*SQUARE["clique"][:1], num_nodes=7))
+            ours(torch.randn(9, 8), fewest_hag(*SQUARE["clique"][:1], num_nodes=7))
 
     def test_hooks_and_explanations_are_refused(self, options):
         edge_index, (n, _) = SQUARE["clique"]
-        x, hag = torch.randn(n, 8), build_hag(edge_index, n)
+        x, hag = torch.randn(n, 8), fewest_hag(edge_index, n)
         _, ours = self.pair(options)
         handle = ours.register_message_forward_pre_hook(lambda module, inputs: None)
         with pytest.raises(ValueError, match="hooks"):

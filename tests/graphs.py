@@ -4,10 +4,18 @@ import multiprocessing
 import random
 import warnings
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 import torch
 from hypothesis import strategies as st
+
+from pyg_hag import HAGTransform, build_hag
+
+fewest_hag = partial(build_hag, objective="aggregations")
+"""The HAG of fewest aggregations: it has aggregates on tiny graphs, too."""
+
+FewestTransform = partial(HAGTransform, objective="aggregations")
 
 
 def int64(*values):

@@ -5,12 +5,12 @@ from functools import partial
 import pytest
 import torch
 import torch_geometric.transforms as T
-from graphs import ODD_GRAPHS, random_graph
+from graphs import ODD_GRAPHS, FewestTransform, fewest_hag, random_graph
 from torch_geometric.data import Batch, Data, InMemoryDataset
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import SimpleConv
 
-from pyg_hag import HAGData, HAGTransform, aggregate, build_hag
+from pyg_hag import HAGData, aggregate
 
 
 def graph(seed, n=None):
@@ -28,7 +28,7 @@ def hag_graphs(count=8, **options):
     for i, data in enumerate(odd):
         data.y = torch.tensor([100 + i])
     graphs = [graph(seed) for seed in range(count)] + odd
-    return [HAGTransform(**options)(data) for data in graphs]
+    return [FewestTransform(**options)(data) for data in graphs]
 
 
 class Graphs(InMemoryDataset):
@@ -81,10 +81,10 @@ def test_a_batch_computes_what_its_graphs_compute():
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_data_loader_after_kernels_have_run_here(num_workers):
-    big = HAGTransform()(graph(1, 200))
+    big = FewestTransform()(graph(1, 200))
     aggregate(big.x.repeat(1, 32), big.hag)  # threads of this process
     graphs = [graph(seed) for seed in range(12)]
-    transform = HAGTransform()
+    transform = FewestTransform()
     seen = 0
     for source in (hag_graphs(12), OnTheFly(graphs, transform)):
         loader = DataLoader(source, batch_size=5, num_workers=num_workers)
@@ -112,22 +112,24 @@ class OnTheFly(torch.utils.data.Dataset):
 
 def test_data_sets_keep_their_hags(tmp_path):
     for _ in range(2):  # processed, then loaded
-        dataset = Graphs(tmp_path, pre_transform=HAGTransform())
+        dataset = Graphs(tmp_path, pre_transform=FewestTransform())
         for seed, data in enumerate(dataset):
-            assert data.hag == build_hag(graph(seed).edge_index, 5 + seed)
+            assert data.hag == fewest_hag(graph(seed).edge_index, 5 + seed)
         batch = next(iter(DataLoader(dataset[2:6], batch_size=4)))
         batch.hag.validate(batch.edge_index)
     with pytest.warns(UserWarning, match="pre_transform"):
-        Graphs(tmp_path, pre_transform=HAGTransform(capacity=1))
+        Graphs(tmp_path, pre_transform=FewestTransform(capacity=1))
 
 
 def test_as_transform_of_a_data_set(tmp_path):
-    dataset = Graphs(tmp_path, transform=T.Compose([T.ToUndirected(), HAGTransform()]))
+    dataset = Graphs(
+        tmp_path, transform=T.Compose([T.ToUndirected(), FewestTransform()])
+    )
     dataset[3].hag.validate(dataset[3].edge_index)
 
 
 def test_copies_and_files(tmp_path):
-    data = HAGTransform()(graph(3))
+    data = FewestTransform()(graph(3))
     torch.save(data, tmp_path / "data.pt")
     for other in (
         copy.copy(data),
@@ -144,7 +146,7 @@ def test_copies_and_files(tmp_path):
 
 
 def test_the_hag_is_made_once():
-    data = HAGTransform()(graph(3))
+    data = FewestTransform()(graph(3))
     assert data.hag is data.hag
     assert copy.copy(data).hag is data.hag
 
@@ -182,7 +184,7 @@ CHANGES = {
 def test_a_changed_graph_is_noticed(name, seen, capacity):
     edge_index, (n, _) = random_graph(5, 12, 12, 0.3)
     edge_index = edge_index[:, (edge_index < 11).all(0)]  # node 11 is isolated
-    data = HAGTransform(capacity=capacity)(Data(torch.randn(n, 4), edge_index))
+    data = FewestTransform(capacity=capacity)(Data(torch.randn(n, 4), edge_index))
     if seen:
         data.hag.validate(edge_index)
     if "nodes" in name:
@@ -204,7 +206,7 @@ def test_a_changed_batch_is_noticed():
 
 
 def test_what_is_stored_of_the_hag_cannot_change_unnoticed():
-    data = HAGTransform()(graph(6))
+    data = FewestTransform()(graph(6))
     for key in ("hag_ids", "hag_aggs", "hag_counts", "hag_sizes"):
         for change in (
             lambda t: t[:-1],
@@ -224,7 +226,7 @@ def test_what_is_stored_of_the_hag_cannot_change_unnoticed():
 
 
 def test_edges_may_change_their_order():
-    data = HAGTransform()(graph(6))
+    data = FewestTransform()(graph(6))
     hag = data.hag
     data.edge_index = data.edge_index[:, torch.randperm(data.num_edges)]
     assert data.hag == hag

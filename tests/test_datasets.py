@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from graphs import fewest_hag
 from torch_geometric.data import Data
 
-from pyg_hag import build_hag
 from pyg_hag.datasets import (
     ROOT_VARIABLE,
     as_one_graph,
@@ -50,7 +50,7 @@ def test_generated_graphs_are_redundant_and_reproducible():
     for a, b in zip(graphs, again, strict=True):
         assert torch.equal(a.edge_index, b.edge_index) and not a.has_self_loops()
         assert a.is_undirected()
-    assert build_hag(*as_one_graph(graphs)).stats.aggregation_reduction > 2
+    assert fewest_hag(*as_one_graph(graphs)).stats.aggregation_reduction > 2
     data = generate_social_graph(20)
     assert data.x.size(0) == data.y.numel() == data.num_nodes
     assert data.train_mask.sum() + data.test_mask.sum() == data.num_nodes
@@ -68,6 +68,6 @@ def test_generated_graphs_are_redundant_and_reproducible():
 )
 def test_reductions_on_real_graphs(real_graph, name, reduction):
     edge_index, num_nodes = as_one_graph(real_graph(name))
-    hag = build_hag(edge_index, num_nodes)
+    hag = fewest_hag(edge_index, num_nodes)
     hag.validate(edge_index)
     assert round(hag.stats.aggregation_reduction, 2) >= reduction

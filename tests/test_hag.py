@@ -5,11 +5,11 @@ import re
 
 import pytest
 import torch
-from graphs import ODD_GRAPHS, biclique, edge_index_of, graphs, int64
+from graphs import ODD_GRAPHS, biclique, edge_index_of, fewest_hag, graphs, int64
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyg_hag import HAG, _structure, build_hag
+from pyg_hag import HAG, _structure
 from pyg_hag._validation import _FAULTS
 
 odd_graphs = pytest.mark.parametrize("graph", ODD_GRAPHS.values(), ids=ODD_GRAPHS)
@@ -156,7 +156,7 @@ def test_sizes_and_stats():
 
 def test_stats_of_a_built_hag():
     # Five rows of {0, 1, 2}; three of them hold 3 and 4 as well.
-    hag = build_hag(
+    hag = fewest_hag(
         edge_index_of(biclique(range(3), range(5)) + biclique([3, 4], range(3))),
         size=(5, 5),
     )
@@ -170,7 +170,7 @@ def test_stats_of_a_built_hag():
 @pytest.mark.parametrize("name", ["no nodes", "isolated nodes"])
 def test_stats_without_edges(name):
     edge_index, size = ODD_GRAPHS[name]
-    stats = build_hag(edge_index, size=size).stats
+    stats = fewest_hag(edge_index, size=size).stats
     assert (stats.num_edges, stats.depth, stats.max_inputs, stats.reads) == (0,) * 4
     assert stats.aggregation_reduction == stats.read_reduction == 1.0
 
@@ -178,7 +178,7 @@ def test_stats_without_edges(name):
 @odd_graphs
 def test_edges_and_degrees(graph):
     edge_index, size = graph
-    hag = build_hag(edge_index, size=size)
+    hag = fewest_hag(edge_index, size=size)
     assert hag.to_edge_index().flip(0).t().tolist() == sorted_edges(edge_index)
     assert hag.to_edge_index().shape == edge_index.shape
     assert hag.num_edges == edge_index.size(1)
@@ -206,7 +206,7 @@ def check_transpose(hag, edge_index):
 @given(graphs() | st.sampled_from(list(ODD_GRAPHS.values())))
 def test_transpose(graph):
     edge_index, size = graph
-    hag = build_hag(edge_index, size=size)
+    hag = fewest_hag(edge_index, size=size)
     assert check_transpose(hag, edge_index).t() == hag
     assert hag.t() is hag.t()
 
@@ -265,7 +265,7 @@ def test_validate_checks_its_argument(wrong):
 @odd_graphs
 def test_validate_of_odd_graphs(graph):
     edge_index, size = graph
-    hag = build_hag(edge_index, size=size)
+    hag = fewest_hag(edge_index, size=size)
     hag.validate(edge_index)
     if edge_index.unique(dim=1).shape == edge_index.shape:
         hag.validate()
@@ -333,18 +333,18 @@ def test_equality_and_hash():
 
 
 def test_repr():
-    hag = build_hag(edge_index_of(biclique(range(3), range(3, 6))), num_nodes=6)
+    hag = fewest_hag(edge_index_of(biclique(range(3), range(3, 6))), num_nodes=6)
     assert repr(hag) == (
         "HAG(num_src=6, num_dst=6, num_aggregates=1, reads=6, saved=33%)"
     )
     edge_index, size = ODD_GRAPHS["no nodes"]
-    assert repr(build_hag(edge_index, size=size)) == (
+    assert repr(fewest_hag(edge_index, size=size)) == (
         "HAG(num_src=0, num_dst=0, num_aggregates=0, reads=0, saved=0%)"
     )
 
 
 def test_html():
-    hag = build_hag(edge_index_of(biclique(range(50), range(1200))), size=(50, 1300))
+    hag = fewest_hag(edge_index_of(biclique(range(50), range(1200))), size=(50, 1300))
     html = hag._repr_html_()
     assert html.startswith("<table>")
     for part in ("50", "1,300", ">1<", "60,000", "1,250", "48.00x", "depth 1"):
@@ -373,7 +373,7 @@ def through_torch_save(hag):
 @odd_graphs
 def test_copies(graph, duplicate):
     edge_index, size = graph
-    hag = build_hag(edge_index, size=size)
+    hag = fewest_hag(edge_index, size=size)
     _ = hag.stats, hag.t(), hag.in_degree  # what it has computed may come along
     other = duplicate(hag)
     assert other == hag

@@ -5,16 +5,16 @@ import zipfile
 
 import numpy as np
 import pytest
-from graphs import ODD_GRAPHS, tiny_graph
+from graphs import ODD_GRAPHS, fewest_hag, tiny_graph
 from numpy.lib import format as npy
 
-from pyg_hag import HAG, build_hag
+from pyg_hag import HAG
 from pyg_hag.hag import FIELDS
 
 
 def build(graph):
     edge_index, size = graph
-    return build_hag(edge_index, size=size)
+    return fewest_hag(edge_index, size=size)
 
 
 SMALL = build(ODD_GRAPHS["equal rows"])

@@ -3,9 +3,9 @@ import threading
 
 import pytest
 import torch
-from graphs import in_forked_child, num_threads, random_graph
+from graphs import fewest_hag, in_forked_child, num_threads, random_graph
 
-from pyg_hag import _parallel, aggregate, build_hag
+from pyg_hag import _parallel, aggregate
 
 REDUCES = ("sum", "max")
 
@@ -15,7 +15,7 @@ def results(monkeypatch):
     """Computes outputs and gradients, always split into several tasks."""
     monkeypatch.setattr("pyg_hag.ops._plan.LEAST_WORK", 0)
     edge_index, size = random_graph(0, 120, 120, 0.3)
-    hag = build_hag(edge_index, size=size)
+    hag = fewest_hag(edge_index, size=size)
     x = torch.randn(120, 70)
 
     def compute():

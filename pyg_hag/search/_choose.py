@@ -1,40 +1,48 @@
 """Which of the items that a search has made become aggregates."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
+from pyg_hag.cost import CostModel
 from pyg_hag.hag import pointers
 from pyg_hag.search import _layout
 from pyg_hag.search._rules import Rules
 
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
+F64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
-
-def choose(rules: Rules, capacity: int | None) -> Bool:
-    """The items to keep: those that are read more than once, the best of them."""
-    keep = np.ones(rules.counts.size, np.bool_)
-    graph = _flat(rules)
-    _layout.inline_unshared(*graph, keep)
-    while capacity is not None and (excess := int(keep.sum()) - capacity) > 0:
-        uses, width = _layout.measure(*graph, keep)
-        # Inputs that others read when the aggregate is gone, less those it reads:
-        gain = uses * width - uses - width
-        worst = np.argsort(np.where(keep, gain, np.iinfo(np.int64).max), kind="stable")
-        keep[worst[: (excess + 1) // 2]] = False
-    return keep
+_FEW = 32  # items that are inlined at once, without looking at each other
 
 
-def layout(rules: Rules, keep: Bool, origin: I32) -> tuple[I64, ...]:
-    """The flat arrays of the HAG with the items to keep as aggregates."""
-    graph = _flat(rules)
-    _layout.inline_unshared(*graph, keep)
-    return _layout.write(*graph, keep, origin)
+class Prices(NamedTuple):
+    """What an aggregate costs, for the objective of least time."""
+
+    model: CostModel
+    num_features: int
 
 
-def _flat(rules: Rules) -> tuple[int, I64, I32, I64, I64, I32]:
-    return (
+def assemble(
+    rules: Rules,
+    origin: I32,
+    keep: Bool,
+    capacity: int | None,
+    prices: Prices | None,
+) -> tuple[I64, ...]:
+    """The flat arrays of the HAG.
+
+    Args:
+        rules: What the search has found.
+        origin: The source that each given item stands for.
+        keep: The new items that may become aggregates; changed in place. Others,
+            and those that are read less than twice, are inlined.
+        capacity: Largest number of aggregates.
+        prices: Keep only what saves time; None keeps all that saves aggregations.
+    """
+    graph = (
         rules.num_items,
         pointers(rules.counts),
         rules.inputs,
@@ -42,3 +50,30 @@ def _flat(rules: Rules) -> tuple[int, I64, I32, I64, I64, I32]:
         rules.length,
         rules.row,
     )
+    num_groups, group, label = _layout.find_groups(*graph)
+    _layout.inline_unshared(*graph, keep)
+    read: F64 | float = 1.0
+    row = 0.0
+    if prices is not None:
+        given = label[: rules.num_items]
+        sources = np.bincount(given[given >= 0], minlength=num_groups)
+        per_group, row = prices.model.prices(sources, prices.num_features)
+        read = per_group[label[rules.num_items :]] if num_groups else per_group[:0]
+    while True:
+        excess = 0 if capacity is None else int(keep.sum()) - capacity
+        if prices is None and excess <= 0:
+            break
+        uses, width = _layout.measure(*graph, keep)
+        # Inputs that others read when the aggregate is gone, less those it reads:
+        gain = read * (uses * width - uses - width) - row
+        losers = (keep & (gain < 0)).nonzero()[0]
+        if losers.size > 0:
+            count = losers.size if losers.size <= _FEW else losers.size // 2
+        elif excess > 0:
+            losers = keep.nonzero()[0]
+            count = (excess + 1) // 2
+        else:
+            break
+        # Only the worst at a time: when they are gone, others gain.
+        keep[losers[np.argsort(gain[losers], kind="stable")[:count]]] = False
+    return _layout.write(*graph, keep, origin, num_groups, group, label)

@@ -26,11 +26,13 @@ class Contraction:
     """A graph without its twins, and the way back.
 
     Args:
-        row_ptr, row: The items of each row, ascending and different.
+        row_ptr: Row v is `row[row_ptr[v] : row_ptr[v + 1]]`.
+        row: The items of the rows, ascending and different.
         num_items: Number of items.
         num_nodes: Row v and item v belong to one node for `v < num_nodes`.
         arity: Inputs of the sums in the trees over twins.
         most_rounds: 0 leaves the graph as it is.
+        control: Stops when the first is not 0.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Contraction:
         num_nodes: int,
         arity: int,
         most_rounds: int,
+        control: I64,
     ) -> None:
         self.row_ptr = row_ptr
         self.row = row
@@ -54,6 +57,8 @@ class Contraction:
         self._inputs: list[I32] = []
         left = num_items + row_ptr.size
         for _ in range(most_rounds):
+            if control[0] != 0:
+                break
             merged = self._contract()
             if merged <= _LEAST_SHARE * left:
                 break
@@ -75,20 +80,25 @@ class Contraction:
         self.num_ids += counts.size
         self._counts.append(counts)
         self._inputs.append(inputs)
-        self._rounds.append(_Round(*rows, *twins, nodes))
+        self._rounds.append(_Round(rows[0], rows[1], twins[0], twins[1], nodes))
         self.row_ptr, self.row = _twins.merged(
             self.row_ptr, self.row, row_leader, item_leader, twin
         )
         return int(merged)
 
-    def expand(self, counts: I32, inputs: I32, start: I64, row_len: I64, row: I32) -> Rules:
+    def expand(
+        self, counts: I32, inputs: I32, start: I64, row_len: I64, row: I32
+    ) -> Rules:
         """The rules of the whole graph.
 
         Args:
-            counts, inputs: Input counts and inputs of the items that the search
-                has made, numbered from `num_ids`.
-            start, row_len, row: The rows that are left, after the search, at
+            counts: Input counts of the items that the search has made, which are
+                numbered from `num_ids`.
+            inputs: Their inputs.
+            start: The rows that are left lie, after the search, at
                 `row[start[v] : start[v] + row_len[v]]`; changed in place.
+            row_len: Their lengths; changed in place.
+            row: Their items.
         """
         all_counts = [*self._counts, counts]
         all_inputs = [*self._inputs, inputs]

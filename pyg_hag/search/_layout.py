@@ -93,16 +93,10 @@ def _union(parent: I32, a: int, b: int) -> int:
 
 
 @jit
-def _label(
-    num_items: int,
-    in_ptr: I64,
-    inputs: I32,
-    start: I64,
-    length: I64,
-    row: I32,
-    group: I32,
-) -> tuple[int, I32]:
-    """The group of every row (-1 where empty), and of every item.
+def find_groups(
+    num_items: int, in_ptr: I64, inputs: I32, start: I64, length: I64, row: I32
+) -> tuple[int, I32, I32]:
+    """The number of groups, and that of every row (-1 where empty) and every item.
 
     Rows that share an item are in one group; groups are numbered by their first row.
     """
@@ -118,9 +112,9 @@ def _label(
             for e in range(start[v] + 1, start[v] + length[v]):
                 root = _union(parent, root, row[e])
     label = np.full(num_items + num_new, -1, np.int32)
+    group = np.full(start.size, -1, np.int32)
     count = 0
     for v in range(start.size):
-        group[v] = -1
         if length[v] > 0:
             root = _find(parent, row[start[v]])
             if label[root] < 0:
@@ -129,7 +123,7 @@ def _label(
             group[v] = label[root]
     for x in range(num_items + num_new):
         label[x] = label[_find(parent, x)]
-    return count, label
+    return count, group, label
 
 
 @jit
@@ -201,16 +195,17 @@ def write(
     row: I32,
     keep: Bool,
     origin: I32,
+    num_groups: int,
+    group: I32,
+    label: I32,
 ) -> tuple[I64, I64, I64, I64, I64, I64, I64]:
-    """Writes the flat arrays of the HAG: a group for each component.
+    """Writes the flat arrays of the HAG.
 
-    `origin` is the source that an item stands for. Destinations without inputs
-    form the last group.
+    `origin` is the source that an item stands for; groups are those of
+    :func:`find_groups`. Destinations without inputs form the last group.
     """
     num_new = keep.size
     num_dst = start.size
-    group = np.empty(num_dst, np.int32)
-    num_groups, label = _label(num_items, in_ptr, inputs, start, length, row, group)
     dsts_ptr, dst_order = _bucket(group, num_groups)
 
     # Inputs of each new item once inlined ones are gone, and of it as an input:

@@ -265,7 +265,6 @@ def merge_pairs(
     num_items: int,
     budget: int,
     least: int,
-    most_new: int,
     candidate: I32,
     shared: I32,
     rest: I64,
@@ -275,14 +274,19 @@ def merge_pairs(
     """Merges pairs of items, about the most frequent first.
 
     Args:
-        pool, start, size: The rows of each item, as in `_lists`.
-        row_ptr, row, row_len: The rows, in the order of their items' ranks; changed.
+        pool: The rows of item x are `pool[start[x] : start[x] + size[x]]`.
+        start: Where they start.
+        size: How many there are.
+        row_ptr: Where the rows start.
+        row: Their items, in the order of their ranks; changed.
+        row_len: Their lengths; changed.
         rank: Of each item.
         num_items: Number of items.
         budget: Entries that one look may read.
         least: Least number of rows that a pair must share.
-        most_new: Largest number of new items.
-        candidate, shared, rest: What the first looks have found.
+        candidate: The candidates that the first looks have found.
+        shared: The rows that they seem to share.
+        rest: The rows that others seem to share at most.
         pairs: Output: the inputs of the new items.
         control: Stops when the first is not 0; the second counts merges.
 
@@ -303,7 +307,7 @@ def merge_pairs(
                 in_heap = _heap.push(heap, in_heap, _key(hope, x))
     num_new = 0
     steps = 0
-    while in_heap > 0 and num_new < most_new:
+    while in_heap > 0:
         steps += 1
         if steps & 63 == 0 and control[_STOP] != 0:
             break

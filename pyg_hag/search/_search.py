@@ -40,17 +40,16 @@ def merge_pairs(
     num_items: int,
     exact: bool,
     least: int,
-    most_new: int,
     control: I64,
 ) -> Found:
     """Merges pairs of items in all components.
 
     Args:
-        row_ptr, row: The items of each row, ascending and different.
+        row_ptr: Row v is `row[row_ptr[v] : row_ptr[v + 1]]`.
+        row: The items of the rows, ascending and different.
         num_items: Number of items.
         exact: Whether to look through all rows of an item, always.
         least: Least number of rows that a pair must share.
-        most_new: Largest number of new items of the sampled search.
         control: Stops when the first is not 0; the second counts merges.
     """
     rows_ptr, rows, items_ptr, entry_ptr, entries, items = _components.components(
@@ -76,9 +75,8 @@ def merge_pairs(
     if not exact:
         sizes = np.diff(entry_ptr[rows_ptr])
         for c in (sizes >= _LARGE).nonzero()[0].tolist():
-            if not _is_dense(c, rows_ptr, items_ptr, entry_ptr):
-                large[c] = True
-                _search_large(c, found, least, most_new, control)
+            large[c] = True
+            _search_large(c, found, least, control)
     bounds = _chunks(np.where(large, 0, np.diff(entry_ptr[rows_ptr])))
     _threads.run(
         lambda i: _search(
@@ -92,7 +90,6 @@ def merge_pairs(
             large,
             exact,
             least,
-            most_new,
             pairs,
             shared,
             num_new,
@@ -112,9 +109,7 @@ def _chunks(work: I64) -> list[int]:
     return np.unique([0, *cuts, work.size]).tolist()
 
 
-def _search_large(
-    c: int, found: Found, least: int, most_new: int, control: I64
-) -> None:
+def _search_large(c: int, found: Found, least: int, control: I64) -> None:
     """Searches one component: threads share the first looks."""
     lo, hi = found.rows_ptr[c : c + 2]
     num_items = int(found.items_ptr[c + 1] - found.items_ptr[c])
@@ -142,7 +137,6 @@ def _search_large(
         row_len,
         num_items,
         least,
-        most_new,
         found.pairs[row_ptr[0] // 2 :],
         control,
     )
@@ -220,7 +214,6 @@ def _finish(
     row_len: I64,
     num_items: int,
     least: int,
-    most_new: int,
     pairs: I32,
     control: I64,
 ) -> int:
@@ -236,7 +229,6 @@ def _finish(
         num_items,
         _sampled.BUDGET,
         least,
-        most_new,
         candidate,
         shared,
         rest,
@@ -257,7 +249,6 @@ def _search(
     done: NDArray[np.bool_],
     exact: bool,
     least: int,
-    most_new: int,
     pairs: I32,
     shared: I32,
     num_new: I64,
@@ -268,9 +259,9 @@ def _search(
         if hi - lo < 2 or done[c] or control[0] != 0:
             continue
         num_items = items_ptr[c + 1] - items_ptr[c]
-        dense = _is_dense(c, rows_ptr, items_ptr, entry_ptr)
         base = entry_ptr[lo] // 2
         if exact:
+            dense = _is_dense(c, rows_ptr, items_ptr, entry_ptr)
             num_new[c] = _greedy.merge_pairs(
                 entry_ptr[lo : hi + 1],
                 entries,
@@ -301,7 +292,6 @@ def _search(
                 row_len[lo:hi],
                 num_items,
                 least,
-                most_new,
                 pairs[base:],
                 control,
             )

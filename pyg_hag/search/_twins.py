@@ -127,8 +127,10 @@ def find_twins(
     """Finds equal rows, equal items and nodes with equal closed neighbourhoods.
 
     Args:
-        row_ptr, row: The items of the rows, ascending.
-        col_ptr, col: The rows of the items, ascending.
+        row_ptr: Row v is `row[row_ptr[v] : row_ptr[v + 1]]`.
+        row: The items of the rows, ascending.
+        col_ptr: Item x is in the rows `col[col_ptr[x] : col_ptr[x + 1]]`.
+        col: The rows of the items, ascending.
         is_node: For each number, whether row and item of that number belong to one
             node; changed in place, as rows or items are merged alone.
 

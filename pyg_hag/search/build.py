@@ -6,15 +6,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyg_hag._validation import check_count, check_edge_index
+from pyg_hag.cost import CostModel
 from pyg_hag.hag import HAG, MAX_NODES
 from pyg_hag.search import _components
-from pyg_hag.search._choose import choose, layout
+from pyg_hag.search._choose import Prices, assemble
 from pyg_hag.search._contract import Contraction
-from pyg_hag.search._rules import from_pairs
-from pyg_hag.search._search import Found, merge_pairs
+from pyg_hag.search._options import Options
+from pyg_hag.search._parts import count_parts, search
+from pyg_hag.search._rules import Rules
+from pyg_hag.search._search import Found
+from pyg_hag.search._watch import watched
 
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
+
+
+_LEAST_GAIN = 0.98  # a HAG must be predicted to take less than this of plain's time
+_WATCHED = 1 << 19  # edges from which a search may take long enough to look after
 
 
 def build_hag(
@@ -22,19 +30,29 @@ def build_hag(
     num_nodes: int | None = None,
     size: tuple[int, int] | None = None,
     *,
+    objective: str = "time",
     method: str = "auto",
+    num_features: int = 64,
     capacity: int | None = None,
     min_redundancy: int = 2,
+    cost_model: CostModel | None = None,
+    time_limit: float | None = None,
+    memory_limit: int | None = None,
+    progress: bool | None = None,
 ) -> HAG:
-    r"""Finds the HAG of a graph by exact greedy search.
+    r"""Finds a HAG of a graph, or returns the graph as it is where none pays.
 
-    Merges the pair of nodes that most neighbourhoods share into an aggregate, and
-    repeats until no pair is shared by `min_redundancy` neighbourhoods (Jia et al.,
-    *Redundancy-Free Computation for Graph Neural Networks*, KDD 2020, Algorithm 3).
-    Components of the graph (the graphs of a batch) are searched side by side. An
-    aggregate that ends up being read once is inlined into its reader, so aggregates
-    have two or more inputs. Duplicate edges keep their multiplicity. The same graph
-    gives the same HAG, for any number of threads.
+    First merges what cannot be told apart: equal neighbourhoods, nodes in the same
+    neighbourhoods, and cliques of nodes with a common surrounding. Then merges the
+    pair of nodes that most neighbourhoods share into an aggregate, and repeats (Jia
+    et al., *Redundancy-Free Computation for Graph Neural Networks*, KDD 2020,
+    Algorithm 3), with candidates sampled from each node's neighbourhoods and exact
+    counts, on the graph or its transpose, whichever is cheaper. Aggregates that do
+    not pay under the objective are inlined into their readers.
+
+    Components of the graph (the graphs of a batch) are searched side by side.
+    Duplicate edges keep their multiplicity. The same graph gives the same HAG, for
+    any number of threads, unless a time limit cuts the search.
 
     The first call in a fresh installation compiles the search.
 
@@ -44,13 +62,31 @@ def build_hag(
         num_nodes (int, optional): Number of nodes; the largest in `edge_index`
             plus one if neither this nor `size` is given.
         size (tuple[int, int], optional): `(num_src, num_dst)` of a bipartite graph.
+        objective (str): `"time"` keeps the aggregates that save time, as
+            `cost_model` predicts it, and none at all if the whole does not pay;
+            `"aggregations"` makes binary operations as few as it can.
+        method (str): `"auto"` as above; `"greedy"` is the published search alone,
+            exact: no merging in advance, no sampling. Its time and quality are a
+            reference.
+        num_features (int): Features per node for which `"time"` is predicted.
         capacity (int, optional): Largest number of aggregates; unlimited if None.
             0 gives the plain graph as a HAG.
         min_redundancy (int): Least number of neighbourhoods that share a pair,
             at least 2.
+        cost_model (CostModel, optional): What reads and rows cost; measured
+            constants of a common machine if None.
+        time_limit (float, optional): Seconds after which the search stops and
+            returns the best HAG so far. Reading the graph and writing the HAG are
+            not cut short.
+        memory_limit (int, optional): Bytes that the search may take, about. It
+            searches part by part where it must, which finds less, and returns the
+            graph as it is where even that takes more.
+        progress (bool, optional): Whether to show a progress bar; if None, once a
+            search of a large graph takes more than two seconds.
 
     Returns:
-        HAG: On the device of `edge_index`.
+        HAG: On the device of `edge_index`. Its `stats.decision` says what was
+        chosen and why.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -60,84 +96,127 @@ def build_hag(
     Example:
         >>> import torch
         >>> from pyg_hag import build_hag
-        >>> # Nodes 0, 1 and 2 send to each of 3, 4 and 5:
-        >>> src, dst = torch.tensor([0, 1, 2]), torch.tensor([3, 4, 5])
+        >>> # 16 nodes send to each of 16 others:
+        >>> src, dst = torch.arange(16), torch.arange(16, 32)
         >>> edge_index = torch.cartesian_prod(src, dst).t()
-        >>> build_hag(edge_index, num_nodes=6)
-        HAG(num_src=6, num_dst=6, num_aggregates=1, reads=6, saved=33%)
+        >>> build_hag(edge_index, num_nodes=32)
+        HAG(num_src=32, num_dst=32, num_aggregates=1, reads=32, saved=88%)
     """
-    num_src, num_dst = _check_size(edge_index, num_nodes, size)
-    edges = check_edge_index(edge_index, (num_src, num_dst)).cpu().numpy()
-    least = check_count("min_redundancy", min_redundancy, 2)
-    if capacity is not None:
-        check_count("capacity", capacity, 0)
-
-    flip = method == "auto" and _components.is_cheaper_transposed(
-        edges[0], edges[1], num_src, num_dst
+    sizes = _check_size(edge_index, num_nodes, size)
+    options = Options(
+        objective=objective,
+        method=method,
+        num_features=num_features,
+        capacity=capacity,
+        min_redundancy=min_redundancy,
+        cost_model=cost_model,
+        time_limit=time_limit,
+        memory_limit=memory_limit,
+        progress=progress,
     )
-    control = np.zeros(2, np.int64)
-    if flip:
-        flat = _search(
-            edges[1], edges[0], num_dst, num_src, method, least, capacity, control
-        )
-        hag = HAG._trusted(num_dst, [torch.from_numpy(t) for t in flat]).t()
+    return build_with(edge_index, sizes, options)
+
+
+def build_with(edge_index: Tensor, size: tuple[int, int], options: Options) -> HAG:
+    """:func:`build_hag` with its options in one object."""
+    edges = check_edge_index(edge_index, size).cpu().numpy()
+
+    def run(control: I64) -> HAG:
+        return _search(edges[0], edges[1], *size, options, control)
+
+    small = edges.shape[1] < _WATCHED
+    if small and options.time_limit is None and not options.progress:
+        hag = run(np.zeros(2, np.int64))
     else:
-        flat = _search(
-            edges[0], edges[1], num_src, num_dst, method, least, capacity, control
-        )
-        hag = HAG._trusted(num_src, [torch.from_numpy(t) for t in flat])
+        hag = watched(run, options.time_limit, options.progress)
     return hag.to(edge_index.device)
 
 
 def _search(
+    src: I64, dst: I64, num_src: int, num_dst: int, options: Options, control: I64
+) -> HAG:
+    """The best HAG of the graph, or the graph as it is."""
+    if options.capacity == 0:
+        plain = _plain(src, dst, num_src, num_dst)
+        return plain._decided("plain: 'capacity' is 0")
+    num_parts = count_parts(options.memory_limit, src.size, num_src + num_dst)
+    if num_parts == 0:
+        plain = _plain(src, dst, num_src, num_dst)
+        return plain._decided("plain: no search fits into 'memory_limit'")
+    if options.method == "auto" and _components.is_cheaper_transposed(
+        src, dst, num_src, num_dst
+    ):
+        hag = _found(dst, src, num_dst, num_src, options, num_parts, control).t()
+    else:
+        hag = _found(src, dst, num_src, num_dst, options, num_parts, control)
+    if options.objective == "aggregations":
+        return hag._decided("HAG of fewest aggregations")
+    if hag.num_aggregates == 0:
+        return hag._decided("plain: no aggregate saves time")
+    plain = _plain(src, dst, num_src, num_dst)
+    width, model = options.num_features, options.prices
+    ratio = model.seconds(hag, width) / model.seconds(plain, width)
+    share = f"predicted to take {ratio:.2f} of plain's time at {width} features"
+    if ratio < _LEAST_GAIN:
+        return hag._decided(f"HAG: {share}")
+    return plain._decided(
+        f"plain: a HAG of {hag.num_aggregates} aggregates was {share}"
+    )
+
+
+def _plain(src: I64, dst: I64, num_src: int, num_dst: int) -> HAG:
+    """The graph as it is."""
+    row_ptr, row = _components.to_rows(src, dst, num_src, num_dst)
+    origin = np.arange(num_src, dtype=np.int32)
+    none = np.empty(0, np.int32)
+    rules = Rules(num_src, none, none, row_ptr[:-1], np.diff(row_ptr), row)
+    return _hag(rules, origin, np.empty(0, np.bool_), None, None)
+
+
+def _found(
     src: I64,
     dst: I64,
     num_src: int,
     num_dst: int,
-    method: str,
-    least: int,
-    capacity: int | None,
+    options: Options,
+    num_parts: int,
     control: I64,
-) -> tuple[I64, ...]:
-    """The flat arrays of the HAG of a graph."""
+) -> HAG:
+    """The HAG that the search finds."""
     row_ptr, row = _components.to_rows(src, dst, num_src, num_dst)
     row, origin = _separate_copies(row_ptr, row, num_src)
-    exact = method == "greedy"
+    exact = options.method == "greedy"
+    capacity = options.capacity
     parts = Contraction(
         row_ptr,
         row,
         origin.size,
         num_nodes=num_src if num_src == num_dst else 0,
-        arity=2,
-        most_rounds=0 if exact or capacity == 0 else 16,
+        arity=2 if options.objective == "aggregations" else 4,
+        most_rounds=0 if exact else 16,
+        control=control,
     )
-    if capacity == 0:
-        control[0] = 1
-    found = merge_pairs(
-        parts.row_ptr, parts.row, origin.size, exact, least, MAX_NODES, control
-    )
-    rules = parts.expand(
-        *from_pairs(
-            found.rows,
-            found.rows_ptr,
-            found.items,
-            found.items_ptr,
-            found.entry_ptr,
-            found.entries,
-            found.row_len,
-            found.pairs,
-            found.num_new,
-            parts.item_id,
-            parts.num_ids,
-            num_dst,
-        ),
-        found.entries,
-    )
-    if exact and capacity is not None:
+    lists, found = search(parts, num_parts, exact, options.min_redundancy, control)
+    rules = parts.expand(*lists)
+    keep = np.ones(rules.counts.size, np.bool_)
+    if exact and capacity is not None and num_parts == 1:
         keep = _most_shared(found, capacity)
-    else:
-        keep = choose(rules, capacity)
-    return layout(rules, keep, origin)
+    prices = None
+    if options.objective == "time":
+        prices = Prices(options.prices, options.num_features)
+    return _hag(rules, origin, keep, capacity, prices)
+
+
+def _hag(
+    rules: Rules,
+    origin: I32,
+    keep: NDArray[np.bool_],
+    capacity: int | None,
+    prices: Prices | None,
+) -> HAG:
+    num_src = int(origin.max(initial=-1)) + 1
+    flat = assemble(rules, origin, keep, capacity, prices)
+    return HAG._trusted(num_src, [torch.from_numpy(t) for t in flat])
 
 
 def _check_size(

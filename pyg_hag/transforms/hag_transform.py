@@ -7,9 +7,9 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import AddSelfLoops, BaseTransform
 
-from pyg_hag._validation import check_count
+from pyg_hag.cost import CostModel
 from pyg_hag.data import HAGData
-from pyg_hag.search import build_hag
+from pyg_hag.search.build import Options, build_with
 
 
 @functional_transform("to_hag")
@@ -27,10 +27,8 @@ class HAGTransform(BaseTransform):
         add_self_loops (bool): Whether to add a self-loop to every node first, as
             :class:`torch_geometric.transforms.AddSelfLoops` does: the graph becomes
             that of closed neighbourhoods. (default: :obj:`False`)
-        capacity (int, optional): Largest number of aggregates; unlimited if
-            :obj:`None`. (default: :obj:`None`)
-        min_redundancy (int): Least number of neighbourhoods that share a pair.
-            (default: :obj:`2`)
+        objective, method, num_features, capacity, min_redundancy, cost_model, \
+        time_limit, memory_limit, progress: As in :func:`pyg_hag.build_hag`.
 
     Raises:
         TypeError: If the data is not a homogeneous `Data` object, or is one of
@@ -42,16 +40,31 @@ class HAGTransform(BaseTransform):
     def __init__(
         self,
         add_self_loops: bool = False,
+        *,
+        objective: str = "time",
+        method: str = "auto",
+        num_features: int = 64,
         capacity: int | None = None,
         min_redundancy: int = 2,
+        cost_model: CostModel | None = None,
+        time_limit: float | None = None,
+        memory_limit: int | None = None,
+        progress: bool | None = None,
     ) -> None:
         if not isinstance(add_self_loops, bool):
             raise TypeError(f"'add_self_loops' must be a bool (got {add_self_loops!r})")
-        if capacity is not None:
-            check_count("capacity", capacity, 0)
         self.add_self_loops = add_self_loops
-        self.capacity = capacity
-        self.min_redundancy = check_count("min_redundancy", min_redundancy, 2)
+        self.options = Options(
+            objective=objective,
+            method=method,
+            num_features=num_features,
+            capacity=capacity,
+            min_redundancy=min_redundancy,
+            cost_model=cost_model,
+            time_limit=time_limit,
+            memory_limit=memory_limit,
+            progress=progress,
+        )
 
     def forward(self, data: Any) -> Any:
         """Returns a `HAGData` with the HAG of `data` (of each graph of a batch)."""
@@ -85,18 +98,10 @@ class HAGTransform(BaseTransform):
             out.num_nodes = num_nodes  # else a batch would have to guess it
         if self.add_self_loops:
             out = AddSelfLoops()(out)
-        out._attach(
-            build_hag(
-                out.edge_index,
-                num_nodes,
-                capacity=self.capacity,
-                min_redundancy=self.min_redundancy,
-            )
-        )
+        out._attach(build_with(out.edge_index, (num_nodes, num_nodes), self.options))
         return out
 
     def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}(add_self_loops={self.add_self_loops}, "
-            f"capacity={self.capacity}, min_redundancy={self.min_redundancy})"
-        )
+        shown = {"add_self_loops": self.add_self_loops, **self.options.shown()}
+        arguments = ", ".join(f"{name}={value!r}" for name, value in shown.items())
+        return f"{self.__class__.__name__}({arguments})"

@@ -10,6 +10,7 @@ from graphs import (
     clique,
     disjoint_union,
     edge_index_of,
+    fewest_hag,
     graphs,
     in_forked_child,
     num_threads,
@@ -20,7 +21,6 @@ from graphs import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyg_hag import build_hag
 from pyg_hag.search._greedy import merge_pairs
 
 CAPACITIES = [None, 0, 1, 2, 3, 5, 100]
@@ -34,7 +34,7 @@ def flat(hag):
 
 def check_against_oracle(graph, capacity=None, min_redundancy=2):
     edge_index, size = graph
-    hag = build_hag(
+    hag = fewest_hag(
         edge_index,
         size=size,
         method="greedy",
@@ -170,7 +170,7 @@ def test_any_number_of_threads_gives_the_same(capacity):
     found = []
     for count in (1, 2, 4):
         with num_threads(count):
-            found.append(build_hag(edge_index, size=size, capacity=capacity))
+            found.append(fewest_hag(edge_index, size=size, capacity=capacity))
     assert found[0].num_aggregates > 10
     assert found == 3 * found[:1]
 
@@ -179,7 +179,7 @@ def test_python_threads_may_search_at_once():
     batch = [many_components(seed) for seed in range(4)]
 
     def build(graph):
-        return build_hag(graph[0], size=graph[1])
+        return fewest_hag(graph[0], size=graph[1])
 
     with num_threads(2), ThreadPoolExecutor(4) as pool:
         expected = [build(graph) for graph in batch]
@@ -189,8 +189,8 @@ def test_python_threads_may_search_at_once():
 def test_search_in_a_forked_child():
     edge_index, size = many_components()
     with num_threads(2):
-        expected = flat(build_hag(edge_index, size=size))  # starts threads
-        found = in_forked_child(lambda: flat(build_hag(edge_index, size=size)))
+        expected = flat(fewest_hag(edge_index, size=size))  # starts threads
+        found = in_forked_child(lambda: flat(fewest_hag(edge_index, size=size)))
     assert found == expected
 
 
@@ -198,8 +198,8 @@ def test_search_in_a_forked_child():
 @given(graphs(), st.integers(0, 6))
 def test_capacity_is_the_largest_number_of_aggregates(graph, capacity):
     edge_index, size = graph
-    full = build_hag(edge_index, size=size)
-    hag = build_hag(edge_index, size=size, capacity=capacity)
+    full = fewest_hag(edge_index, size=size)
+    hag = fewest_hag(edge_index, size=size, capacity=capacity)
     assert hag.num_aggregates <= capacity
     assert hag.stats.aggregations >= full.stats.aggregations
     hag.validate(edge_index)
@@ -208,7 +208,7 @@ def test_capacity_is_the_largest_number_of_aggregates(graph, capacity):
 @odd_graphs
 def test_without_capacity_it_is_plain(graph):
     edge_index, size = graph
-    hag = build_hag(edge_index, size=size, capacity=0)
+    hag = fewest_hag(edge_index, size=size, capacity=0)
     assert hag.num_aggregates == hag.agg.numel() == 0
     assert hag.src.numel() == hag.stats.reads == edge_index.size(1)
     assert hag.stats.aggregations == hag.stats.plain_aggregations
@@ -217,7 +217,7 @@ def test_without_capacity_it_is_plain(graph):
 @settings(deadline=None)
 @given(graphs())
 def test_an_aggregate_is_read_twice_and_has_two_inputs(graph):
-    hag = build_hag(graph[0], size=graph[1])
+    hag = fewest_hag(graph[0], size=graph[1])
     assert (hag.agg.bincount(minlength=hag.num_aggregates) >= 2).all()
     rows = torch.stack([hag.group_aggs, hag.group_dsts], dim=1).flatten()
     is_aggregate = torch.arange(rows.numel()).repeat_interleave(rows) % 2 == 0
@@ -227,7 +227,7 @@ def test_an_aggregate_is_read_twice_and_has_two_inputs(graph):
 
 def test_doubled_edges_are_shared_with_their_multiplicity():
     edge_index = edge_index_of(2 * biclique([0, 1], [2, 3, 4]))
-    hag = build_hag(edge_index, num_nodes=5)
+    hag = fewest_hag(edge_index, num_nodes=5)
     assert hag.num_aggregates == 1
     assert hag.src.tolist() == [0, 0, 1, 1]  # the aggregate reads each twice
     assert hag.agg.tolist() == [0, 0, 0]
@@ -237,14 +237,14 @@ def test_doubled_edges_are_shared_with_their_multiplicity():
 
 def test_an_edge_that_only_one_row_doubles_is_not_shared_twice():
     edge_index = edge_index_of([*biclique([0, 1], [2, 3]), (0, 3)])
-    hag = build_hag(edge_index, num_nodes=4)
+    hag = fewest_hag(edge_index, num_nodes=4)
     assert hag.src.tolist() == [0, 1, 0]
     assert hag.in_degree.tolist() == [0, 0, 2, 3]
     hag.validate(edge_index)
 
 
 def test_isolated_nodes_have_empty_rows():
-    hag = build_hag(edge_index_of(biclique([1, 3], [2, 4])), num_nodes=6)
+    hag = fewest_hag(edge_index_of(biclique([1, 3], [2, 4])), num_nodes=6)
     empty = hag.src_count + hag.agg_count == 0
     assert empty.sum() == 4
     assert hag.in_degree.tolist() == [0, 0, 2, 0, 2, 0]
@@ -252,10 +252,10 @@ def test_isolated_nodes_have_empty_rows():
 
 @pytest.mark.parametrize("n", range(2, 13))
 def test_clique(n):
-    hag = build_hag(edge_index_of(clique(range(n))))
+    hag = fewest_hag(edge_index_of(clique(range(n))))
     assert hag.stats.plain_aggregations == n * (n - 2)
     assert hag.stats.aggregations == 3 * (n - 2)
-    closed = build_hag(edge_index_of(clique(range(n), closed=True)))
+    closed = fewest_hag(edge_index_of(clique(range(n), closed=True)))
     assert closed.num_aggregates == 1
     assert closed.stats.aggregations == n - 1
 
@@ -268,30 +268,30 @@ SIGNS = torch.tensor([[1, 1, 1], [-1, 1, 1]])
 
 @pytest.mark.parametrize("integer", [torch.int32, torch.int16, torch.uint8])
 def test_edge_index_of_another_integer_dtype(integer):
-    assert build_hag(EDGES.to(integer)) == build_hag(EDGES)
+    assert fewest_hag(EDGES.to(integer)) == fewest_hag(EDGES)
 
 
 def test_edge_index_that_is_not_contiguous():
     edge_index, size = tiny_graph(8)
-    expected = build_hag(edge_index, size=size)
+    expected = fewest_hag(edge_index, size=size)
     spread = torch.full((4, 2 * edge_index.size(1)), -7)
     spread[::2, ::2] = edge_index
     for view in (edge_index.t().contiguous().t(), spread[::2, ::2]):
         assert not view.is_contiguous()
-        assert build_hag(view, size=size) == expected
+        assert fewest_hag(view, size=size) == expected
 
 
 def test_edge_index_stays_as_it_is():
     edge_index, size = tiny_graph(8)
     before = edge_index.clone()
-    build_hag(edge_index, size=size)
+    fewest_hag(edge_index, size=size)
     assert torch.equal(edge_index, before)
 
 
 def test_num_nodes_defaults_to_the_largest():
-    hag = build_hag(EDGES)
-    assert hag == build_hag(EDGES, num_nodes=3) == build_hag(EDGES, size=(3, 3))
-    assert build_hag(EDGES[:, :0]).num_src == 0
+    hag = fewest_hag(EDGES)
+    assert hag == fewest_hag(EDGES, num_nodes=3) == fewest_hag(EDGES, size=(3, 3))
+    assert fewest_hag(EDGES[:, :0]).num_src == 0
 
 
 BAD_CALLS = [
@@ -335,4 +335,4 @@ BAD_CALLS = [
 @pytest.mark.parametrize(("error", "match", "edge_index", "arguments"), BAD_CALLS)
 def test_bad_arguments(error, match, edge_index, arguments):
     with pytest.raises(error, match=match):
-        build_hag(edge_index, **arguments)
+        fewest_hag(edge_index, **arguments)

@@ -1,10 +1,9 @@
 import pytest
 import torch
 from contract import ConvContract
-from graphs import random_graph
+from graphs import fewest_hag, random_graph
 from torch_geometric.nn import GCNConv, GINConv, SAGEConv
 
-from pyg_hag import build_hag
 from pyg_hag.nn import HAGGCNConv, HAGGINConv, HAGSAGEConv
 
 
@@ -24,7 +23,7 @@ class TestGCN(ConvContract):
         if options.get("normalize") is False:
             pytest.skip("no normalisation")
         edge_index, (n, _) = random_graph(0, 20, 20, 0.3)
-        hag, x = build_hag(edge_index, n), torch.randn(20, 8)
+        hag, x = fewest_hag(edge_index, n), torch.randn(20, 8)
         _, ours = self.pair(options)
         ours(x, hag)
         monkeypatch.setattr("pyg_hag.nn.conv.gcn_conv._make_norm", None)
@@ -32,7 +31,7 @@ class TestGCN(ConvContract):
 
     def test_what_a_hag_cannot_do_is_refused(self, options):
         edge_index, (n, _) = random_graph(0, 20, 20, 0.3)
-        hag, x = build_hag(edge_index, n), torch.randn(20, 8)
+        hag, x = fewest_hag(edge_index, n), torch.randn(20, 8)
         _, ours = self.pair(options)
         with pytest.raises(ValueError, match="edge_weight"):
             ours(x, hag, torch.ones(hag.num_edges))
@@ -42,7 +41,7 @@ class TestGCN(ConvContract):
         if options.get("normalize", True):
             with pytest.raises(ValueError, match="'aggr'"):
                 mean(x, hag)
-            bipartite = build_hag(edge_index, size=(20, 21))
+            bipartite = fewest_hag(edge_index, size=(20, 21))
             with pytest.raises(ValueError, match="as many sources as destinations"):
                 ours(x, bipartite)
 
@@ -66,11 +65,11 @@ class TestSAGE(ConvContract):
         x = torch.randn(20, 8)
         assert layer(x, edge_index).shape == (20, 6)
         with pytest.raises(ValueError, match="'aggr' of 'HAGSAGEConv'"):
-            layer(x, build_hag(edge_index, n))
+            layer(x, fewest_hag(edge_index, n))
 
     def test_size_must_be_that_of_the_hag(self):
         edge_index, size = random_graph(0, 20, 10, 0.3)
-        hag, layer = build_hag(edge_index, size=size), HAGSAGEConv(8, 6)
+        hag, layer = fewest_hag(edge_index, size=size), HAGSAGEConv(8, 6)
         x = torch.randn(20, 8)
         assert layer((x, None), hag, size=(20, 10)).shape == (10, 6)
         with pytest.raises(ValueError, match="11 destinations"):
