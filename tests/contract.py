@@ -107,6 +107,14 @@ class AggregateContract:
             x = torch.randn(graph[1][0], width, dtype=dtype)
             self.compare(x, hag, graph, reduce)
 
+    def test_a_scratch_of_many_megabytes(self, reduce):
+        edge_index, size = random_graph(0, 200, 200, 0.5)
+        hag = fewest_hag(edge_index, size=size)
+        x = torch.randn(size[0], 16)
+        assert hag.num_aggregates * 4096 * x.element_size() > 32 << 20
+        wide = self.run(x.repeat(1, 256), hag, reduce)
+        assert torch.equal(wide, self.run(x, hag, reduce).repeat(1, 256))
+
     @each_graph
     def test_scales(self, graph, reduce):
         edge_index, size = graph

@@ -45,7 +45,8 @@ def sum_rows(
     src_scale: Any,
     dst_scale: Any,
     out: Any,
-) -> None:
+) -> int:
+    """Returns the elements of the scratch: what is used here lives until here."""
     size = x.itemsize
     width = f1 - f0
     scratch = _scratch(num_slots, width, x)
@@ -67,6 +68,7 @@ def sum_rows(
             src.size, scale_at, scratch_at, width * size, agg_at, agg_ptr[r],
             agg_ptr[r + 1], factor,
         )  # fmt: skip
+    return scratch.size
 
 
 @jit
@@ -141,7 +143,8 @@ def max_rows(
     x: Any,
     sign: Any,
     out: Any,
-) -> None:
+) -> int:
+    """Returns the elements of the scratch: what is used here lives until here."""
     size = x.itemsize
     width = f1 - f0
     scratch = _scratch(num_slots, width, x)
@@ -164,6 +167,7 @@ def max_rows(
             src.size, sign_at, scratch_at, width * size, agg_at, agg_ptr[r],
             agg_ptr[r + 1], factor,
         )  # fmt: skip
+    return scratch.size
 
 
 @jit

@@ -14,6 +14,7 @@ I64 = NDArray[np.int64]
 
 _CHUNKS_PER_THREAD = 16  # components differ in work; threads take chunks in turn
 _LARGE = 1 << 18  # entries from which several threads work on one component
+_LONG = 1 << 23  # entries from which looks become shorter
 
 
 class Found(NamedTuple):
@@ -154,6 +155,13 @@ def _is_dense(c: int, rows_ptr: I64, items_ptr: I64, entry_ptr: I64) -> bool:
 
 
 @jit
+def _budget(num_entries: int) -> int:
+    """What a look may read, so that huge components take minutes, not hours."""
+    shrunk = _sampled.BUDGET * _LONG // num_entries
+    return max(_sampled.LEAST_BUDGET, min(_sampled.BUDGET, shrunk))
+
+
+@jit
 def _prepare(
     row_ptr: I64, row: I32, num_items: int
 ) -> tuple[I32, I64, I64, I32, I32, I32, I64]:
@@ -197,7 +205,7 @@ def _first_looks(
         row,
         row_len,
         rank,
-        _sampled.BUDGET,
+        _budget(row_ptr[-1] - row_ptr[0]),
         least,
         candidate,
         shared,
@@ -227,7 +235,7 @@ def _finish(
         row_len,
         rank,
         num_items,
-        _sampled.BUDGET,
+        _budget(row_ptr[-1] - row_ptr[0]),
         least,
         candidate,
         shared,
