@@ -21,7 +21,6 @@ SETS = (2.0**15, 2.0**20, 2.0**23, 2.0**26)
 """Working sets, in bytes per thread, for which a byte's price is measured."""
 
 LEAST_WORK = 1 << 18  # elements read from which a second thread helps
-LANES = 16  # features below which a group is not cut between threads
 
 
 def paper_cost(hag: "HAG", alpha: float = 1.0, beta: float = 0.0) -> float:
@@ -47,16 +46,17 @@ class CostModel:
     r"""Predicts the seconds of :func:`pyg_hag.aggregate` on a machine class.
 
     .. math::
-        t = c_\text{call} + \sum_g \frac{
-            c_\text{row} \, \text{rows}_g
-            + \text{reads}_g (c_\text{read} + F b \, c_\text{byte}(W_g))
-            + F b \, c_\text{stream} (\text{sources}_g + \text{destinations}_g)}
-            {\text{threads}}
+        t = c_\text{call} + \frac{1}{p} \sum_g \left(
+            c_\text{row} \, \text{rows}_g + c_\text{read} \, \text{reads}_g
+            + F b \, \left( c_\text{byte}(W_g) \, \text{reads}_g
+            + c_\text{stream} (\text{sources}_g + \text{destinations}_g)
+            \right) \right)
 
-    for :math:`F` features of :math:`b` bytes. :math:`W_g` is the working set of a
-    group, its sources and aggregates: a byte of it costs what it costs in the cache
-    in which it fits, interpolated over :data:`SETS`. Every row of the features and
-    of the result streams through memory once.
+    for :math:`F` features of :math:`b` bytes on :math:`p` threads (one, where there
+    is little to do). :math:`W_g` is the working set of a group, its sources and
+    aggregates: a byte of it costs what it costs in the cache in which it fits,
+    interpolated over :data:`SETS`. Every row of the features and of the result
+    streams through memory once.
 
     Fit one for another machine by `python -m pyg_hag.benchmark cost --fit FILE`.
 
@@ -146,28 +146,19 @@ def features(hag: "HAG", width: int, itemsize: int, threads: int) -> F64:
     )
     rows, reads, sources, aggregates, results = table.astype(np.float64).T
     size = width * itemsize
-    share = _shares(reads + rows, aggregates, width, threads)
+    work = (rows + reads).sum() * width
+    share = 1.0 if work < LEAST_WORK else 1 / threads
+    size = width * itemsize
     by_set = _hats((sources + aggregates) * size)
     return np.array(
         [
             1.0,
-            (rows * share).sum(),
-            (reads * share).sum(),
-            *(size * (reads * share) @ by_set),
-            (size * share * (sources + results)).sum(),
+            rows.sum() * share,
+            reads.sum() * share,
+            *(size * share * reads @ by_set),
+            size * share * (sources + results).sum(),
         ]
     )
-
-
-def _shares(work: F64, aggregates: F64, width: int, threads: int) -> F64:
-    """How much of each group's work the slowest thread does."""
-    total = work.sum()
-    if threads == 1 or total * width < LEAST_WORK:
-        return np.ones(work.size)
-    tiles = min(threads, -(-width // LANES))
-    # A group with aggregates is cut by features only: it may be all that one waits for.
-    alone = np.where(aggregates > 0, work, 0.0).max() / tiles
-    return np.full(work.size, max(1 / threads, alone / total))
 
 
 def _hats(working_set: Any) -> F64:

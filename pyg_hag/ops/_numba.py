@@ -10,7 +10,7 @@ from torch import Tensor
 from pyg_hag import _parallel, _threads
 from pyg_hag._jit import jit
 from pyg_hag.hag import HAG
-from pyg_hag.ops._plan import I64, Plan, plan_of
+from pyg_hag.ops._plan import I64, Plan, forward_plan, group_plan
 from pyg_hag.ops._rows import max_backward_groups, max_rows, sum_rows
 
 
@@ -18,21 +18,23 @@ def aggregate_sum(
     x: Tensor, src_scale: Tensor | None, dst_scale: Tensor | None, hag: HAG
 ) -> Tensor:
     """`out[v] = dst_scale[v] * sum_u(src_scale[u] * x[u])` for x of shape [N, F]."""
-    plan = plan_of(hag)
+    threads = _threads.num_threads()
+    plan = forward_plan(hag, x.size(1), threads)
     out = x.new_empty(hag.num_dst, x.size(1))
     none = x.new_empty(0)
     before = none if src_scale is None else src_scale
     after = none if dst_scale is None else dst_scale
-    tasks = plan.row_tasks(x.size(1), _threads.num_threads())
+    tasks = plan.row_tasks(x.size(1), threads)
     _run("sum", sum_rows, plan, tasks, [x, before, after, out])
     return out
 
 
 def aggregate_max(x: Tensor, hag: HAG, minimum: bool) -> Tensor:
     """Largest (or smallest) x[u] per destination, 0 where there is none."""
-    plan = plan_of(hag)
+    threads = _threads.num_threads()
+    plan = forward_plan(hag, x.size(1), threads)
     out = x.new_empty(hag.num_dst, x.size(1))
-    tasks = plan.row_tasks(x.size(1), _threads.num_threads())
+    tasks = plan.row_tasks(x.size(1), threads)
     _run("max", max_rows, plan, tasks, [x, _sign(x, minimum), out])
     return out
 
@@ -44,9 +46,9 @@ def aggregate_max_backward(
 
     As PyTorch's `scatter_reduce` does, which also counts the zero it starts from.
     """
-    plan = plan_of(hag)
+    plan = group_plan(hag)
     grad_x = torch.zeros_like(x)
-    tasks = plan.group_tasks(x.size(1), _threads.num_threads())
+    tasks = plan.part_tasks(x.size(1), _threads.num_threads())
     tensors = [x, out, grad, _sign(x, minimum), grad_x]
     _run("max_backward", max_backward_groups, plan, tasks, tensors)
     return grad_x

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyg_hag.hag import HAG, pointers
+from pyg_hag.ops._schedule import schedule
 
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
@@ -17,6 +18,7 @@ I64 = NDArray[np.int64]
 LEAST_WORK = 1 << 18  # elements read; below, another thread costs more than it saves
 CHUNKS_PER_THREAD = 4
 LANES = 16  # features of one cache line in float32
+MOST_REPEATED = 1.3  # reads when parts repeat aggregates, over those when none does
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,15 +27,15 @@ class Plan:
 
     Attributes:
         kind: Per row: its destination, or -1 - slot for an aggregate, whose values
-            live in that slot of the scratch while its group runs.
+            live in that slot of the scratch.
         src_ptr: Row r reads the sources `src[src_ptr[r] : src_ptr[r + 1]]`.
         src: Source inputs.
         agg_ptr: Row r reads the slots `agg[agg_ptr[r] : agg_ptr[r + 1]]`.
         agg: Slots of the aggregate inputs.
-        num_slots: Most aggregates of any group.
-        group_ptr: First row of each group.
-        cuts: Rows before which the work may be cut: the start of a group, or any
-            row of a group without aggregates.
+        num_slots: Most slots that any part needs.
+        part_ptr: First row of each part; no part reads another's aggregates.
+        cuts: Rows before which the work may be cut: the start of a part, or any
+            row of a part without aggregates.
         cut_work: Inputs and rows before each cut.
     """
 
@@ -43,14 +45,14 @@ class Plan:
     agg_ptr: I64
     agg: I32
     num_slots: int
-    group_ptr: I64
+    part_ptr: I64
     cuts: I64
     cut_work: I64
 
     def rows(self) -> tuple[Any, ...]:
         """The arguments that every kernel takes."""
         arrays = self.kind, self.src_ptr, self.src, self.agg_ptr, self.agg
-        return *arrays, self.group_ptr, self.num_slots
+        return *arrays, self.part_ptr, self.num_slots
 
     def addresses(self) -> list[int]:
         """The same as numbers: the address and size of each array, and the slots."""
@@ -60,21 +62,21 @@ class Plan:
     def row_tasks(self, width: int, threads: int) -> I64:
         """Cuts rows and features into `(first row, last row, f0, f1)`.
 
-        Rows are cut between groups. A group that is too large for one thread is cut
-        by features, each thread doing all of its rows: no thread waits for another.
+        Rows are cut between parts. A part that is too large for one thread is cut by
+        features, each thread doing all of its rows: no thread waits for another.
         """
         return _tasks(self.cuts, self.cut_work, width, threads)
 
-    def group_tasks(self, width: int, threads: int) -> I64:
-        """Cuts groups and features into `(first group, last group, f0, f1)`."""
-        work = self.src_ptr[self.group_ptr] + self.agg_ptr[self.group_ptr]
-        groups = np.arange(self.group_ptr.size)
-        return _tasks(groups, work + self.group_ptr, width, threads)
+    def part_tasks(self, width: int, threads: int) -> I64:
+        """Cuts parts and features into `(first part, last part, f0, f1)`."""
+        work = self.src_ptr[self.part_ptr] + self.agg_ptr[self.part_ptr]
+        parts = np.arange(self.part_ptr.size)
+        return _tasks(parts, work + self.part_ptr, width, threads)
 
 
 def _tasks(cuts: I64, work: I64, width: int, threads: int) -> I64:
     total = int(work[-1])
-    if threads == 1 or total * width < LEAST_WORK or cuts.size < 2:
+    if not _is_shared(total, width, threads) or cuts.size < 2:
         return np.array([(cuts[0], cuts[-1], 0, width)], np.int64)
     share = total / (CHUNKS_PER_THREAD * threads)
     targets = np.arange(1, CHUNKS_PER_THREAD * threads) * share
@@ -82,7 +84,7 @@ def _tasks(cuts: I64, work: I64, width: int, threads: int) -> I64:
     tasks = []
     for i, j in pairwise(places):
         tiles = [0, width]
-        if work[j] - work[i] > 2 * share:
+        if work[j] - work[i] > 1.5 * total / threads:
             step = -(-width // (threads * LANES)) * LANES
             tiles = [*range(0, width, step), width]
         for f0, f1 in pairwise(tiles):
@@ -90,33 +92,96 @@ def _tasks(cuts: I64, work: I64, width: int, threads: int) -> I64:
     return np.array(tasks, np.int64)
 
 
-def plan_of(hag: HAG) -> Plan:
-    """The HAG's plan, made on first use."""
-    return hag._cached("plan", lambda: _make(hag))
+def _is_shared(work: int, width: int, threads: int) -> bool:
+    """Whether several threads take part."""
+    return threads > 1 and work * width >= LEAST_WORK
 
 
-def _make(hag: HAG) -> Plan:
+def forward_plan(hag: HAG, width: int, threads: int) -> Plan:
+    """The plan for reductions: each aggregate just before the first row that reads it.
+
+    A group that is too large for one thread is cut into parts, or, where these would
+    repeat too many aggregates and there are features enough, left whole.
+    """
+    whole = hag._cached("plan", lambda: _scheduled(hag, 1))
+    if not _is_shared(int(whole.cut_work[-1]), width, threads):
+        return whole
+    cut = hag._cached(f"plan {threads}", lambda: _scheduled(hag, threads))
+    if width >= threads * LANES:
+        repeated = cut.src.size + cut.agg.size
+        if repeated > MOST_REPEATED * (whole.src.size + whole.agg.size):
+            return whole
+    return cut
+
+
+def _scheduled(hag: HAG, threads: int) -> Plan:
+    a = hag._arrays()
+    ends = pointers(a["group_aggs"] + a["group_dsts"])
+    work = np.diff(a["src_ptr"][ends] + a["agg_ptr"][ends] + ends)
+    large = (a["group_aggs"] > 0) & (work > work.sum() / (2 * threads))
+    parts = np.where(large, threads, 1)
+    kind, src_ptr, src, agg_ptr, agg, part_ptr, part_aggs, num_slots = schedule(
+        a["kinds"],
+        a["src_ptr"],
+        a["src"],
+        a["agg_ptr"],
+        a["agg"],
+        a["group_aggs"],
+        a["group_dsts"],
+        parts,
+    )
+    return _plan(
+        kind, src_ptr, src, agg_ptr, agg, num_slots, part_ptr, part_aggs == 0
+    )
+
+
+def group_plan(hag: HAG) -> Plan:
+    """The plan for kernels that walk back: groups whole, each aggregate in its slot."""
+    return hag._cached("group plan", lambda: _grouped(hag))
+
+
+def _grouped(hag: HAG) -> Plan:
     a = hag._arrays()
     group_aggs, group_dsts = a["group_aggs"], a["group_dsts"]
     first = np.repeat(np.cumsum(group_aggs) - group_aggs, group_aggs)
     kind = a["kinds"].astype(np.int32)
-    aggregates = kind < 0
-    kind[aggregates] += first.astype(np.int32)
-    group_ptr = pointers(group_aggs + group_dsts)
+    kind[kind < 0] += first.astype(np.int32)
+    return _plan(
+        kind,
+        a["src_ptr"],
+        a["src"].astype(np.int32),
+        a["agg_ptr"],
+        (a["agg"] - first[a["agg"]]).astype(np.int32),
+        int(group_aggs.max(initial=0)),
+        pointers(group_aggs + group_dsts),
+        group_aggs == 0,
+    )
+
+
+def _plan(
+    kind: I32,
+    src_ptr: I64,
+    src: I32,
+    agg_ptr: I64,
+    agg: I32,
+    num_slots: int,
+    part_ptr: I64,
+    is_plain: NDArray[np.bool_],
+) -> Plan:
     may_cut = np.zeros(kind.size + 1, np.bool_)
-    may_cut[group_ptr] = True
-    may_cut[:-1] |= np.repeat(group_aggs == 0, group_aggs + group_dsts)
+    may_cut[part_ptr] = True
+    may_cut[:-1] |= np.repeat(is_plain, np.diff(part_ptr))
     cuts = may_cut.nonzero()[0]
     return Plan(
         kind=kind,
-        src_ptr=a["src_ptr"],
-        src=a["src"].astype(np.int32),
-        agg_ptr=a["agg_ptr"],
-        agg=(a["agg"] - first[a["agg"]]).astype(np.int32),
-        num_slots=int(group_aggs.max(initial=0)),
-        group_ptr=group_ptr,
+        src_ptr=src_ptr,
+        src=src,
+        agg_ptr=agg_ptr,
+        agg=agg,
+        num_slots=num_slots,
+        part_ptr=part_ptr,
         cuts=cuts,
-        cut_work=a["src_ptr"][cuts] + a["agg_ptr"][cuts] + cuts,
+        cut_work=src_ptr[cuts] + agg_ptr[cuts] + cuts,
     )
 
 
