@@ -10,17 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyg_hag._jit import jit
+from pyg_hag._plan import forward_plan
 
 if TYPE_CHECKING:
     from pyg_hag.hag import HAG
 
+I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 F64 = NDArray[np.float64]
 
 SETS = (2.0**15, 2.0**20, 2.0**23, 2.0**26)
 """Working sets, in bytes per thread, for which a byte's price is measured."""
 
-LEAST_WORK = 1 << 18  # elements read from which a second thread helps
+FRESH = 32 << 20  # bytes above which an allocation is fresh memory (glibc)
 
 
 def paper_cost(hag: "HAG", alpha: float = 1.0, beta: float = 0.0) -> float:
@@ -47,34 +49,38 @@ class CostModel:
 
     .. math::
         t = c_\text{call} + \frac{1}{p} \sum_g \left(
-            c_\text{row} \, \text{rows}_g + c_\text{read} \, \text{reads}_g
+            c_\text{row}(W_g) \, \text{rows}_g + c_\text{read} \, \text{reads}_g
             + F b \, \left( c_\text{byte}(W_g) \, \text{reads}_g
             + c_\text{stream} (\text{sources}_g + \text{destinations}_g)
-            \right) \right)
+            \right) \right) + c_\text{fresh} \, \text{fresh bytes}
 
     for :math:`F` features of :math:`b` bytes on :math:`p` threads (one, where there
-    is little to do). :math:`W_g` is the working set of a group, its sources and
-    aggregates: a byte of it costs what it costs in the cache in which it fits,
-    interpolated over :data:`SETS`. Every row of the features and of the result
-    streams through memory once.
+    is little to do). :math:`W_g` is the working set of part g of the rows, its
+    sources and the aggregates alive at once: a byte of it, and waiting for the first
+    one of a row, costs what it costs in the cache in which it fits, interpolated over
+    :data:`SETS`. Every row of the features
+    and of the result streams through memory once, and memory for a large result is
+    fresh, so that its pages are made on the way.
 
     Fit one for another machine by `python -m pyg_hag.benchmark cost --fit FILE`.
 
     Attributes:
         threads (int): Threads with which it was measured.
         call (float): Seconds per call.
-        row (float): Seconds per non-empty row.
+        row (tuple[float, ...]): Seconds per non-empty row, for each of :data:`SETS`.
         read (float): Seconds per input of a row, whatever its width.
         byte (tuple[float, ...]): Seconds per byte read, for each of :data:`SETS`.
         stream (float): Seconds per byte of features and result.
+        fresh (float): Seconds per byte of fresh memory.
     """
 
     threads: int
     call: float
-    row: float
+    row: tuple[float, ...]
     read: float
     byte: tuple[float, ...]
     stream: float
+    fresh: float
 
     def seconds(self, hag: "HAG", width: int, itemsize: int = 4) -> float:
         """Predicts the time of one sum over a HAG.
@@ -87,7 +93,7 @@ class CostModel:
         terms = features(hag, width, itemsize, self.threads)
         return float(terms @ self.vector())
 
-    def prices(self, nodes: I64, width: int, itemsize: int = 4) -> tuple[F64, float]:
+    def prices(self, nodes: I64, width: int, itemsize: int = 4) -> tuple[F64, F64]:
         """What a read and a row of an aggregate cost.
 
         Args:
@@ -96,15 +102,16 @@ class CostModel:
             itemsize: Bytes per feature.
 
         Returns:
-            Seconds per read in each group, and seconds per row with its result.
+            Seconds per read and seconds per row, in each group.
         """
         size = width * itemsize
-        by_set = _hats(nodes * size) @ np.array(self.byte)
-        return self.read + size * by_set, self.row + size * self.byte[0]
+        by_set = _hats(nodes * size)
+        read = self.read + size * by_set @ np.array(self.byte)
+        return read, by_set @ np.array(self.row) + size * self.byte[0]
 
     def vector(self) -> F64:
         """The constants, in the order of :func:`features`."""
-        return np.array([self.call, self.row, self.read, *self.byte, self.stream])
+        return np.array([self.call, *self.row, self.read, *self.byte, self.stream, self.fresh])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the constants to a JSON file."""
@@ -120,43 +127,45 @@ class CostModel:
         names = {field.name for field in fields(CostModel)}
         try:
             values: Any = json.loads(Path(path).read_text())
-            if set(values) != names or len(values["byte"]) != len(SETS):
+            if set(values) != names:
                 raise ValueError(f"needs the keys {sorted(names)}")
-            numbers = [*values["byte"], *(values[n] for n in names - {"byte"})]
+            if len(values["byte"]) != len(SETS) or len(values["row"]) != len(SETS):
+                raise ValueError(f"needs {len(SETS)} numbers in 'byte' and in 'row'")
+            by_set = {"byte", "row"}
+            numbers = [*values["byte"], *values["row"]]
+            numbers += [values[n] for n in names - by_set]
             if not all(isinstance(n, int | float) and n >= 0 for n in numbers):
                 raise ValueError("needs numbers that are not negative")
         except (ValueError, TypeError) as error:
             raise ValueError(f"'{path}' is no cost model: {error}") from None
-        return CostModel(**{**values, "byte": tuple(values["byte"])})
+        lists = {name: tuple(values[name]) for name in by_set}
+        return CostModel(**{**values, **lists})
 
 
 def features(hag: "HAG", width: int, itemsize: int, threads: int) -> F64:
     """What the constants of a :class:`CostModel` are multiplied with."""
-    a = hag._arrays()
-    table = hag._cached(
-        "group_work",
-        lambda: _group_work(
-            hag.num_src,
-            a["src_ptr"],
-            a["src"],
-            a["agg_ptr"],
-            a["group_aggs"],
-            a["group_dsts"],
-        ),
-    )
-    rows, reads, sources, aggregates, results = table.astype(np.float64).T
+    plan = forward_plan(hag, width, threads)
+    tasks = plan.row_tasks(width, threads)
+    rows, reads, sources = _part_work(
+        hag.num_src, plan.part_ptr, plan.src_ptr, plan.src, plan.agg_ptr
+    ).T.astype(np.float64)
+    tile = int((tasks[:, 3] - tasks[:, 2]).min())
     size = width * itemsize
-    work = (rows + reads).sum() * width
-    share = 1.0 if work < LEAST_WORK else 1 / threads
-    size = width * itemsize
-    by_set = _hats((sources + aggregates) * size)
+    # Tiles of features walk all rows each; other tasks share them.
+    walked = 1.0 if len(tasks) == 1 or tile < width else 1 / threads
+    moved = 1.0 if len(tasks) == 1 else 1 / threads
+    by_set = _hats((sources + plan.slots) * tile * itemsize)
+    scratch = plan.slots.max(initial=0) * tile * itemsize
+    result = hag.num_dst * size
+    fresh = result * moved * (result > FRESH) + scratch * (scratch > FRESH)
     return np.array(
         [
             1.0,
-            rows.sum() * share,
-            reads.sum() * share,
-            *(size * share * reads @ by_set),
-            size * share * (sources + results).sum(),
+            *(walked * rows @ by_set),
+            reads.sum() * walked,
+            *(size * moved * reads @ by_set),
+            size * moved * sources.sum() + result * moved,
+            fresh,
         ]
     )
 
@@ -175,39 +184,30 @@ def _hats(working_set: Any) -> F64:
 
 
 @jit
-def _group_work(
-    num_src: int,
-    src_ptr: I64,
-    src: I64,
-    agg_ptr: I64,
-    group_aggs: I64,
-    group_dsts: I64,
+def _part_work(
+    num_src: int, part_ptr: I64, src_ptr: I64, src: I32, agg_ptr: I64
 ) -> I64:
-    """Per group: non-empty rows, reads, distinct sources, aggregates, destinations."""
-    seen = np.zeros(num_src, np.bool_)
-    out = np.zeros((group_aggs.size, 5), np.int64)
-    r = 0
-    for g in range(group_aggs.size):
-        first = r
-        r += group_aggs[g] + group_dsts[g]
-        for q in range(first, r):
-            inputs = src_ptr[q + 1] - src_ptr[q] + agg_ptr[q + 1] - agg_ptr[q]
-            out[g, 0] += inputs > 0
-            out[g, 1] += inputs
-            for e in range(src_ptr[q], src_ptr[q + 1]):
-                out[g, 2] += not seen[src[e]]
-                seen[src[e]] = True
-        out[g, 3] = group_aggs[g]
-        out[g, 4] = group_dsts[g]
+    """Per part: non-empty rows, reads, distinct sources."""
+    seen = np.full(num_src, -1, np.int64)
+    out = np.zeros((part_ptr.size - 1, 3), np.int64)
+    for p in range(part_ptr.size - 1):
+        for r in range(part_ptr[p], part_ptr[p + 1]):
+            inputs = src_ptr[r + 1] - src_ptr[r] + agg_ptr[r + 1] - agg_ptr[r]
+            out[p, 0] += inputs > 0
+            out[p, 1] += inputs
+            for e in range(src_ptr[r], src_ptr[r + 1]):
+                out[p, 2] += seen[src[e]] != p
+                seen[src[e]] = p
     return out
 
 
 DEFAULT_COST = CostModel(
     threads=2,
-    call=25e-6,
-    row=15e-9,
-    read=1e-9,
-    byte=(0.02e-9, 0.03e-9, 0.06e-9, 0.15e-9),
-    stream=0.1e-9,
+    call=28e-6,
+    row=(8.6e-9, 13.8e-9, 11.9e-9, 42e-9),
+    read=0.57e-9,
+    byte=(2.3e-12, 4.7e-12, 8.1e-12, 15.4e-12),
+    stream=25e-12,
+    fresh=219e-12,
 )
 """Measured on two cores of a server (x86-64, AVX-512, 1 MiB of L2 cache each)."""

@@ -223,7 +223,7 @@ class AggregateContract:
 
     def test_same_bits_for_any_number_of_threads(self, reduce, monkeypatch):
         # Split by groups where there are many, else by rows or features.
-        monkeypatch.setattr("pyg_hag.ops._plan.LEAST_WORK", 0)
+        monkeypatch.setattr("pyg_hag._plan.LEAST_WORK", 0)
         many = Batch.from_data_list(
             [
                 Data(edge_index=g[0], num_nodes=40)

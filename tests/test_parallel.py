@@ -13,7 +13,7 @@ REDUCES = ("sum", "max")
 @pytest.fixture
 def results(monkeypatch):
     """Computes outputs and gradients, always split into several tasks."""
-    monkeypatch.setattr("pyg_hag.ops._plan.LEAST_WORK", 0)
+    monkeypatch.setattr("pyg_hag._plan.LEAST_WORK", 0)
     edge_index, size = random_graph(0, 120, 120, 0.3)
     hag = fewest_hag(edge_index, size=size)
     x = torch.randn(120, 70)

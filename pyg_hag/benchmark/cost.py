@@ -86,13 +86,15 @@ def fitted(samples: list[dict[str, Any]]) -> CostModel:
     terms = np.stack([features(s["hag"], s["width"], 4, threads) for s in samples])
     seconds = np.array([s["seconds"] for s in samples])
     constants, _ = nnls(terms / seconds[:, None], np.ones(seconds.size))
+    n = len(SETS)
     return CostModel(
         threads=threads,
         call=constants[0],
-        row=constants[1],
-        read=constants[2],
-        byte=tuple(constants[3 : 3 + len(SETS)].tolist()),
-        stream=constants[-1],
+        row=tuple(constants[1 : n + 1].tolist()),
+        read=constants[n + 1],
+        byte=tuple(constants[n + 2 : 2 * n + 2].tolist()),
+        stream=constants[-2],
+        fresh=constants[-1],
     )
 
 

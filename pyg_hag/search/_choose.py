@@ -53,12 +53,15 @@ def assemble(
     num_groups, group, label = _layout.find_groups(*graph)
     _layout.inline_unshared(*graph, keep)
     read: F64 | float = 1.0
-    row = 0.0
+    row: F64 | float = 0.0
     if prices is not None:
         given = label[: rules.num_items]
         sources = np.bincount(given[given >= 0], minlength=num_groups)
-        per_group, row = prices.model.prices(sources, prices.num_features)
-        read = per_group[label[rules.num_items :]] if num_groups else per_group[:0]
+        groups = label[rules.num_items :]
+        read, row = (
+            price[groups] if num_groups else price
+            for price in prices.model.prices(sources, prices.num_features)
+        )
     while True:
         excess = 0 if capacity is None else int(keep.sum()) - capacity
         if prices is None and excess <= 0:

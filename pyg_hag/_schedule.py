@@ -54,7 +54,7 @@ def schedule(
     Returns:
         Per scheduled row its destination or -1 - slot; pointers and numbers of
         sources, pointers and slots of aggregate inputs; the first row of each part;
-        the aggregates of each part; and the most slots of any part.
+        the aggregates of each part, and the slots that they need.
     """
     num_aggs = group_aggs.sum()
     row_of = np.empty(num_aggs, np.int64)
@@ -70,6 +70,7 @@ def schedule(
     dst_rows = np.empty(group_dsts.sum(), np.int64)
     part_group = np.empty(num_parts, np.int64)
     part_aggs = np.zeros(num_parts, np.int64)
+    part_slots = np.zeros(num_parts, np.int64)
     total_src = src.size
     total_agg = agg.size
     total_rows = kinds.size
@@ -129,7 +130,6 @@ def schedule(
     n = 0
     s = 0
     a = 0
-    most = 0
     group = -1
     first = 0
     last = 0
@@ -190,7 +190,7 @@ def schedule(
                 out_src_ptr[n] = s
                 out_agg_ptr[n] = a
         part_ptr[p + 1] = n
-        most = max(most, slots)
+        part_slots[p] = slots
     return (
         kind,
         out_src_ptr,
@@ -199,5 +199,5 @@ def schedule(
         out_agg,
         part_ptr,
         part_aggs,
-        most,
+        part_slots,
     )

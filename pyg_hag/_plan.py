@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyg_hag.hag import HAG, pointers
-from pyg_hag.ops._schedule import schedule
+from pyg_hag._schedule import schedule
 
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
@@ -32,7 +32,7 @@ class Plan:
         src: Source inputs.
         agg_ptr: Row r reads the slots `agg[agg_ptr[r] : agg_ptr[r + 1]]`.
         agg: Slots of the aggregate inputs.
-        num_slots: Most slots that any part needs.
+        slots: How many slots each part needs.
         part_ptr: First row of each part; no part reads another's aggregates.
         cuts: Rows before which the work may be cut: the start of a part, or any
             row of a part without aggregates.
@@ -44,10 +44,15 @@ class Plan:
     src: I32
     agg_ptr: I64
     agg: I32
-    num_slots: int
+    slots: I64
     part_ptr: I64
     cuts: I64
     cut_work: I64
+
+    @property
+    def num_slots(self) -> int:
+        """Most slots that any part needs."""
+        return int(self.slots.max(initial=0))
 
     def rows(self) -> tuple[Any, ...]:
         """The arguments that every kernel takes."""
@@ -120,7 +125,7 @@ def _scheduled(hag: HAG, threads: int) -> Plan:
     work = np.diff(a["src_ptr"][ends] + a["agg_ptr"][ends] + ends)
     large = (a["group_aggs"] > 0) & (work > work.sum() / (2 * threads))
     parts = np.where(large, threads, 1)
-    kind, src_ptr, src, agg_ptr, agg, part_ptr, part_aggs, num_slots = schedule(
+    kind, src_ptr, src, agg_ptr, agg, part_ptr, part_aggs, slots = schedule(
         a["kinds"],
         a["src_ptr"],
         a["src"],
@@ -131,7 +136,7 @@ def _scheduled(hag: HAG, threads: int) -> Plan:
         parts,
     )
     return _plan(
-        kind, src_ptr, src, agg_ptr, agg, num_slots, part_ptr, part_aggs == 0
+        kind, src_ptr, src, agg_ptr, agg, slots, part_ptr, part_aggs == 0
     )
 
 
@@ -152,7 +157,7 @@ def _grouped(hag: HAG) -> Plan:
         a["src"].astype(np.int32),
         a["agg_ptr"],
         (a["agg"] - first[a["agg"]]).astype(np.int32),
-        int(group_aggs.max(initial=0)),
+        group_aggs,
         pointers(group_aggs + group_dsts),
         group_aggs == 0,
     )
@@ -164,7 +169,7 @@ def _plan(
     src: I32,
     agg_ptr: I64,
     agg: I32,
-    num_slots: int,
+    slots: I64,
     part_ptr: I64,
     is_plain: NDArray[np.bool_],
 ) -> Plan:
@@ -178,7 +183,7 @@ def _plan(
         src=src,
         agg_ptr=agg_ptr,
         agg=agg,
-        num_slots=num_slots,
+        slots=slots,
         part_ptr=part_ptr,
         cuts=cuts,
         cut_work=src_ptr[cuts] + agg_ptr[cuts] + cuts,
