@@ -102,6 +102,11 @@ def _is_shared(work: int, width: int, threads: int) -> bool:
     return threads > 1 and work * width >= LEAST_WORK
 
 
+def is_shared(hag: HAG, width: int, threads: int) -> bool:
+    """Whether several threads take part in one call."""
+    return _is_shared(hag.src.numel() + hag.agg.numel(), width, threads)
+
+
 def forward_plan(hag: HAG, width: int, threads: int) -> Plan:
     """The plan for reductions: each aggregate just before the first row that reads it.
 
@@ -135,9 +140,7 @@ def _scheduled(hag: HAG, threads: int) -> Plan:
         a["group_dsts"],
         parts,
     )
-    return _plan(
-        kind, src_ptr, src, agg_ptr, agg, slots, part_ptr, part_aggs == 0
-    )
+    return _plan(kind, src_ptr, src, agg_ptr, agg, slots, part_ptr, part_aggs == 0)
 
 
 def group_plan(hag: HAG) -> Plan:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from pyg_hag import __version__
 
@@ -14,6 +15,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
+    _add_demo(commands)
+    _add_analyze(commands)
+    options = parser.parse_args(arguments)
+
+    try:
+        print(_run(**vars(options)))
+    except ValueError as error:
+        print(f"pyg-hag: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _run(command: str, **options: Any) -> str:
+    # These import PyTorch and PyG: seconds.
+    if command == "demo":
+        from pyg_hag.demo import run_demo
+
+        return run_demo(**options)
+    from pyg_hag._analyze_command import run_analysis
+
+    return run_analysis(**options)
+
+
+def _add_demo(commands: Any) -> None:
     demo = commands.add_parser(
         "demo",
         help="train the same models on edge_index and on a HAG, and compare",
@@ -44,16 +69,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--generated", action="store_true", help="use generated graphs, no data sets"
     )
     demo.add_argument("--markdown", action="store_true", help="print Markdown")
-    options = parser.parse_args(arguments)
 
-    from pyg_hag.demo import run_demo  # imports PyTorch and PyG: seconds
 
-    try:
-        print(run_demo(**{k: v for k, v in vars(options).items() if k != "command"}))
-    except ValueError as error:
-        print(f"pyg-hag: {error}", file=sys.stderr)
-        return 2
-    return 0
+def _add_analyze(commands: Any) -> None:
+    analyze = commands.add_parser(
+        "analyze",
+        help="say what a HAG would save on a graph, before anything is trained",
+        description="Counts the redundancy of a graph and predicts, for layers of "
+        "several widths, how long an aggregation takes with and without a HAG, and "
+        "after how many epochs the search is paid back.",
+    )
+    analyze.add_argument(
+        "graph",
+        metavar="PATH_OR_DATASET",
+        help="a file (.npz with edge_index or of scipy.sparse.save_npz, .pt, .csv, "
+        ".txt, .tsv, .edges) or the name of a data set, such as Cora or COLLAB",
+    )
+    analyze.add_argument(
+        "--root", help="folder of data sets in PyG's layout ($PYG_HAG_DATA)"
+    )
+    analyze.add_argument(
+        "--widths",
+        nargs="+",
+        type=_positive,
+        metavar="N",
+        help="features per node to predict for (default: 16 64 128 256)",
+    )
+    analyze.add_argument(
+        "--cost",
+        metavar="FILE",
+        help="cost model of this machine, from 'python -m pyg_hag.benchmark cost "
+        "--fit FILE' (default: measured on two cores of a server)",
+    )
+    analyze.add_argument(
+        "--plot",
+        metavar="FILE",
+        help="write in-degrees and predicted times as a figure",
+    )
+    analyze.add_argument(
+        "--add-self-loops", action="store_true", help="add a self-loop to every node"
+    )
+    analyze.add_argument("--markdown", action="store_true", help="print Markdown")
 
 
 def _positive(text: str) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyg_hag._jit import jit
-from pyg_hag._plan import forward_plan
+from pyg_hag._plan import forward_plan, is_shared
 
 if TYPE_CHECKING:
     from pyg_hag.hag import HAG
@@ -93,6 +93,19 @@ class CostModel:
         terms = features(hag, width, itemsize, self.threads)
         return float(terms @ self.vector())
 
+    def ratio(self, hag: "HAG", plain: "HAG", width: int, itemsize: int = 4) -> float:
+        """Predicts the time over a HAG, divided by that over the plain graph.
+
+        A small graph is priced as one of many in a batch: without the cost of the
+        call, and on one thread.
+        """
+        threads = self.threads if is_shared(hag, width, self.threads) else 1
+        ours, theirs = (
+            float(features(h, width, itemsize, threads) @ self.vector()) - self.call
+            for h in (hag, plain)
+        )
+        return ours / theirs if theirs > 0 else 1.0
+
     def prices(self, nodes: I64, width: int, itemsize: int = 4) -> tuple[F64, F64]:
         """What a read and a row of an aggregate cost.
 
@@ -111,7 +124,9 @@ class CostModel:
 
     def vector(self) -> F64:
         """The constants, in the order of :func:`features`."""
-        return np.array([self.call, *self.row, self.read, *self.byte, self.stream, self.fresh])
+        return np.array(
+            [self.call, *self.row, self.read, *self.byte, self.stream, self.fresh]
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the constants to a JSON file."""

@@ -1,0 +1,269 @@
+"""The default search: valid on every graph, and at least as good as greedy."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from graphs import (
+    ODD_GRAPHS,
+    biclique,
+    clique,
+    disjoint_union,
+    edge_index_of,
+    fewest_hag,
+    graphs,
+    num_threads,
+    random_graph,
+    skewed_graph,
+    tiny_graph,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyg_hag.search import _sampled, _search
+from pyg_hag.search._contract import Contraction
+
+odd_graphs = pytest.mark.parametrize("graph", ODD_GRAPHS.values(), ids=ODD_GRAPHS)
+
+
+def greedy(graph, **options):
+    return fewest_hag(graph[0], size=graph[1], method="greedy", **options)
+
+
+def near_cliques(seed, num_cliques=6, size=12, noise=0.05):
+    """Overlapping cliques, undirected, with a few edges missing and added."""
+    rng = random.Random(seed)
+    n = num_cliques * size
+    edges = set()
+    for _ in range(num_cliques):
+        edges |= set(clique(rng.sample(range(n), size)))
+    for _ in range(int(noise * len(edges))):
+        u, v = rng.sample(range(n), 2)
+        edges ^= {(u, v), (v, u)}
+    return edge_index_of(sorted(edges)), (n, n)
+
+
+def communities(seed, n, density):
+    """An undirected random graph in which twins are planted, open and closed."""
+    edge_index, _ = random_graph(seed, n, n, density)
+    rng = random.Random(seed)
+    rows = {v: set() for v in range(n)}
+    for u, v in edge_index.t().tolist():
+        if u != v:
+            rows[u].add(v)
+            rows[v].add(u)
+    for v in rng.sample(range(n), n // 3):
+        twin = rng.randrange(n)
+        if twin == v:
+            continue
+        for w in rows[v]:
+            rows[w].discard(v)
+        rows[v] = set(rows[twin]) - {v}
+        if rng.random() < 0.5:
+            rows[v].add(twin)
+        for w in rows[v]:
+            rows[w].add(v)
+    edges = [(u, v) for v, row in rows.items() for u in row]
+    return edge_index_of(edges), (n, n)
+
+
+# Valid, on every kind of graph ################################################
+
+
+@odd_graphs
+@pytest.mark.parametrize("min_redundancy", [2, 3])
+@pytest.mark.parametrize("objective", ["aggregations", "time"])
+def test_odd_graphs(graph, min_redundancy, objective):
+    edge_index, size = graph
+    hag = fewest_hag(
+        edge_index, size=size, min_redundancy=min_redundancy, objective=objective
+    )
+    assert (hag.num_src, hag.num_dst) == size
+    hag.validate(edge_index)
+    hag.t().validate(edge_index.flip(0))
+
+
+def test_thousands_of_tiny_graphs():
+    aggregates = 0
+    for seed in range(2000):
+        edge_index, size = tiny_graph(seed)
+        hag = fewest_hag(edge_index, size=size)
+        hag.validate(edge_index)
+        aggregates += hag.num_aggregates
+    assert aggregates > 1000
+
+
+@settings(deadline=None, max_examples=300)
+@given(graphs(), st.none() | st.integers(0, 9), st.integers(2, 4))
+def test_any_graph(graph, capacity, min_redundancy):
+    edge_index, size = graph
+    hag = fewest_hag(
+        edge_index, size=size, capacity=capacity, min_redundancy=min_redundancy
+    )
+    hag.validate(edge_index)
+    assert capacity is None or hag.num_aggregates <= capacity
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(0, 10**6), st.integers(4, 24), st.sampled_from([0.05, 0.2, 0.5]))
+def test_planted_twins(seed, n, density):
+    edge_index, size = communities(seed, n, density)
+    fewest_hag(edge_index, size=size).validate(edge_index)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_larger_graphs(seed):
+    for edge_index, size in (
+        near_cliques(seed),
+        skewed_graph(seed, 60, 300, copies=2),
+        random_graph(seed, 90, 150, 0.1),
+        disjoint_union(communities(seed, 40, 0.2), near_cliques(seed, 2)),
+    ):
+        fewest_hag(edge_index, size=size).validate(edge_index)
+
+
+# Quality ######################################################################
+
+
+def few_more(ours, theirs, share=0.03):
+    """Whether ours saves at least what theirs saves, less the share."""
+    plain = theirs.stats.plain_aggregations
+    saved = plain - theirs.stats.aggregations
+    return plain - ours.stats.aggregations >= (1 - share) * saved
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_saves_what_greedy_saves(seed):
+    for graph in (
+        random_graph(seed, 120, 120, 0.2),
+        skewed_graph(seed, 80, 400),
+        communities(seed, 150, 0.1),
+    ):
+        assert few_more(fewest_hag(graph[0], size=graph[1]), greedy(graph))
+
+
+def test_beats_greedy_on_near_cliques():
+    graph = disjoint_union(*(near_cliques(seed, noise=0.01) for seed in range(20)))
+    ours = fewest_hag(graph[0], size=graph[1]).stats
+    theirs = greedy(graph).stats
+    assert ours.aggregations < theirs.aggregations
+    assert ours.reads <= theirs.reads
+
+
+@pytest.mark.parametrize("n", range(2, 40, 3))
+def test_clique_takes_three_aggregations_per_node(n):
+    stats = fewest_hag(edge_index_of(clique(range(n)))).stats
+    assert stats.aggregations == max(3 * n - 6, 0)
+
+
+def test_cliques_of_one_graph_share_their_surrounding():
+    # Two cliques of six; all twelve are joined to the same four nodes.
+    edges = clique(range(6)) + clique(range(6, 12))
+    joined = biclique(range(12), range(12, 16))
+    edges += joined + [(v, u) for u, v in joined]
+    hag = fewest_hag(edge_index_of(edges))
+    hag.validate(edge_index_of(edges))
+    # Per clique 5 for its sum and 10 downwards, 3 and 1 for the surroundings:
+    assert hag.stats.aggregations == 2 * 15 + 3 + 1
+
+
+def test_equal_rows_are_computed_once():
+    edges = edge_index_of(biclique(range(9), range(9, 30)))
+    hag = fewest_hag(edges)
+    assert hag.num_aggregates == 1
+    assert hag.stats.aggregations == 8
+
+
+def test_the_cheaper_side_is_searched():
+    """One destination reads everything, so that rows are long and columns short."""
+    pairs = biclique([0, 1, 2], range(5)) + biclique([3, 4], range(5, 9))
+    hub = [(u, 9) for u in range(400)]
+    edge_index, size = edge_index_of(pairs + hub), (400, 10)
+    assert _search_calls_transposed(edge_index)
+    hag = fewest_hag(edge_index, size=size)
+    hag.validate(edge_index)
+    assert hag.num_aggregates == 2
+
+
+def _search_calls_transposed(edge_index):
+    from pyg_hag.search._components import is_cheaper_transposed
+
+    src, dst = edge_index.numpy()
+    return is_cheaper_transposed(src, dst, 400, 10)
+
+
+# Sampling #####################################################################
+
+
+def test_long_rows_and_many_rows_are_sampled():
+    """Rows longer than the window, items in more rows than a look reads."""
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 40, 1500)
+    wide = np.isin(groups, range(12))
+    rows = [np.flatnonzero(wide | (groups == i % 40)) for i in range(60)]
+    assert min(map(len, rows)) > _sampled.WINDOW
+    assert sum(map(len, rows)) > _sampled.BUDGET
+    edges = [(int(u), v) for v, row in enumerate(rows) for u in row]
+    edge_index, size = edge_index_of(edges), (1500, 60)
+    hag = fewest_hag(edge_index, size=size)
+    hag.validate(edge_index)
+    assert few_more(hag, greedy((edge_index, size)))
+
+
+def test_large_components_take_first_looks_on_all_threads(monkeypatch):
+    graph = random_graph(3, 150, 150, 0.3)
+    expected = fewest_hag(graph[0], size=graph[1])
+    monkeypatch.setattr(_search, "_LARGE", 1000)
+    for count in (1, 2, 4):
+        with num_threads(count):
+            assert fewest_hag(graph[0], size=graph[1]) == expected
+
+
+# Twins ########################################################################
+
+
+def contract(graph):
+    edge_index, (num_src, num_dst) = graph
+    row_ptr, row = _search._components.to_rows(*edge_index.numpy(), num_src, num_dst)
+    nodes = num_src if num_src == num_dst else 0
+    return Contraction(row_ptr, row, num_src, nodes, 2, 16, np.zeros(2, np.int64))
+
+
+def test_a_cograph_contracts_to_nothing():
+    """Joins and unions of single nodes, eight deep."""
+    rng = random.Random(0)
+    edges, next_node = [], 0
+
+    def build(depth):
+        nonlocal next_node
+        if depth == 0:
+            next_node += 1
+            return [next_node - 1]
+        left, right = build(depth - 1), build(depth - 1)
+        if depth % 2 == rng.randrange(2):
+            joined = biclique(left, right)
+            edges.extend(joined + [(v, u) for u, v in joined])
+        return left + right
+
+    n = len(build(8))
+    graph = edge_index_of(edges), (n, n)
+    assert contract(graph).row.size == 0
+    hag = fewest_hag(graph[0], size=graph[1])
+    hag.validate(graph[0])
+    assert hag.stats.aggregations < 4 * n
+
+
+def test_directed_twins_need_equal_rows_and_equal_columns():
+    """Nodes 0 and 1 read the same, closed, but only 0 is read by 4."""
+    edges = [(0, 1), (1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (0, 4), (3, 4)]
+    edge_index = edge_index_of(edges)
+    fewest_hag(edge_index, num_nodes=5).validate(edge_index)
+    assert contract((edge_index, (5, 5))).row.size > 0
+
+
+def test_a_self_loop_is_not_the_neighbour_it_looks_like():
+    edges = edge_index_of([*clique([0, 1, 2]), (1, 1), *clique([3, 4])])
+    hag = fewest_hag(edges)
+    hag.validate(edges)
+    assert torch.equal(hag.self_loops, torch.tensor([0, 1, 0, 0, 0]))

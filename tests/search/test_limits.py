@@ -1,0 +1,117 @@
+"""Time, memory, Ctrl-C and the progress bar."""
+
+import _thread
+import threading
+import time
+
+import numpy as np
+import pytest
+from graphs import edge_index_of, fewest_hag, num_threads, random_graph, skewed_graph
+
+from pyg_hag import build_hag
+from pyg_hag.search import _parts, _watch, build
+
+GRAPH = skewed_graph(0, 100, 600)
+
+
+def hag_of(graph, **options):
+    return fewest_hag(graph[0], size=graph[1], **options)
+
+
+def test_no_time_gives_a_valid_hag():
+    hag = hag_of(GRAPH, time_limit=0)
+    hag.validate(GRAPH[0])
+    assert hag.stats.aggregations >= hag_of(GRAPH).stats.aggregations
+
+
+@pytest.mark.parametrize("method", ["auto", "greedy"])
+def test_a_search_stops_when_told(method):
+    """At any number of merges what was found so far is valid."""
+    options = build.Options(objective="aggregations", method=method)
+    src, dst = GRAPH[0].numpy()
+    control = np.zeros(2, np.int64)
+    control[_watch.STOP] = 1
+    hag = build._search(src, dst, *GRAPH[1], options, control)
+    hag.validate(GRAPH[0])
+    full = hag_of(GRAPH, method=method)
+    assert hag.stats.aggregations > full.stats.aggregations
+
+
+def test_enough_time_changes_nothing():
+    assert hag_of(GRAPH, time_limit=600) == hag_of(GRAPH)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_ctrl_c_ends_the_search(count):
+    """While the search waits for a stop that only the interrupt sets."""
+    seen = []
+
+    def search(control):
+        while control[_watch.STOP] == 0:
+            time.sleep(0.01)
+        seen.append(True)
+
+    timer = threading.Timer(0.2, _thread.interrupt_main)
+    timer.start()
+    with num_threads(count), pytest.raises(KeyboardInterrupt):
+        _watch.watched(search, None, False)
+    for _ in range(500):
+        if seen:
+            return
+        time.sleep(0.01)
+    pytest.fail("the search goes on")
+
+
+def test_errors_of_the_search_are_raised():
+    def search(control):
+        raise ZeroDivisionError("in the search")
+
+    with pytest.raises(ZeroDivisionError, match="in the search"):
+        _watch.watched(search, None, False)
+
+
+def test_a_progress_bar_where_it_is_asked_for(capsys):
+    expected = hag_of(GRAPH)
+    assert hag_of(GRAPH, progress=True) == expected
+    assert "HAG search" in capsys.readouterr().err
+    assert hag_of(GRAPH, progress=False) == expected
+    assert hag_of(GRAPH) == expected
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("num_parts", [2, 3, 7, 50])
+def test_in_parts(num_parts, monkeypatch):
+    monkeypatch.setattr(build, "count_parts", lambda *_: num_parts)
+    for graph in (GRAPH, random_graph(1, 40, 40, 0.4, copies=2)):
+        monkeypatch.undo()
+        best = hag_of(graph).stats.aggregations
+        monkeypatch.setattr(build, "count_parts", lambda *_: num_parts)
+        for method in ("auto", "greedy"):
+            hag = hag_of(graph, method=method)
+            hag.validate(graph[0])
+            assert best <= 1.03 * hag.stats.aggregations
+            assert hag.stats.aggregations < hag.stats.plain_aggregations
+            assert hag_of(graph, method=method, capacity=5).num_aggregates <= 5
+
+
+def test_memory_decides_on_the_parts():
+    edges, nodes = 10_000_000, 100_000
+    assert _parts.count_parts(None, edges, nodes) == 1
+    assert _parts.count_parts(1 << 40, edges, nodes) == 1
+    parts = [_parts.count_parts(m << 20, edges, nodes) for m in (600, 400, 300, 250)]
+    assert parts == sorted(parts)
+    assert 1 <= parts[0] < parts[-1]
+    assert _parts.count_parts(1000, edges, nodes) == 0
+
+
+def test_too_little_memory_gives_the_graph_as_it_is():
+    hag = hag_of(GRAPH, memory_limit=1)
+    assert hag.num_aggregates == 0
+    assert "'memory_limit'" in hag.stats.decision
+    hag.validate(GRAPH[0])
+    assert hag_of(GRAPH, memory_limit=1 << 40) == hag_of(GRAPH)
+
+
+def test_an_empty_graph_in_every_way():
+    for options in ({"time_limit": 1}, {"progress": True}, {"memory_limit": 1 << 30}):
+        assert build_hag(edge_index_of([]), num_nodes=3, **options).num_edges == 0

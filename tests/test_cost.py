@@ -1,0 +1,169 @@
+import dataclasses
+import json
+
+import pytest
+import torch
+from graphs import (
+    ODD_GRAPHS,
+    biclique,
+    clique,
+    disjoint_union,
+    edge_index_of,
+    fewest_hag,
+    random_graph,
+)
+
+from pyg_hag import build_hag
+from pyg_hag.cost import DEFAULT_COST, SETS, CostModel, features, paper_cost
+
+FREE_ROWS = dataclasses.replace(DEFAULT_COST, row=(0.0,) * len(SETS))
+DEAR_ROWS = dataclasses.replace(DEFAULT_COST, row=(1.0,) * len(SETS))
+CLIQUES = edge_index_of(
+    [e for c in range(5) for e in clique(range(20 * c, 20 * c + 20))]
+)
+
+
+def test_the_papers_cost():
+    hag = fewest_hag(edge_index_of(biclique(range(3), range(3, 8))))
+    assert hag.stats.aggregations == 2
+    assert paper_cost(hag) == 2
+    assert paper_cost(hag, alpha=3, beta=2) == 3 * 2 + 2 * 8
+
+
+@pytest.mark.parametrize("graph", ODD_GRAPHS.values(), ids=ODD_GRAPHS)
+@pytest.mark.parametrize("width", [1, 16, 1000])
+def test_every_graph_has_a_price(graph, width):
+    hag = fewest_hag(graph[0], size=graph[1])
+    seconds = DEFAULT_COST.seconds(hag, width)
+    assert DEFAULT_COST.call <= seconds < 1
+    terms = features(hag, width, 4, 2)
+    assert terms.size == DEFAULT_COST.vector().size
+    assert (terms >= 0).all()
+
+
+def test_more_features_more_bytes_and_more_reads_cost_more():
+    hag = build_hag(CLIQUES, capacity=0)
+    price = DEFAULT_COST.seconds
+    assert price(hag, 16) < price(hag, 64) < price(hag, 64, itemsize=8)
+    assert price(build_hag(CLIQUES[:, :500], 100, capacity=0), 64) < price(hag, 64)
+
+
+def test_two_threads_share_the_work():
+    edge_index, size = random_graph(0, 600, 600, 0.3)
+    hag = build_hag(edge_index, size=size, capacity=0)
+    alone = dataclasses.replace(DEFAULT_COST, threads=1)
+    ratio = alone.seconds(hag, 256) / DEFAULT_COST.seconds(hag, 256)
+    assert 1.8 < ratio < 2
+
+
+# What it decides ##############################################################
+
+
+def test_least_time_inlines_what_costs_more_than_it_saves():
+    fewest = fewest_hag(CLIQUES)
+    fastest = build_hag(CLIQUES, num_features=256)
+    assert 0 < fastest.num_aggregates < fewest.num_aggregates
+    assert fastest.stats.depth < fewest.stats.depth
+    price = DEFAULT_COST.seconds
+    assert price(fastest, 256) <= price(fewest, 256)
+    plain = build_hag(CLIQUES, capacity=0)
+    assert DEFAULT_COST.ratio(fastest, plain, 256) < 0.8
+    fastest.validate(CLIQUES)
+    assert fastest.stats.decision.startswith("HAG: predicted to take 0.")
+
+
+def test_prices_of_rows_decide():
+    assert build_hag(CLIQUES, cost_model=DEAR_ROWS).num_aggregates == 0
+    edge_index, size = random_graph(0, 60, 60, 0.6)
+    dear = build_hag(edge_index, size=size).num_aggregates
+    free = build_hag(edge_index, size=size, cost_model=FREE_ROWS).num_aggregates
+    assert free > dear
+
+
+def test_where_nothing_pays_the_graph_stays_plain():
+    edge_index, size = random_graph(0, 50, 50, 0.05)
+    hag = build_hag(edge_index, size=size)
+    assert hag.num_aggregates == 0
+    assert hag.stats.decision.startswith("plain: ")
+    assert hag == build_hag(edge_index, size=size, capacity=0)
+
+
+def test_a_gain_of_little_is_not_taken():
+    """One clique that pays among many rows that share nothing."""
+    paying = edge_index_of(clique(range(40))), (40, 40)
+    rest = random_graph(0, 800, 800, 0.01)
+    assert build_hag(paying[0]).num_aggregates > 0
+    edge_index, size = disjoint_union(paying, rest)
+    hag = build_hag(edge_index, size=size)
+    assert hag.num_aggregates == 0
+    assert "aggregates was predicted to take 0.9" in hag.stats.decision
+
+
+def test_the_decision_of_other_objectives():
+    assert fewest_hag(CLIQUES).stats.decision == "HAG of fewest aggregations"
+    assert "'capacity' is 0" in build_hag(CLIQUES, capacity=0).stats.decision
+    assert fewest_hag(CLIQUES).to("cpu").stats.decision
+
+
+def test_capacity_holds_under_least_time():
+    for capacity in (1, 3, 10):
+        hag = build_hag(CLIQUES, num_features=256, capacity=capacity)
+        assert hag.num_aggregates <= capacity
+        hag.validate(CLIQUES)
+
+
+# Files ########################################################################
+
+
+def test_save_and_load(tmp_path):
+    DEFAULT_COST.save(tmp_path / "cost.json")
+    assert CostModel.load(tmp_path / "cost.json") == DEFAULT_COST
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda v: v.pop("call"), "needs the keys"),
+        (lambda v: v.update(more=1), "needs the keys"),
+        (lambda v: v.update(byte=[1.0]), "needs 4 numbers"),
+        (lambda v: v.update(row=[1.0] * 5), "needs 4 numbers"),
+        (lambda v: v.update(call=-1.0), "not negative"),
+        (lambda v: v.update(read="fast"), "not negative"),
+        (lambda v: v.update(byte=3), "no cost model"),
+    ],
+)
+def test_files_that_are_no_cost_model(tmp_path, change, match):
+    values = dataclasses.asdict(DEFAULT_COST)
+    change(values)
+    path = tmp_path / "cost.json"
+    path.write_text(json.dumps(values))
+    with pytest.raises(ValueError, match=match):
+        CostModel.load(path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "no json", "{"])
+def test_files_that_are_no_json_object(tmp_path, text):
+    path = tmp_path / "cost.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="cost.json"):
+        CostModel.load(path)
+
+
+def test_fitting_finds_the_constants_again():
+    """From times that the model itself predicts."""
+    pytest.importorskip("scipy")
+    from pyg_hag.benchmark.cost import fitted
+
+    model = dataclasses.replace(DEFAULT_COST, threads=torch.get_num_threads())
+    graphs = [CLIQUES, *(random_graph(i, 400, 400, 0.02 * i)[0] for i in range(1, 6))]
+    samples = []
+    for edge_index in graphs:
+        for capacity in (0, None):
+            hag = fewest_hag(edge_index, 400, capacity=capacity)
+            for width in (1, 16, 64, 256, 1024):
+                seconds = model.seconds(hag, width)
+                samples.append({"hag": hag, "width": width, "seconds": seconds})
+    found = fitted(samples)
+    for sample in samples:
+        predicted = found.seconds(sample["hag"], sample["width"])
+        assert predicted == pytest.approx(sample["seconds"], rel=1e-3)
