@@ -12,6 +12,7 @@ from pyg_hag.hag import FIELDS, HAG
 
 FORMAT = 1  # raised when the layout changes
 _MEMBERS = ("format", "num_src", *FIELDS)
+_MARK = "sequential"  # one more member, which only a sequential HAG has
 
 
 def save_hag(hag: HAG, path: str | os.PathLike[str]) -> None:
@@ -22,6 +23,8 @@ def save_hag(hag: HAG, path: str | os.PathLike[str]) -> None:
     }
     for name, tensor in zip(FIELDS, hag.tensors, strict=True):
         arrays[name] = tensor.cpu().numpy()
+    if hag.is_sequential:
+        arrays[_MARK] = np.array([1], np.int64)
     with open(path, "wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
@@ -32,6 +35,7 @@ def load_hag(path: str | os.PathLike[str]) -> HAG:
         with zipfile.ZipFile(path) as archive:
             names = [f"{name}.npy" for name in _MEMBERS]
             found = archive.namelist()
+            sequential = f"{_MARK}.npy" in found
             if names[0] in found:  # another format may have other members
                 (version,) = _read_member(archive, "format")
                 if version != FORMAT:
@@ -39,11 +43,13 @@ def load_hag(path: str | os.PathLike[str]) -> HAG:
                         f"it has format {version}, but this version of pyg_hag reads "
                         f"format {FORMAT}: build the HAG anew"
                     )
-            if sorted(found) != sorted(names):
+            if sorted(found) != sorted([*names, *[f"{_MARK}.npy"] * sequential]):
                 raise ValueError(f"it must hold {names}")
+            if sequential and _read_member(archive, _MARK).tolist() != [1]:
+                raise ValueError(f"'{_MARK}' must be 1")
             (num_src,) = _read_member(archive, "num_src")
             tensors = [torch.from_numpy(_read_member(archive, name)) for name in FIELDS]
-        return HAG(int(num_src), *tensors)
+        return HAG(int(num_src), *tensors, sequential=sequential)
     except FileNotFoundError:
         raise
     except _ERRORS as error:

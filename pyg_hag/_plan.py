@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyg_hag.hag import HAG, pointers
 from pyg_hag._schedule import schedule
+from pyg_hag.hag import HAG, pointers
 
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]

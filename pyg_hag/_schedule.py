@@ -20,8 +20,11 @@ I64 = NDArray[np.int64]
 def _needed(
     rows: I64, row_of: I64, agg_ptr: I64, agg: I64, first: int, last: int, uses: I32
 ) -> int:
-    """Counts how often destination rows read aggregates `first` to `last`, directly
-    or not; returns how many aggregates they read at all."""
+    """Counts how often destination rows read aggregates, directly or not.
+
+    Aggregates `first` to `last` are those of the rows' group. Returns how many of them
+    are read at all.
+    """
     uses[first:last] = 0
     for r in rows:
         for e in range(agg_ptr[r], agg_ptr[r + 1]):

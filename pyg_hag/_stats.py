@@ -21,6 +21,8 @@ class HAGStats:
     """Binary operations of the HAG."""
     reads: int
     """Inputs read by the HAG."""
+    steps: int | None = None
+    """Sources read one after the other by a sequential HAG; None for a set HAG."""
     decision: str = ""
     """What the search chose and why; empty where the HAG comes from elsewhere."""
 
@@ -33,6 +35,16 @@ class HAGStats:
     def read_reduction(self) -> float:
         """Reads of the plain graph over those of the HAG."""
         return _ratio(self.num_edges, self.reads)
+
+    @property
+    def plain_steps(self) -> int:
+        """Steps of the plain graph: one for each edge."""
+        return self.num_edges
+
+    @property
+    def step_reduction(self) -> float:
+        """Steps of the plain graph over those of the HAG; 1 for a set HAG."""
+        return 1.0 if self.steps is None else _ratio(self.plain_steps, self.steps)
 
     def to_html(self, num_src: int, num_dst: int) -> str:
         """A table for notebooks."""
@@ -48,6 +60,9 @@ class HAGStats:
                 f"{self.aggregation_reduction:.2f}x fewer",
             ),
         ]
+        if self.steps is not None:
+            note = f"{self.step_reduction:.2f}x fewer"
+            rows.append(("steps", f"{self.steps:,}", note))
         cells = "".join(
             f"<tr><th style='text-align:left'>{name}</th>"
             f"<td style='text-align:right'>{value}</td><td>{note}</td></tr>"

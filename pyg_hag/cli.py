@@ -66,6 +66,13 @@ def _add_demo(commands: Any) -> None:
     demo.add_argument("--epochs", type=_positive, help="default: 10 (GIN), 100 (GCN)")
     demo.add_argument("--seed", type=int, default=0)
     demo.add_argument(
+        "--objective",
+        choices=["aggregations", "time"],
+        default="aggregations",
+        help="of the search: fewest aggregations (default), or least time, which "
+        "leaves graphs as they are where a HAG would not pay",
+    )
+    demo.add_argument(
         "--generated", action="store_true", help="use generated graphs, no data sets"
     )
     demo.add_argument("--markdown", action="store_true", help="print Markdown")

@@ -13,7 +13,8 @@ KEYS = ("hag_ids", "hag_aggs", "hag_counts", "hag_sizes")
 """Where the HAG is stored: its source inputs and destinations (which shift with the
 nodes), its aggregate inputs (which shift with the aggregates), all counts, and per
 graph the numbers of nodes, aggregates, groups, source inputs and aggregate inputs,
-and a hash. Few tensors, because each one costs time whenever a batch is made."""
+and a hash, inverted where the HAG is sequential. Few tensors, because each one costs
+time whenever a batch is made."""
 
 
 class HAGData(Data):
@@ -61,7 +62,8 @@ class HAGData(Data):
             agg.numel(),
         ]
         table = torch.tensor([[*sizes, 0]])
-        table[:, 5] = _hashes(hag.tensors, table, self.edge_index)
+        hashes = _hashes(hag.tensors, table, self.edge_index)
+        table[:, 5] = ~hashes if hag.is_sequential else hashes
         values = (
             torch.cat([src, dst]),
             agg,
@@ -108,9 +110,13 @@ def _restore(stored: list[Tensor], num_nodes: int) -> HAG:
     src, *rest = map(torch.from_numpy, _packing.unpack(*arrays))
     src_count, agg_count, dst, group_aggs, group_dsts = rest
     tensors = [src, agg, src_count, agg_count, dst, group_aggs, group_dsts]
-    if not torch.equal(_hashes(tensors, sizes, edge_index), sizes[:, 5]):
+    hashes = _hashes(tensors, sizes, edge_index)
+    sequential = sizes[:, 5] == ~hashes
+    if not bool((sequential | (sizes[:, 5] == hashes)).all()):
         raise ValueError(_stale("its edges have changed"))
-    return HAG(num_nodes, *tensors).to(stored[0].device)
+    # Graphs of both kinds together have no order:
+    hag = HAG(num_nodes, *tensors, sequential=bool(sequential.all()))
+    return hag.to(stored[0].device)
 
 
 def _stale(reason: str) -> str:

@@ -111,6 +111,7 @@ def run_demo(
     nodes: list[str] | None = None,
     epochs: int | None = None,
     seed: int = 0,
+    objective: str = "aggregations",
     generated: bool = False,
     markdown: bool = False,
 ) -> str:
@@ -122,6 +123,7 @@ def run_demo(
         nodes (list[str], optional): Node-classification sets, for GCN.
         epochs (int, optional): Instead of each task's own number.
         seed (int): Of the splits, the parameters and dropout.
+        objective (str): Of the search, see :func:`pyg_hag.build_hag`.
         generated (bool): Whether to use generated graphs instead.
         markdown (bool): Whether to make the table in Markdown.
     """
@@ -130,12 +132,12 @@ def run_demo(
     tasks = []
     for name in graphs if graphs is not None else ["IMDB-BINARY"]:
         data, label = _load(name, root, generated, generate_ego_networks, 400)
-        tasks.append(_graph_task(label, data, epochs or 10, seed))
+        tasks.append(_graph_task(label, data, epochs or 10, seed, objective))
     for name in nodes if nodes is not None else ["Cora"]:
         data, label = _load(
             name, root, generated, lambda n: [generate_social_graph(n)], 60
         )
-        tasks.append(_node_task(label, data[0], epochs or 100, seed))
+        tasks.append(_node_task(label, data[0], epochs or 100, seed, objective))
     rows = [
         ["data set", "model", "aggregations", "reads", "search", "epoch PyG", "HAG",
          "loss PyG", "HAG", "acc. PyG", "HAG", "max. diff."]
@@ -187,14 +189,16 @@ def _load(
         return generate(count), label
 
 
-def _graph_task(name: str, graphs: list[Data], epochs: int, seed: int) -> Task:
+def _graph_task(
+    name: str, graphs: list[Data], epochs: int, seed: int, objective: str
+) -> Task:
     profile = LocalDegreeProfile()
     if graphs[0].x is None:
         graphs = [profile(graph) for graph in tqdm(graphs, f"{name}: features")]
         for graph in graphs:
             graph.x = graph.x.log1p()
-    stats, seconds = _search(graphs)
-    transform = HAGTransform()
+    stats, seconds = _search(graphs, objective)
+    transform = HAGTransform(objective=objective)
     graphs = [transform(graph) for graph in tqdm(graphs, f"{name}: HAGs")]
     order = torch.randperm(
         len(graphs), generator=torch.Generator().manual_seed(seed)
@@ -221,9 +225,9 @@ def _graph_task(name: str, graphs: list[Data], epochs: int, seed: int) -> Task:
     )
 
 
-def _node_task(name: str, graph: Data, epochs: int, seed: int) -> Task:
-    stats, seconds = _search([graph])
-    data = HAGTransform()(graph)
+def _node_task(name: str, graph: Data, epochs: int, seed: int, objective: str) -> Task:
+    stats, seconds = _search([graph], objective)
+    data = HAGTransform(objective=objective)(graph)
     if "train_mask" not in data:
         chosen = torch.rand(
             data.num_nodes, generator=torch.Generator().manual_seed(seed)
@@ -242,10 +246,10 @@ def _node_task(name: str, graph: Data, epochs: int, seed: int) -> Task:
     )
 
 
-def _search(graphs: list[Data]) -> tuple[Any, float]:
+def _search(graphs: list[Data], objective: str) -> tuple[Any, float]:
     edge_index, num_nodes = as_one_graph(graphs)
     start = time.perf_counter()
-    hag = build_hag(edge_index, num_nodes)
+    hag = build_hag(edge_index, num_nodes, objective=objective)
     return hag.stats, time.perf_counter() - start
 
 

@@ -65,11 +65,17 @@ class HAG:
         group_aggs (torch.Tensor): Number of aggregates of each group.
         group_dsts (torch.Tensor): Number of destinations of each group.
 
+        sequential (bool): Whether the order of inputs means something. A row then
+            reads its one aggregate, if any, before its sources, so that its
+            neighbours stand in the order in which an aggregator such as an LSTM
+            reads them (the paper's second case). (default: :obj:`False`)
+
     All tensors are one-dimensional, int64 and on one device.
 
     Raises:
         TypeError: If a tensor is not one-dimensional int64.
-        ValueError: If the tensors do not describe a HAG.
+        ValueError: If the tensors do not describe a HAG, or a row of a sequential one
+            reads two aggregates.
     """
 
     num_src: int
@@ -91,6 +97,8 @@ class HAG:
         dst: Tensor,
         group_aggs: Tensor,
         group_dsts: Tensor,
+        *,
+        sequential: bool = False,
     ) -> None:
         tensors = (src, agg, src_count, agg_count, dst, group_aggs, group_dsts)
         if isinstance(num_src, bool) or not isinstance(num_src, int):
@@ -98,22 +106,27 @@ class HAG:
         if not 0 <= num_src <= MAX_NODES:
             raise ValueError(f"'num_src' must be in [0, 2**31) (got {num_src})")
         check_vectors(dict(zip(FIELDS, tensors, strict=True)))
-        self._set(num_src, tuple(t.contiguous() for t in tensors))
+        if not isinstance(sequential, bool):
+            raise TypeError(f"'sequential' must be a bool (got {sequential!r})")
+        self._set(num_src, tuple(t.contiguous() for t in tensors), sequential)
         self._check_structure()
 
-    def _set(self, num_src: int, tensors: Sequence[Tensor]) -> None:
+    def _set(self, num_src: int, tensors: Sequence[Tensor], sequential: bool) -> None:
         values = self.__dict__
         values["num_src"] = num_src
+        values["_sequential"] = sequential
         values.update(zip(FIELDS, tensors, strict=True))
         values["_cache"] = {}
         if tensors[2].numel() > 0:
             _live[_address(tensors)] = self
 
     @classmethod
-    def _trusted(cls, num_src: int, tensors: Sequence[Tensor]) -> "HAG":
+    def _trusted(
+        cls, num_src: int, tensors: Sequence[Tensor], sequential: bool = False
+    ) -> "HAG":
         """Makes a HAG of tensors that are known to describe one."""
         hag = cls.__new__(cls)
-        hag._set(num_src, tensors)
+        hag._set(num_src, tensors, sequential)
         return hag
 
     @classmethod
@@ -141,6 +154,11 @@ class HAG:
     def tensors(self) -> list[Tensor]:
         """The flat tensors, in the order of the constructor's arguments."""
         return [getattr(self, name) for name in FIELDS]
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether rows read their inputs in order: the aggregate, then the sources."""
+        return self._sequential  # type: ignore[attr-defined]
 
     @property
     def num_dst(self) -> int:
@@ -188,6 +206,7 @@ class HAG:
             plain_aggregations=_total((self._paths()[0] - 1).clip(min=0)),
             aggregations=int((inputs - 1).clamp(min=0).sum()),
             reads=int(inputs.sum()),
+            steps=self.src.numel() if self.is_sequential else None,
             decision=self._cache.get("decision", ""),  # type: ignore[attr-defined]
         )
 
@@ -198,13 +217,15 @@ class HAG:
         tensors = [t.to(device) for t in self.tensors]
         if tensors[0].device == self.device:
             return self
-        return HAG._trusted(self.num_src, tensors)._decided(self.stats.decision)
+        hag = HAG._trusted(self.num_src, tensors, self.is_sequential)
+        return hag._decided(self.stats.decision)
 
     def t(self) -> "HAG":
         """Returns the HAG with every arrow turned round.
 
         It stands for the graph's transpose, and is computed once: paths stay
-        unique, so no search is needed.
+        unique, so no search is needed. It is a set HAG, also where this one is
+        sequential: a node's readers have no order.
         """
         return self._cached("t", self._transpose)
 
@@ -276,7 +297,8 @@ class HAG:
         return load_hag(path)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return HAG, (self.num_src, *self.tensors)
+        state = {"_sequential": True} if self.is_sequential else None
+        return HAG, (self.num_src, *self.tensors), state
 
     def __copy__(self) -> "HAG":
         return self
@@ -284,11 +306,12 @@ class HAG:
     # Comparison and display ###################################################
 
     def __eq__(self, other: object) -> bool:
-        """Same tensors, on the same device: the same rows in the same order."""
+        """Same kind and tensors, on the same device: the same rows in order."""
         if not isinstance(other, HAG):
             return NotImplemented
         return self is other or (
             self.num_src == other.num_src
+            and self.is_sequential == other.is_sequential
             and self.device == other.device
             and all(map(torch.equal, self.tensors, other.tensors))
         )
@@ -298,10 +321,11 @@ class HAG:
 
     def __repr__(self) -> str:
         s = self.stats
-        saved = 1 - s.reads / s.num_edges if s.num_edges else 0.0
+        name, cost = ("reads", s.reads) if s.steps is None else ("steps", s.steps)
+        saved = 1 - cost / s.num_edges if s.num_edges else 0.0
         return (
             f"HAG(num_src={self.num_src}, num_dst={self.num_dst}, "
-            f"num_aggregates={s.num_aggregates}, reads={s.reads}, saved={saved:.0%})"
+            f"num_aggregates={s.num_aggregates}, {name}={cost}, saved={saved:.0%})"
         )
 
     def _repr_html_(self) -> str:
@@ -382,6 +406,13 @@ class HAG:
         fault, where = _structure.check(self.num_src, *arrays, owner)
         if fault != _structure.OK:
             raise_structure_error(fault, int(where))
+        if self.is_sequential and arrays[3].max(initial=0) > 1:
+            row = int(arrays[3].argmax())
+            raise ValueError(
+                f"the tensors are not a sequential HAG: row {row} reads "
+                f"{arrays[3][row]} aggregates, but only one can come first; use "
+                f"'build_hag' with order='sequential' to make it"
+            )
 
 
 _live: "WeakValueDictionary[tuple[int, ...], HAG]" = WeakValueDictionary()

@@ -145,7 +145,7 @@ def test_files_that_are_no_cost_model(tmp_path, change, match):
 def test_files_that_are_no_json_object(tmp_path, text):
     path = tmp_path / "cost.json"
     path.write_text(text)
-    with pytest.raises(ValueError, match="cost.json"):
+    with pytest.raises(ValueError, match=r"cost\.json"):
         CostModel.load(path)
 
 

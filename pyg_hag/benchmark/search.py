@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tqdm import tqdm
@@ -63,9 +64,7 @@ def run(
             if rival.endswith("|V|/4"):
                 options = {**options, "capacity": num_nodes // 4}
             hag, seconds, memory = _measure(
-                lambda options=options: build_hag(  # type: ignore[misc]
-                    edge_index, num_nodes, progress=False, **options
-                )
+                partial(build_hag, edge_index, num_nodes, progress=False, **options)
             )
             stats = hag.stats
             rows.append(

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from pyg_hag import _parallel, _threads
 from pyg_hag._jit import jit
-from pyg_hag.hag import HAG
 from pyg_hag._plan import I64, Plan, forward_plan, group_plan
+from pyg_hag.hag import HAG
 from pyg_hag.ops._rows import max_backward_groups, max_rows, sum_rows
 
 

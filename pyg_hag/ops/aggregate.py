@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyg_hag._plan import inverse_degree
 from pyg_hag.hag import HAG
 from pyg_hag.ops import _numba, _torch
-from pyg_hag._plan import inverse_degree
 
 BACKENDS: dict[str, ModuleType] = {"numba": _numba, "torch": _torch}
 """The backends of :func:`aggregate`, by name."""

@@ -78,6 +78,26 @@ def number_copies(row_ptr: I64, row: I32) -> I32:
     return copy
 
 
+def separate_copies(row_ptr: I64, row: I32, num_src: int) -> tuple[I32, I32]:
+    """Makes the k-th copy of an edge's source an item of its own.
+
+    Rows are then sets, and what two rows share is shared with its multiplicity.
+    Returns the rows' items, ascending, and the source that each item stands for.
+    """
+    origin = np.arange(num_src, dtype=np.int32)
+    copy = number_copies(row_ptr, row)
+    extra = copy.nonzero()[0]
+    if extra.size == 0:
+        return row, origin
+    codes = copy[extra].astype(np.int64) * num_src + row[extra]
+    distinct, numbers = np.unique(codes, return_inverse=True)
+    row = row.copy()
+    row[extra] = (num_src + numbers).astype(np.int32)
+    origin = np.concatenate([origin, (distinct % num_src).astype(np.int32)])
+    col = transposed(row_ptr, row, origin.size)
+    return transposed(*col, row_ptr.size - 1)[1], origin  # ascending
+
+
 @jit
 def _find(parent: I32, i: int) -> int:
     while parent[i] != i:

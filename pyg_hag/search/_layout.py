@@ -127,7 +127,7 @@ def find_groups(
 
 
 @jit
-def _bucket(group: I32, num_groups: int) -> tuple[I64, I32]:
+def bucket(group: I32, num_groups: int) -> tuple[I64, I32]:
     """Members of each group, ascending; those in group -1 come last."""
     ptr = np.zeros(num_groups + 2, np.int64)
     for i in range(group.size):
@@ -206,7 +206,7 @@ def write(
     """
     num_new = keep.size
     num_dst = start.size
-    dsts_ptr, dst_order = _bucket(group, num_groups)
+    dsts_ptr, dst_order = bucket(group, num_groups)
 
     # Inputs of each new item once inlined ones are gone, and of it as an input:
     num_src = np.zeros(num_new, np.int64)
@@ -234,7 +234,7 @@ def write(
             x = row[e] - num_items
             total_src += 1 if x < 0 else num_src[x]
             total_agg += 0 if x < 0 else num_agg[x]
-    aggs_ptr, agg_order = _bucket(aggs, num_groups)
+    aggs_ptr, agg_order = bucket(aggs, num_groups)
 
     src = np.empty(total_src, np.int64)
     agg = np.empty(total_agg, np.int64)

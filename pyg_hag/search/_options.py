@@ -8,6 +8,8 @@ from pyg_hag.cost import DEFAULT_COST, CostModel
 
 METHODS = ("auto", "greedy")
 OBJECTIVES = ("time", "aggregations")
+ORDERS = ("set", "sequential")
+NEIGHBOR_ORDERS = ("given", "degree", "shared")
 
 
 @dataclass(frozen=True)
@@ -18,17 +20,28 @@ class Options:
     method: str = "auto"
     num_features: int = 64
     capacity: int | None = None
-    min_redundancy: int = 2
+    min_redundancy: int | None = None
     cost_model: CostModel | None = None
     time_limit: float | None = None
     memory_limit: int | None = None
     progress: bool | None = None
+    order: str = "set"
+    neighbor_order: str | None = None
 
     def __post_init__(self) -> None:
         check_choice("objective", self.objective, OBJECTIVES)
         check_choice("method", self.method, METHODS)
+        check_choice("order", self.order, ORDERS)
+        if self.neighbor_order is not None:
+            check_choice("neighbor_order", self.neighbor_order, NEIGHBOR_ORDERS)
+            if self.order != "sequential":
+                raise ValueError(
+                    f"'neighbor_order' is for order='sequential' alone: a set has no "
+                    f"order (got {self.neighbor_order!r} with order={self.order!r})"
+                )
         check_count("num_features", self.num_features, 1)
-        check_count("min_redundancy", self.min_redundancy, 2)
+        if self.min_redundancy is not None:
+            check_count("min_redundancy", self.min_redundancy, 2)
         if self.capacity is not None:
             check_count("capacity", self.capacity, 0)
         if self.memory_limit is not None:
@@ -42,6 +55,13 @@ class Options:
             raise TypeError(
                 f"'progress' must be True, False or None (got {self.progress!r})"
             )
+
+    @property
+    def least(self) -> int:
+        """Least number of neighbourhoods that must share a pair, or a prefix."""
+        if self.min_redundancy is not None:
+            return self.min_redundancy
+        return 6 if self.objective == "time" and self.order == "set" else 2
 
     @property
     def prices(self) -> CostModel:

@@ -16,6 +16,7 @@ from pyg_hag.search._parts import count_parts, search
 from pyg_hag.search._rules import Rules
 from pyg_hag.search._search import Found
 from pyg_hag.search._watch import watched
+from pyg_hag.search.sequential import build_sequential
 
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
@@ -34,11 +35,13 @@ def build_hag(
     method: str = "auto",
     num_features: int = 64,
     capacity: int | None = None,
-    min_redundancy: int = 2,
+    min_redundancy: int | None = None,
     cost_model: CostModel | None = None,
     time_limit: float | None = None,
     memory_limit: int | None = None,
     progress: bool | None = None,
+    order: str = "set",
+    neighbor_order: str | None = None,
 ) -> HAG:
     r"""Finds a HAG of a graph, or returns the graph as it is where none pays.
 
@@ -53,6 +56,13 @@ def build_hag(
     Components of the graph (the graphs of a batch) are searched side by side.
     Duplicate edges keep their multiplicity. The same graph gives the same HAG, for
     any number of threads, unless a time limit cuts the search.
+
+    Aggregators that read their neighbours in order, such as an LSTM, can share only
+    what stands first: with `order="sequential"`, every prefix that several
+    neighbourhoods share is an aggregate (the paper's second case). For given lists
+    that takes the fewest steps. `capacity` then keeps the prefixes that save most
+    steps, and `min_redundancy` those of so many destinations; `objective`, `method`,
+    `num_features`, `cost_model` and the limits and progress have no effect.
 
     The first call in a fresh installation compiles the search.
 
@@ -71,8 +81,9 @@ def build_hag(
         num_features (int): Features per node for which `"time"` is predicted.
         capacity (int, optional): Largest number of aggregates; unlimited if None.
             0 gives the plain graph as a HAG.
-        min_redundancy (int): Least number of neighbourhoods that share a pair,
-            at least 2.
+        min_redundancy (int, optional): Least number of neighbourhoods that share a
+            pair, at least 2. If None, 2 for fewest aggregations and 6 for least
+            time: what fewer share hardly pays, and takes most of the search.
         cost_model (CostModel, optional): What reads and rows cost; measured
             constants of a common machine if None.
         time_limit (float, optional): Seconds after which the search stops and
@@ -83,6 +94,14 @@ def build_hag(
             graph as it is where even that takes more.
         progress (bool, optional): Whether to show a progress bar; if None, once a
             search of a large graph takes more than two seconds.
+        order (str): `"set"`, or `"sequential"` for aggregators that read neighbours
+            in order: a row is then one aggregate at most, followed by sources in
+            order, and `hag.is_sequential` is true.
+        neighbor_order (str, optional): The order of a sequential HAG: `"given"`
+            (also if None) is that of `edge_index`; `"degree"` puts sources first
+            that the most destinations read (of equals, the smaller number);
+            `"shared"` lets each destination have an order of its own, such that
+            prefixes are shared as much as it can find.
 
     Returns:
         HAG: On the device of `edge_index`. Its `stats.decision` says what was
@@ -113,6 +132,8 @@ def build_hag(
         time_limit=time_limit,
         memory_limit=memory_limit,
         progress=progress,
+        order=order,
+        neighbor_order=neighbor_order,
     )
     return build_with(edge_index, sizes, options)
 
@@ -124,6 +145,9 @@ def build_with(edge_index: Tensor, size: tuple[int, int], options: Options) -> H
     def run(control: I64) -> HAG:
         return _search(edges[0], edges[1], *size, options, control)
 
+    if options.order == "sequential":
+        hag = build_sequential(edges[0], edges[1], *size, options)
+        return hag.to(edge_index.device)
     small = edges.shape[1] < _WATCHED
     if small and options.time_limit is None and not options.progress:
         hag = run(np.zeros(2, np.int64))
@@ -154,8 +178,8 @@ def _search(
     if hag.num_aggregates == 0:
         return hag._decided("plain: no aggregate saves time")
     plain = _plain(src, dst, num_src, num_dst)
-    width, model = options.num_features, options.prices
-    ratio = model.seconds(hag, width) / model.seconds(plain, width)
+    width = options.num_features
+    ratio = options.prices.ratio(hag, plain, width)
     share = f"predicted to take {ratio:.2f} of plain's time at {width} features"
     if ratio < _LEAST_GAIN:
         return hag._decided(f"HAG: {share}")
@@ -184,7 +208,7 @@ def _found(
 ) -> HAG:
     """The HAG that the search finds."""
     row_ptr, row = _components.to_rows(src, dst, num_src, num_dst)
-    row, origin = _separate_copies(row_ptr, row, num_src)
+    row, origin = _components.separate_copies(row_ptr, row, num_src)
     exact = options.method == "greedy"
     capacity = options.capacity
     parts = Contraction(
@@ -196,7 +220,7 @@ def _found(
         most_rounds=0 if exact else 16,
         control=control,
     )
-    lists, found = search(parts, num_parts, exact, options.min_redundancy, control)
+    lists, found = search(parts, num_parts, exact, options.least, control)
     rules = parts.expand(*lists)
     keep = np.ones(rules.counts.size, np.bool_)
     if exact and capacity is not None and num_parts == 1:
@@ -240,26 +264,6 @@ def _check_size(
         if check_count(name, value, 0) > MAX_NODES:
             raise ValueError(f"'{name}' must be less than 2**31 (got {value})")
     return size
-
-
-def _separate_copies(row_ptr: I64, row: I32, num_src: int) -> tuple[I32, I32]:
-    """Makes the k-th copy of an edge's source an item of its own.
-
-    Rows are then sets, and what two rows share is shared with its multiplicity.
-    Returns the rows' items, ascending, and the source that each item stands for.
-    """
-    origin = np.arange(num_src, dtype=np.int32)
-    copy = _components.number_copies(row_ptr, row)
-    extra = copy.nonzero()[0]
-    if extra.size == 0:
-        return row, origin
-    codes = copy[extra].astype(np.int64) * num_src + row[extra]
-    distinct, numbers = np.unique(codes, return_inverse=True)
-    row = row.copy()
-    row[extra] = (num_src + numbers).astype(np.int32)
-    origin = np.concatenate([origin, (distinct % num_src).astype(np.int32)])
-    col = _components.transposed(row_ptr, row, origin.size)
-    return _components.transposed(*col, row_ptr.size - 1)[1], origin  # ascending
 
 
 def _most_shared(found: Found, capacity: int) -> NDArray[np.bool_]:

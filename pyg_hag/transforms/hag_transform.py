@@ -28,7 +28,9 @@ class HAGTransform(BaseTransform):
             :class:`torch_geometric.transforms.AddSelfLoops` does: the graph becomes
             that of closed neighbourhoods. (default: :obj:`False`)
         objective, method, num_features, capacity, min_redundancy, cost_model, \
-        time_limit, memory_limit, progress: As in :func:`pyg_hag.build_hag`.
+        time_limit, memory_limit, progress, order, neighbor_order: As in
+            :func:`pyg_hag.build_hag`. A sequential HAG keeps the order that the
+            neighbours had here, also when the edges of the data are sorted later.
 
     Raises:
         TypeError: If the data is not a homogeneous `Data` object, or is one of
@@ -45,11 +47,13 @@ class HAGTransform(BaseTransform):
         method: str = "auto",
         num_features: int = 64,
         capacity: int | None = None,
-        min_redundancy: int = 2,
+        min_redundancy: int | None = None,
         cost_model: CostModel | None = None,
         time_limit: float | None = None,
         memory_limit: int | None = None,
         progress: bool | None = None,
+        order: str = "set",
+        neighbor_order: str | None = None,
     ) -> None:
         if not isinstance(add_self_loops, bool):
             raise TypeError(f"'add_self_loops' must be a bool (got {add_self_loops!r})")
@@ -64,6 +68,8 @@ class HAGTransform(BaseTransform):
             time_limit=time_limit,
             memory_limit=memory_limit,
             progress=progress,
+            order=order,
+            neighbor_order=neighbor_order,
         )
 
     def forward(self, data: Any) -> Any:

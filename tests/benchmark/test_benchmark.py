@@ -8,6 +8,7 @@ from graphs import clique, edge_index_of
 from pyg_hag._table import markdown_table, text_table
 from pyg_hag.benchmark import __main__ as benchmark
 from pyg_hag.benchmark._timing import Times, measure
+from pyg_hag.cost import CostModel
 
 
 @pytest.fixture
@@ -31,9 +32,18 @@ def read(path):
 def test_search(monkeypatch, root, capsys):
     out = root / "rows.csv"
     assert run(monkeypatch, "search", "clique", "--root", root, "--out", out) == 0
-    (row,) = read(out)
-    assert row["edges"] == "870" and float(row["aggregation_reduction"]) > 3
-    assert "torch" in row["environment"]
+    rows = read(out)
+    assert [row["search"] for row in rows] == [
+        "greedy, |V|/4",
+        "greedy",
+        "auto, aggregations",
+        "auto, time",
+    ]
+    for row in rows:
+        assert row["edges"] == "870" and float(row["aggregation_reduction"]) > 1.2
+        assert float(row["seconds"]) > 0 and float(row["megabytes"]) >= 0
+        assert "torch" in row["environment"]
+    assert "predicted to take" in rows[-1]["decision"]
     assert "clique" in capsys.readouterr().out
 
 
@@ -54,6 +64,28 @@ def test_aggregate(monkeypatch, root, capsys):
     for row in rows:
         assert 0 < float(row["milliseconds_20"]) <= float(row["milliseconds_80"])
     assert capsys.readouterr().out.startswith("| graph")
+
+
+def test_cost(monkeypatch, root, capsys):
+    pytest.importorskip("scipy")
+    out, fit = root / "rows.csv", root / "cost.json"
+    arguments = ["cost", "clique", "--root", root, "--out", out, "--fit", fit]
+    assert run(monkeypatch, *arguments, "--widths", 4, 64) == 0
+    rows = read(out)
+    assert {row["width"] for row in rows} == {"4", "64"}
+    for row in rows:
+        ratio = float(row["predicted"]) / float(row["measured"])
+        assert float(row["error"]) == pytest.approx(ratio - 1)
+    assert CostModel.load(fit).threads >= 1
+    assert "predicted" in capsys.readouterr().out
+
+
+def test_the_plot_of_the_cost_model(monkeypatch, root):
+    pytest.importorskip("matplotlib")
+    plot = root / "cost.png"
+    arguments = ["cost", "clique", "--root", root, "--plot", plot, "--widths", 16]
+    assert run(monkeypatch, *arguments) == 0
+    assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 def test_environment_and_errors(monkeypatch, capsys):

@@ -328,7 +328,18 @@ BAD_CALLS = [
     (TypeError, "'capacity'.*2.0", EDGES, {"capacity": 2.0}),
     (ValueError, "'min_redundancy'.*1", EDGES, {"min_redundancy": 1}),
     (TypeError, "'min_redundancy'.*2.0", EDGES, {"min_redundancy": 2.0}),
-    (TypeError, "'min_redundancy'.*None", EDGES, {"min_redundancy": None}),
+    (TypeError, "'min_redundancy'.*'2'", EDGES, {"min_redundancy": "2"}),
+    (ValueError, "'objective'.*'speed'", EDGES, {"objective": "speed"}),
+    (TypeError, "'objective'.*None", EDGES, {"objective": None}),
+    (ValueError, "'method'.*'exact'", EDGES, {"method": "exact"}),
+    (ValueError, "'num_features'.*0", EDGES, {"num_features": 0}),
+    (TypeError, "'cost_model'.*'fast'", EDGES, {"cost_model": "fast"}),
+    (TypeError, "'time_limit'.*'1 s'", EDGES, {"time_limit": "1 s"}),
+    (ValueError, "'time_limit'.*-1", EDGES, {"time_limit": -1}),
+    (ValueError, "'time_limit'.*nan", EDGES, {"time_limit": float("nan")}),
+    (ValueError, "'memory_limit'.*-1", EDGES, {"memory_limit": -1}),
+    (TypeError, "'memory_limit'.*2000000000.0", EDGES, {"memory_limit": 2e9}),
+    (TypeError, "'progress'.*1", EDGES, {"progress": 1}),
 ]
 
 

@@ -7,7 +7,7 @@ from graphs import ODD_GRAPHS, FewestTransform, fewest_hag, random_graph
 from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.data.datapipes import DatasetAdapter
 
-from pyg_hag import HAGData
+from pyg_hag import HAGData, HAGTransform
 
 
 def data(seed=0, n=20):
@@ -56,8 +56,11 @@ def test_options_reach_the_search():
 def test_repr_shows_every_parameter():
     assert repr(HAGTransform(capacity=9)) == (
         "HAGTransform(add_self_loops=False, objective='time', method='auto', "
-        "num_features=64, capacity=9, min_redundancy=2, cost_model=None, "
-        "time_limit=None, memory_limit=None)"
+        "num_features=64, capacity=9, min_redundancy=None, cost_model=None, "
+        "time_limit=None, memory_limit=None, order='set', neighbor_order=None)"
+    )
+    assert "order='sequential', neighbor_order='shared'" in repr(
+        HAGTransform(order="sequential", neighbor_order="shared")
     )
 
 
