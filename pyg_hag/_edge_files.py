@@ -131,8 +131,10 @@ def _read_pt(path: Path) -> tuple[Tensor, tuple[int, int]]:
     from torch_geometric.data.data import DataEdgeAttr, DataTensorAttr
     from torch_geometric.data.storage import GlobalStorage
 
-    known = [Data, DataEdgeAttr, DataTensorAttr, GlobalStorage]
-    with path.open("rb") as file, torch.serialization.safe_globals(known):
+    # Only what is missing: the context forgets on exit what it was given.
+    known = {Data, DataEdgeAttr, DataTensorAttr, GlobalStorage}
+    missing = list(known.difference(torch.serialization.get_safe_globals()))
+    with path.open("rb") as file, torch.serialization.safe_globals(missing):
         try:
             loaded = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # whatever a broken file makes PyTorch raise

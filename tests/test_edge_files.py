@@ -318,3 +318,11 @@ def test_files_that_are_not_there_or_of_another_kind(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     expect(tmp_path / "folder.csv", "cannot read", "Is a directory")
     expect(tmp_path / "graph.mtx", "none of the known endings: .npz, .pt, .csv")
+
+
+def test_what_pytorch_may_load_stays_as_it_was(tmp_path):
+    torch.serialization.add_safe_globals([Data])  # as PyG does
+    before = set(torch.serialization.get_safe_globals())
+    torch.save(Data(edge_index=torch.tensor([[0], [1]])), tmp_path / "data.pt")
+    read_edges(tmp_path / "data.pt")
+    assert set(torch.serialization.get_safe_globals()) == before
