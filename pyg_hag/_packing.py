@@ -9,6 +9,9 @@ from pyg_hag._jit import jit
 
 I64 = NDArray[np.int64]
 
+KIND = 5  # the column of `sizes` with the kind of a HAG:
+SET, SEQUENTIAL, SIGNED = range(3)
+
 
 @jit
 def _mixed(a: int, b: int, c: int) -> Any:
@@ -40,20 +43,22 @@ def fingerprint(
     dst: I64,
     group_aggs: I64,
     group_dsts: I64,
+    src_minus: I64,
+    agg_minus: I64,
     sizes: I64,
 ) -> I64:
     """A 64-bit hash of each graph of a batch, and of its HAG.
 
     Row g of `sizes` holds the numbers of nodes, aggregates, groups, source inputs
-    and aggregate inputs of graph g; the arrays must have these totals. Ids are
-    hashed relative to their graph, so a graph has the same hash alone and in any
-    batch. Edges may come in any order; everything in the HAG has its place.
+    and aggregate inputs of graph g, and its kind; the arrays must have these totals.
+    Ids are hashed relative to their graph, so a graph has the same hash alone and in
+    any batch. Edges may come in any order; everything in the HAG has its place.
     """
     num_graphs = sizes.shape[0]
     out = np.zeros(num_graphs, np.uint64)
     starts = np.zeros((num_graphs + 1, 5), np.int64)
     for g in range(num_graphs):
-        starts[g + 1] = starts[g] + sizes[g]
+        starts[g + 1] = starts[g] + sizes[g, :5]
         node, first, group, s, a = starts[g]
         node_end, last, group_end, s_end, a_end = starts[g + 1]
         row, row_end = node + first, node_end + last
@@ -64,6 +69,10 @@ def fingerprint(
         out[g] += _hash_part(dst, node, node, node_end, 5)
         out[g] += _hash_part(group_aggs, 0, group, group_end, 6)
         out[g] += _hash_part(group_dsts, 0, group, group_end, 7)
+        if sizes[g, KIND] == SIGNED:
+            out[g] += _hash_part(src_minus, 0, row, row_end, 8)
+            out[g] += _hash_part(agg_minus, 0, row, row_end, 9)
+        out[g] += _mixed(10, sizes[g, KIND], 0)
     nodes = starts[:, 0].copy()
     g = 0
     for e in range(u.size if num_graphs > 0 else 0):
@@ -75,26 +84,27 @@ def fingerprint(
 
 
 @jit
-def unpack(ids: I64, counts: I64, sizes: I64) -> tuple[I64, I64, I64, I64, I64, I64]:
+def unpack(
+    ids: I64, counts: I64, sizes: I64
+) -> tuple[I64, I64, I64, I64, I64, I64, I64, I64]:
     """Undoes the packing of :mod:`pyg_hag.data`, graph by graph.
 
     `ids` holds the source inputs and the destinations of each graph in turn, and
     `counts` its counts: by row of source and of aggregate inputs, by group of
-    aggregates and of destinations. `sizes` is that of :func:`fingerprint`.
+    aggregates and of destinations, and, if it is signed, by row of subtracted source
+    and aggregate inputs. `sizes` is that of :func:`fingerprint`.
     """
     totals = sizes.sum(0)
-    num_nodes, num_aggs, num_groups, num_src = (
-        totals[0],
-        totals[1],
-        totals[2],
-        totals[3],
-    )
-    src = np.empty(num_src, np.int64)
-    dst = np.empty(num_nodes, np.int64)
-    src_count = np.empty(num_nodes + num_aggs, np.int64)
-    agg_count = np.empty(num_nodes + num_aggs, np.int64)
-    group_aggs = np.empty(num_groups, np.int64)
-    group_dsts = np.empty(num_groups, np.int64)
+    num_rows = totals[0] + totals[1]
+    num_minus = num_rows if (sizes[:, KIND] == SIGNED).any() else 0
+    src = np.empty(totals[3], np.int64)
+    dst = np.empty(totals[0], np.int64)
+    src_count = np.empty(num_rows, np.int64)
+    agg_count = np.empty(num_rows, np.int64)
+    group_aggs = np.empty(totals[2], np.int64)
+    group_dsts = np.empty(totals[2], np.int64)
+    src_minus = np.zeros(num_minus, np.int64)
+    agg_minus = np.zeros(num_minus, np.int64)
     i = 0
     c = 0
     node = 0
@@ -112,9 +122,22 @@ def unpack(ids: I64, counts: I64, sizes: I64) -> tuple[I64, I64, I64, I64, I64, 
         group_aggs[group : group + groups] = counts[c : c + groups]
         group_dsts[group : group + groups] = counts[c + groups : c + 2 * groups]
         c += 2 * groups
+        if sizes[g, KIND] == SIGNED:
+            src_minus[row : row + rows] = counts[c : c + rows]
+            agg_minus[row : row + rows] = counts[c + rows : c + 2 * rows]
+            c += 2 * rows
         i += inputs + nodes
         s += inputs
         node += nodes
         row += rows
         group += groups
-    return src, src_count, agg_count, dst, group_aggs, group_dsts
+    return (
+        src,
+        src_count,
+        agg_count,
+        dst,
+        group_aggs,
+        group_dsts,
+        src_minus,
+        agg_minus,
+    )

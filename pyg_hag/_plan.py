@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pyg_hag._derived import pointers
 from pyg_hag._schedule import schedule
-from pyg_hag.hag import HAG, pointers
+from pyg_hag.hag import HAG
 
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
@@ -29,8 +30,11 @@ class Plan:
         kind: Per row: its destination, or -1 - slot for an aggregate, whose values
             live in that slot of the scratch.
         src_ptr: Row r reads the sources `src[src_ptr[r] : src_ptr[r + 1]]`.
+        src_mid: Row r subtracts the sources from `src_mid[r]` on. Empty where no row
+            subtracts.
         src: Source inputs.
         agg_ptr: Row r reads the slots `agg[agg_ptr[r] : agg_ptr[r + 1]]`.
+        agg_mid: Row r subtracts the slots from `agg_mid[r]` on, as for sources.
         agg: Slots of the aggregate inputs.
         slots: How many slots each part needs.
         part_ptr: First row of each part; no part reads another's aggregates.
@@ -41,8 +45,10 @@ class Plan:
 
     kind: I32
     src_ptr: I64
+    src_mid: I64
     src: I32
     agg_ptr: I64
+    agg_mid: I64
     agg: I32
     slots: I64
     part_ptr: I64
@@ -56,8 +62,9 @@ class Plan:
 
     def rows(self) -> tuple[Any, ...]:
         """The arguments that every kernel takes."""
-        arrays = self.kind, self.src_ptr, self.src, self.agg_ptr, self.agg
-        return *arrays, self.part_ptr, self.num_slots
+        sources = self.src_ptr, self.src_mid, self.src
+        aggregates = self.agg_ptr, self.agg_mid, self.agg
+        return self.kind, *sources, *aggregates, self.part_ptr, self.num_slots
 
     def addresses(self) -> list[int]:
         """The same as numbers: the address and size of each array, and the slots."""
@@ -130,17 +137,20 @@ def _scheduled(hag: HAG, threads: int) -> Plan:
     work = np.diff(a["src_ptr"][ends] + a["agg_ptr"][ends] + ends)
     large = (a["group_aggs"] > 0) & (work > work.sum() / (2 * threads))
     parts = np.where(large, threads, 1)
-    kind, src_ptr, src, agg_ptr, agg, part_ptr, part_aggs, slots = schedule(
+    rows, part_ptr, part_aggs, slots = schedule(
         a["kinds"],
         a["src_ptr"],
+        a["src_mid"],
         a["src"],
         a["agg_ptr"],
+        a["agg_mid"],
         a["agg"],
         a["group_aggs"],
         a["group_dsts"],
         parts,
+        hag.is_signed,
     )
-    return _plan(kind, src_ptr, src, agg_ptr, agg, slots, part_ptr, part_aggs == 0)
+    return _plan(rows, slots, part_ptr, part_aggs == 0)
 
 
 def group_plan(hag: HAG) -> Plan:
@@ -154,28 +164,18 @@ def _grouped(hag: HAG) -> Plan:
     first = np.repeat(np.cumsum(group_aggs) - group_aggs, group_aggs)
     kind = a["kinds"].astype(np.int32)
     kind[kind < 0] += first.astype(np.int32)
-    return _plan(
-        kind,
-        a["src_ptr"],
-        a["src"].astype(np.int32),
-        a["agg_ptr"],
-        (a["agg"] - first[a["agg"]]).astype(np.int32),
-        group_aggs,
-        pointers(group_aggs + group_dsts),
-        group_aggs == 0,
-    )
+    unsigned = np.empty(0, np.int64)  # only reductions that cannot subtract walk back
+    sources = a["src_ptr"], unsigned, a["src"].astype(np.int32)
+    agg = (a["agg"] - first[a["agg"]]).astype(np.int32)
+    rows = kind, *sources, a["agg_ptr"], unsigned, agg
+    part_ptr = pointers(group_aggs + group_dsts)
+    return _plan(rows, group_aggs, part_ptr, group_aggs == 0)
 
 
 def _plan(
-    kind: I32,
-    src_ptr: I64,
-    src: I32,
-    agg_ptr: I64,
-    agg: I32,
-    slots: I64,
-    part_ptr: I64,
-    is_plain: NDArray[np.bool_],
+    rows: tuple[Any, ...], slots: I64, part_ptr: I64, is_plain: NDArray[np.bool_]
 ) -> Plan:
+    kind, src_ptr, src_mid, src, agg_ptr, agg_mid, agg = rows
     may_cut = np.zeros(kind.size + 1, np.bool_)
     may_cut[part_ptr] = True
     may_cut[:-1] |= np.repeat(is_plain, np.diff(part_ptr))
@@ -183,8 +183,10 @@ def _plan(
     return Plan(
         kind=kind,
         src_ptr=src_ptr,
+        src_mid=src_mid,
         src=src,
         agg_ptr=agg_ptr,
+        agg_mid=agg_mid,
         agg=agg,
         slots=slots,
         part_ptr=part_ptr,

@@ -43,21 +43,25 @@ def _needed(
 def schedule(
     kinds: I64,
     src_ptr: I64,
+    src_mid: I64,
     src: I64,
     agg_ptr: I64,
+    agg_mid: I64,
     agg: I64,
     group_aggs: I64,
     group_dsts: I64,
     parts: I64,
+    signed: bool,
 ) -> Any:
     """Cuts the destinations of group g into `parts[g]` parts and orders their rows.
 
     A part computes all aggregates that it reads itself.
 
     Returns:
-        Per scheduled row its destination or -1 - slot; pointers and numbers of
-        sources, pointers and slots of aggregate inputs; the first row of each part;
-        the aggregates of each part, and the slots that they need.
+        Per scheduled row its destination or -1 - slot; pointers, first subtracted one
+        (empty if there are none in any row) and numbers of sources, the same and slots
+        of aggregate inputs; the first row of each part; the aggregates of each part,
+        and the slots that they need.
     """
     num_aggs = group_aggs.sum()
     row_of = np.empty(num_aggs, np.int64)
@@ -124,6 +128,8 @@ def schedule(
 
     kind = np.empty(total_rows, np.int32)
     out_src_ptr = np.zeros(total_rows + 1, np.int64)
+    out_src_mid = np.empty(total_rows if signed else 0, np.int64)
+    out_agg_mid = np.empty(total_rows if signed else 0, np.int64)
     out_src = np.empty(total_src, np.int32)
     out_agg_ptr = np.zeros(total_rows + 1, np.int64)
     out_agg = np.empty(total_agg, np.int32)
@@ -167,6 +173,9 @@ def schedule(
                 if not ready:
                     continue
                 top -= 1
+                if signed:
+                    out_src_mid[n] = s + src_mid[q] - src_ptr[q]
+                    out_agg_mid[n] = a + agg_mid[q] - agg_ptr[q]
                 for e in range(src_ptr[q], src_ptr[q + 1]):
                     out_src[s] = src[e]
                     s += 1
@@ -194,13 +203,13 @@ def schedule(
                 out_agg_ptr[n] = a
         part_ptr[p + 1] = n
         part_slots[p] = slots
-    return (
+    scheduled = (
         kind,
         out_src_ptr,
+        out_src_mid,
         out_src,
         out_agg_ptr,
+        out_agg_mid,
         out_agg,
-        part_ptr,
-        part_aggs,
-        part_slots,
     )
+    return scheduled, part_ptr, part_aggs, part_slots

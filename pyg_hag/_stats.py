@@ -21,6 +21,8 @@ class HAGStats:
     """Binary operations of the HAG."""
     reads: int
     """Inputs read by the HAG."""
+    subtractions: int = 0
+    """Inputs among them that are subtracted."""
     steps: int | None = None
     """Sources read one after the other by a sequential HAG; None for a set HAG."""
     decision: str = ""
@@ -60,6 +62,8 @@ class HAGStats:
                 f"{self.aggregation_reduction:.2f}x fewer",
             ),
         ]
+        if self.subtractions:
+            rows.append(("subtracted", f"{self.subtractions:,}", "of the reads"))
         if self.steps is not None:
             note = f"{self.step_reduction:.2f}x fewer"
             rows.append(("steps", f"{self.steps:,}", note))

@@ -2,7 +2,8 @@
 
 The arrays are those of :class:`pyg_hag.HAG`: per row (aggregates and destinations
 in the order in which they run) the number of its source and aggregate inputs, the
-inputs themselves, and per group its number of aggregate and destination rows.
+inputs themselves, and per group its number of aggregate and destination rows. Inputs
+of row r are added up to `src_mid[r]` and `agg_mid[r]`, and subtracted from there on.
 """
 
 import numpy as np
@@ -24,6 +25,7 @@ AGG_ORDER = 6
 SHARED_SRC = 7
 EMPTY_AGG = 8
 UNUSED_AGG = 9
+MINUS_RANGE = 10
 
 
 @jit
@@ -36,11 +38,15 @@ def check(
     dst: I64,
     group_aggs: I64,
     group_dsts: I64,
+    src_minus: I64,
+    agg_minus: I64,
     owner: NDArray[np.int32],
 ) -> tuple[int, int]:
     """Returns the first fault found and where; `owner` is zeros of `num_src`."""
     num_rows, num_dst = src_count.size, dst.size
     if agg_count.size != num_rows or group_dsts.size != group_aggs.size:
+        return WRONG_TOTAL, 0
+    if src_minus.size != agg_minus.size or src_minus.size not in (0, num_rows):
         return WRONG_TOTAL, 0
     num_aggs = 0
     dsts = 0
@@ -62,6 +68,11 @@ def check(
         total += src_count[r]
     if total != src.size or agg_count.sum() != agg.size:
         return WRONG_TOTAL, 0
+    for r in range(src_minus.size):
+        if not (0 <= src_minus[r] <= src_count[r]):
+            return MINUS_RANGE, r
+        if not (0 <= agg_minus[r] <= agg_count[r]):
+            return MINUS_RANGE, r
 
     seen = np.zeros(num_dst, np.bool_)
     used = np.zeros(num_aggs, np.bool_)
@@ -127,21 +138,31 @@ def row_kinds(group_aggs: I64, group_dsts: I64, dst: I64) -> I64:
 
 @jit
 def count_paths(
-    kinds: I64, src_count: I64, agg_count: I64, agg: I64, num_dst: int, num_aggs: int
+    kinds: I64,
+    src_ptr: I64,
+    src_mid: I64,
+    agg_ptr: I64,
+    agg_mid: I64,
+    agg: I64,
+    num_dst: int,
 ) -> tuple[I64, int, I64]:
-    """Paths into each destination (saturating), the depth, and each aggregate's."""
+    """Paths into each destination, the depth, and each aggregate's.
+
+    Paths that are subtracted are taken off. Counts saturate.
+    """
+    num_aggs = kinds.size - num_dst
     paths = np.empty(num_aggs, np.int64)
     depth = np.empty(num_aggs, np.int64)
     degree = np.zeros(num_dst, np.int64)
     deepest = 0
-    a = 0
     for r in range(kinds.size):
-        count = src_count[r]
+        count = 2 * src_mid[r] - src_ptr[r] - src_ptr[r + 1]
         level = 0
-        for _ in range(agg_count[r]):
-            count = min(count + paths[agg[a]], MANY)
-            level = max(level, depth[agg[a]])
-            a += 1
+        for e in range(agg_ptr[r], agg_ptr[r + 1]):
+            below = paths[agg[e]]
+            count += below if e < agg_mid[r] else -below
+            count = max(min(count, MANY), -MANY)
+            level = max(level, depth[agg[e]])
         if kinds[r] < 0:
             paths[-1 - kinds[r]] = count
             depth[-1 - kinds[r]] = level + 1
@@ -186,6 +207,64 @@ def expand(
 
 
 @jit
+def expand_signed(
+    kinds: I64,
+    src_ptr: I64,
+    src_mid: I64,
+    src: I64,
+    agg_ptr: I64,
+    agg_mid: I64,
+    agg: I64,
+    most_paths: int,
+    out_ptr: I64,
+    out: I64,
+) -> tuple[int, int]:
+    """As :func:`expand`, where some paths are subtracted.
+
+    Returns (u, v) if more paths from u to v are subtracted than added, else (-1, -1).
+    `most_paths` are the paths of either sign into any destination.
+    """
+    rows = _aggregate_rows(kinds, kinds.size - out_ptr.size + 1)
+    stack = np.empty(agg.size + 1, np.int64)
+    minus = np.empty(agg.size + 1, np.bool_)
+    ends = np.empty(most_paths, np.int64)  # 2 * source, + 1 if it is subtracted
+    for r in range(kinds.size):
+        v = kinds[r]
+        if v < 0:
+            continue
+        n = 0
+        stack[0] = r
+        minus[0] = False
+        top = 1
+        while top > 0:
+            top -= 1
+            q = stack[top]
+            sign = minus[top]
+            for e in range(src_ptr[q], src_ptr[q + 1]):
+                ends[n] = 2 * src[e] + (sign != (e >= src_mid[q]))
+                n += 1
+            for e in range(agg_ptr[q], agg_ptr[q + 1]):
+                stack[top] = rows[agg[e]]
+                minus[top] = sign != (e >= agg_mid[q])
+                top += 1
+        ends[:n].sort()
+        at = out_ptr[v]
+        i = 0
+        while i < n:
+            u = ends[i] // 2
+            count = 0
+            while i < n and ends[i] // 2 == u:
+                count += 1 - 2 * (ends[i] % 2)
+                i += 1
+            if count < 0:
+                return u, v
+            # More than the degree are only there if others are less than none.
+            out[at : min(at + count, out_ptr[v + 1])] = u
+            at += count
+    return -1, -1
+
+
+@jit
 def first_repeated_path(
     kinds: I64, src_ptr: I64, src: I64, agg_ptr: I64, agg: I64, num_dst: int, seen: I64
 ) -> tuple[int, int]:
@@ -218,3 +297,32 @@ def count_self_loops(ptr: I64, col: I64) -> I64:
         for e in range(ptr[v], ptr[v + 1]):
             out[v] += col[e] == v
     return out
+
+
+@jit
+def keep_self(
+    kinds: I64, src_ptr: I64, src_mid: I64, src: I64, num_dst: int
+) -> tuple[I64, I64, I64, I64]:
+    """Drops the source v from what the row of destination v subtracts.
+
+    Returns the sources, and per row how many there are and how many are subtracted;
+    and how often v was dropped.
+    """
+    added = np.zeros(num_dst, np.int64)
+    out = np.empty(src.size, np.int64)
+    count = np.empty(kinds.size, np.int64)
+    minus = np.empty(kinds.size, np.int64)
+    n = 0
+    for r in range(kinds.size):
+        dropped = 0
+        for e in range(src_ptr[r], src_ptr[r + 1]):
+            if e >= src_mid[r] and src[e] == kinds[r]:
+                dropped += 1
+            else:
+                out[n] = src[e]
+                n += 1
+        count[r] = src_ptr[r + 1] - src_ptr[r] - dropped
+        minus[r] = src_ptr[r + 1] - src_mid[r] - dropped
+        if kinds[r] >= 0:
+            added[kinds[r]] = dropped
+    return out[:n].copy(), count, minus, added

@@ -13,17 +13,20 @@ def transpose(
     num_src: int,
     kinds: I64,
     src_ptr: I64,
+    src_mid: I64,
     src: I64,
     agg_ptr: I64,
+    agg_mid: I64,
     agg: I64,
     group_aggs: I64,
     group_dsts: I64,
-) -> tuple[I64, I64, I64, I64, I64, I64, I64]:
+    signed: bool,
+) -> tuple[I64, I64, I64, I64, I64, I64, I64, I64, I64]:
     """The flat arrays of the HAG with every arrow turned round.
 
     A group keeps its place; its aggregates run in the opposite order, and its
     destination rows are the sources that it reads. Sources that nothing reads
-    form one more group at the end.
+    form one more group at the end. What was subtracted is subtracted.
     """
     num_groups = group_aggs.size
     num_aggs = group_aggs.sum()
@@ -80,30 +83,33 @@ def transpose(
     for r in range(num_rows):
         src_at[r + 1] = src_at[r] + src_count[r]
         agg_at[r + 1] = agg_at[r] + agg_count[r]
+    src_end, agg_end = src_at[1:].copy(), agg_at[1:].copy()
+    src_minus = np.empty(num_rows if signed else 0, np.int64)
+    agg_minus = np.empty(num_rows if signed else 0, np.int64)
     new_src = np.empty(src_at[num_rows], np.int64)
     new_agg = np.empty(agg_at[num_rows], np.int64)
-    for r in range(kinds.size):  # destinations in order: ascending inputs
-        if kinds[r] >= 0:
-            for e in range(src_ptr[r], src_ptr[r + 1]):
-                q = src_row[src[e]]
-                new_src[src_at[q]] = kinds[r]
-                src_at[q] += 1
-            for e in range(agg_ptr[r], agg_ptr[r + 1]):
-                q = agg_row[agg[e]]
-                new_src[src_at[q]] = kinds[r]
-                src_at[q] += 1
-    for i in range(kinds.size):  # aggregates backwards: ascending new numbers
-        r = kinds.size - 1 - i
-        if kinds[r] < 0:
-            k = flipped[-1 - kinds[r]]
-            for e in range(src_ptr[r], src_ptr[r + 1]):
-                q = src_row[src[e]]
-                new_agg[agg_at[q]] = k
-                agg_at[q] += 1
-            for e in range(agg_ptr[r], agg_ptr[r + 1]):
-                q = agg_row[agg[e]]
-                new_agg[agg_at[q]] = k
-                agg_at[q] += 1
+    for minus in range(2 if signed else 1):  # first what is added
+        if minus == 1:
+            for r in range(num_rows):
+                src_minus[r] = src_end[r] - src_at[r]
+                agg_minus[r] = agg_end[r] - agg_at[r]
+        for i in range(2 * kinds.size):
+            # Destinations in order, then aggregates backwards: ascending inputs.
+            r = i if i < kinds.size else 2 * kinds.size - 1 - i
+            if (kinds[r] >= 0) != (i < kinds.size):
+                continue
+            s0 = src_mid[r] if minus else src_ptr[r]
+            s1 = src_ptr[r + 1] if minus else src_mid[r]
+            a0 = agg_mid[r] if minus else agg_ptr[r]
+            a1 = agg_ptr[r + 1] if minus else agg_mid[r]
+            for e in range(s0, s1 + a1 - a0):  # sources, then aggregates
+                q = src_row[src[e]] if e < s1 else agg_row[agg[e - s1 + a0]]
+                if kinds[r] >= 0:
+                    new_src[src_at[q]] = kinds[r]
+                    src_at[q] += 1
+                else:
+                    new_agg[agg_at[q]] = flipped[-1 - kinds[r]]
+                    agg_at[q] += 1
 
     n = 0
     new_group_aggs = np.zeros(num_groups + 1, np.int64)
@@ -122,4 +128,6 @@ def transpose(
         new_dst,
         new_group_aggs[:n],
         new_group_dsts[:n],
+        src_minus,
+        agg_minus,
     )

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pyg_hag import _structure
@@ -21,6 +22,7 @@ _FAULTS = {
     _structure.SHARED_SRC: "source {} is read by two groups",
     _structure.EMPTY_AGG: "aggregate {} has no inputs",
     _structure.UNUSED_AGG: "aggregate {} is read by no row",
+    _structure.MINUS_RANGE: "row {} subtracts more inputs than it has",
 }
 
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -112,6 +114,9 @@ def check_edge_index(edge_index: object, size: tuple[int, int]) -> Tensor:
 
 def prove_single_paths(hag: "HAG") -> None:
     """Raises where a source reaches a destination along two paths."""
+    if hag.is_signed:
+        prove_single_edges(*hag.to_edge_index().cpu().numpy())
+        return
     a = hag._arrays()
     u, v = _structure.first_repeated_path(
         a["kinds"],
@@ -123,10 +128,21 @@ def prove_single_paths(hag: "HAG") -> None:
         np.zeros(hag.num_src, np.int64),
     )
     if u >= 0:
-        raise ValueError(
-            f"the HAG has more than one path from source {u} to destination {v}; if "
-            f"the graph has duplicate edges, pass it as 'edge_index'"
-        )
+        _raise_repeated(u, v)
+
+
+def prove_single_edges(src: NDArray[np.int64], dst: NDArray[np.int64]) -> None:
+    """Raises where one of the edges, in order, equals the one before it."""
+    equal = ((src[1:] == src[:-1]) & (dst[1:] == dst[:-1])).nonzero()[0]
+    if equal.size > 0:
+        _raise_repeated(int(src[equal[0]]), int(dst[equal[0]]))
+
+
+def _raise_repeated(u: int, v: int) -> NoReturn:
+    raise ValueError(
+        f"the HAG has more than one path from source {u} to destination {v}; if "
+        f"the graph has duplicate edges, pass it as 'edge_index'"
+    )
 
 
 def prove_paths_are_edges(hag: "HAG", edge_index: Tensor) -> None:

@@ -13,8 +13,8 @@ KEYS = ("hag_ids", "hag_aggs", "hag_counts", "hag_sizes")
 """Where the HAG is stored: its source inputs and destinations (which shift with the
 nodes), its aggregate inputs (which shift with the aggregates), all counts, and per
 graph the numbers of nodes, aggregates, groups, source inputs and aggregate inputs,
-and a hash, inverted where the HAG is sequential. Few tensors, because each one costs
-time whenever a batch is made."""
+the kind of HAG, and a hash. Few tensors, because each one costs time whenever a batch
+is made."""
 
 
 class HAGData(Data):
@@ -53,21 +53,23 @@ class HAGData(Data):
     def _attach(self, hag: HAG) -> None:
         """Stores the HAG of the graph."""
         device = self.edge_index.device
-        src, agg, src_count, agg_count, dst, group_aggs, group_dsts = hag.tensors
+        kind = _packing.SEQUENTIAL if hag.is_sequential else _packing.SET
+        kind = _packing.SIGNED if hag.is_signed else kind
         sizes = [
             hag.num_dst,
             hag.num_aggregates,
-            group_aggs.numel(),
-            src.numel(),
-            agg.numel(),
+            hag.group_aggs.numel(),
+            hag.src.numel(),
+            hag.agg.numel(),
+            kind,
         ]
         table = torch.tensor([[*sizes, 0]])
-        hashes = _hashes(hag.tensors, table, self.edge_index)
-        table[:, 5] = ~hashes if hag.is_sequential else hashes
+        table[:, -1] = _hashes(hag.tensors, table, self.edge_index)
+        counts = [hag.src_count, hag.agg_count, hag.group_aggs, hag.group_dsts]
         values = (
-            torch.cat([src, dst]),
-            agg,
-            torch.cat([src_count, agg_count, group_aggs, group_dsts]),
+            torch.cat([hag.src, hag.dst]),
+            hag.agg,
+            torch.cat([*counts, hag.src_minus, hag.agg_minus]),
             table,
         )
         for key, value in zip(KEYS, values, strict=True):
@@ -92,30 +94,30 @@ class HAGData(Data):
 def _hashes(tensors: list[Tensor], sizes: Tensor, edge_index: Tensor) -> Tensor:
     arrays = [tensor.cpu().numpy() for tensor in tensors]
     edges = edge_index.cpu().long().contiguous().numpy()
-    table = sizes[:, :5].cpu().contiguous().numpy()
+    table = sizes.cpu().contiguous().numpy()
     return torch.from_numpy(_packing.fingerprint(*edges, *arrays, table))
 
 
 def _restore(stored: list[Tensor], num_nodes: int) -> HAG:
     ids, agg, counts, sizes, edge_index = (value.cpu() for value in stored)
-    if sizes.dim() != 2 or sizes.size(1) != 6 or bool((sizes[:, :5] < 0).any()):
+    if sizes.dim() != 2 or sizes.size(1) != 7 or bool((sizes[:, :-1] < 0).any()):
         raise ValueError(_stale("what is stored of the HAG has changed"))
-    nodes, aggregates, groups, num_src, num_agg, _ = sizes.sum(0).tolist()
+    kind = sizes[:, _packing.KIND]
+    nodes, aggregates, groups, num_src, num_agg, *_ = sizes.sum(0).tolist()
     if nodes != num_nodes:
         raise ValueError(_stale(f"it had {nodes} nodes and has {num_nodes}"))
-    wanted = [num_src + nodes, num_agg, 2 * (nodes + aggregates + groups)]
+    minus = int(sizes[kind == _packing.SIGNED, :2].sum())
+    wanted = [num_src + nodes, num_agg, 2 * (nodes + aggregates + groups + minus)]
     if [list(value.shape) for value in (ids, agg, counts)] != [[n] for n in wanted]:
         raise ValueError(_stale("what is stored of the HAG has changed"))
     arrays = [value.contiguous().numpy() for value in (ids, counts, sizes)]
     src, *rest = map(torch.from_numpy, _packing.unpack(*arrays))
-    src_count, agg_count, dst, group_aggs, group_dsts = rest
-    tensors = [src, agg, src_count, agg_count, dst, group_aggs, group_dsts]
-    hashes = _hashes(tensors, sizes, edge_index)
-    sequential = sizes[:, 5] == ~hashes
-    if not bool((sequential | (sizes[:, 5] == hashes)).all()):
+    tensors = [src, agg, *rest]
+    if not torch.equal(sizes[:, -1], _hashes(tensors, sizes, edge_index)):
         raise ValueError(_stale("its edges have changed"))
-    # Graphs of both kinds together have no order:
-    hag = HAG(num_nodes, *tensors, sequential=bool(sequential.all()))
+    # Graphs of several kinds together have no order:
+    sequential = bool((kind == _packing.SEQUENTIAL).all())
+    hag = HAG(num_nodes, *tensors, sequential=sequential)
     return hag.to(stored[0].device)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyg_hag import _structure
+from pyg_hag import _derived, _structure
+from pyg_hag._derived import FIELDS
 from pyg_hag._stats import HAGStats
-from pyg_hag._transpose import transpose
 from pyg_hag._validation import (
     check_vectors,
     prove_paths_are_edges,
@@ -20,17 +20,6 @@ from pyg_hag._validation import (
 )
 
 T = TypeVar("T")
-
-FIELDS = (
-    "src",
-    "agg",
-    "src_count",
-    "agg_count",
-    "dst",
-    "group_aggs",
-    "group_dsts",
-)
-"""The flat tensors of a HAG, in the order of :attr:`HAG.tensors`."""
 
 MAX_NODES = 2**31 - 1  # the kernels index with 32 bits
 
@@ -44,6 +33,11 @@ class HAG:
     destination :math:`v` and there is no other path; then sum, mean, max and min
     over the HAG equal those over the graph (Jia et al., *Redundancy-Free
     Computation for Graph Neural Networks*, KDD 2020, Section 3).
+
+    A *signed* HAG may subtract inputs: it stands for a graph when the paths that add
+    less those that subtract are the edges. Sum and mean are then those of the graph,
+    but for rounding, and for values that are not finite: an infinity or NaN that is
+    added and subtracted leaves NaN. There is no signed maximum.
 
     Rows are stored in the order in which they run, group by group: in each group
     first its aggregates (an aggregate reads only earlier aggregates of its group),
@@ -64,7 +58,9 @@ class HAG:
             from 0 to `num_dst - 1` once.
         group_aggs (torch.Tensor): Number of aggregates of each group.
         group_dsts (torch.Tensor): Number of destinations of each group.
-
+        src_minus (torch.Tensor, optional): How many of each row's source inputs, the
+            last ones, are subtracted. Empty if there are none in any row.
+        agg_minus (torch.Tensor, optional): The same for its aggregate inputs.
         sequential (bool): Whether the order of inputs means something. A row then
             reads its one aggregate, if any, before its sources, so that its
             neighbours stand in the order in which an aggregator such as an LSTM
@@ -75,7 +71,7 @@ class HAG:
     Raises:
         TypeError: If a tensor is not one-dimensional int64.
         ValueError: If the tensors do not describe a HAG, or a row of a sequential one
-            reads two aggregates.
+            reads two aggregates or subtracts.
     """
 
     num_src: int
@@ -86,6 +82,8 @@ class HAG:
     dst: Tensor
     group_aggs: Tensor
     group_dsts: Tensor
+    src_minus: Tensor
+    agg_minus: Tensor
 
     def __init__(
         self,
@@ -97,10 +95,20 @@ class HAG:
         dst: Tensor,
         group_aggs: Tensor,
         group_dsts: Tensor,
+        src_minus: Tensor | None = None,
+        agg_minus: Tensor | None = None,
         *,
         sequential: bool = False,
     ) -> None:
-        tensors = (src, agg, src_count, agg_count, dst, group_aggs, group_dsts)
+        if not isinstance(src, Tensor):
+            raise TypeError(f"'src' must be a torch.Tensor (got {type(src).__name__})")
+        none = src.new_empty(0)
+        src_minus = none if src_minus is None else src_minus
+        agg_minus = none if agg_minus is None else agg_minus
+        tensors = (
+            src, agg, src_count, agg_count, dst, group_aggs, group_dsts, src_minus,
+            agg_minus,
+        )  # fmt: skip
         if isinstance(num_src, bool) or not isinstance(num_src, int):
             raise TypeError(f"'num_src' must be an int (got {num_src!r})")
         if not 0 <= num_src <= MAX_NODES:
@@ -108,6 +116,8 @@ class HAG:
         check_vectors(dict(zip(FIELDS, tensors, strict=True)))
         if not isinstance(sequential, bool):
             raise TypeError(f"'sequential' must be a bool (got {sequential!r})")
+        if not src_minus.any() and not agg_minus.any():
+            tensors = (*tensors[:-2], src_minus[:0], agg_minus[:0])
         self._set(num_src, tuple(t.contiguous() for t in tensors), sequential)
         self._check_structure()
 
@@ -126,7 +136,8 @@ class HAG:
     ) -> "HAG":
         """Makes a HAG of tensors that are known to describe one."""
         hag = cls.__new__(cls)
-        hag._set(num_src, tensors, sequential)
+        missing = len(FIELDS) - len(tensors)
+        hag._set(num_src, [*tensors, *[tensors[0].new_empty(0)] * missing], sequential)
         return hag
 
     @classmethod
@@ -161,6 +172,11 @@ class HAG:
         return self._sequential  # type: ignore[attr-defined]
 
     @property
+    def is_signed(self) -> bool:
+        """Whether rows may subtract inputs."""
+        return self.src_minus.numel() > 0
+
+    @property
     def num_dst(self) -> int:
         """Number of destinations."""
         return self.dst.numel()
@@ -173,7 +189,7 @@ class HAG:
     @property
     def num_edges(self) -> int:
         """Number of edges of the graph that the HAG stands for."""
-        return self._cached("num_edges", lambda: _total(self._paths()[0]))
+        return self._cached("num_edges", lambda: _derived.total(self._paths()[0]))
 
     @property
     def in_degree(self) -> Tensor:
@@ -193,22 +209,8 @@ class HAG:
     @property
     def stats(self) -> HAGStats:
         """What the HAG costs, next to the plain graph."""
-        return self._cached("stats", self._stats)
-
-    def _stats(self) -> HAGStats:
-        inputs = self.src_count + self.agg_count
-        return HAGStats(
-            num_edges=self.num_edges,
-            num_aggregates=self.num_aggregates,
-            num_groups=self.group_aggs.numel(),
-            depth=self._paths()[1],
-            max_inputs=int(inputs.max()) if inputs.numel() else 0,
-            plain_aggregations=_total((self._paths()[0] - 1).clip(min=0)),
-            aggregations=int((inputs - 1).clamp(min=0).sum()),
-            reads=int(inputs.sum()),
-            steps=self.src.numel() if self.is_sequential else None,
-            decision=self._cache.get("decision", ""),  # type: ignore[attr-defined]
-        )
+        decision: str = self._cache.get("decision", "")  # type: ignore[attr-defined]
+        return self._cached("stats", lambda: _derived.stats(self, decision))
 
     # Views ####################################################################
 
@@ -227,22 +229,29 @@ class HAG:
         unique, so no search is needed. It is a set HAG, also where this one is
         sequential: a node's readers have no order.
         """
-        return self._cached("t", self._transpose)
-
-    def _transpose(self) -> "HAG":
-        a = self._arrays()
-        flat = transpose(
-            self.num_src,
-            a["kinds"],
-            a["src_ptr"],
-            a["src"],
-            a["agg_ptr"],
-            a["agg"],
-            a["group_aggs"],
-            a["group_dsts"],
+        return self._cached(
+            "t", lambda: HAG._trusted(self.num_dst, _derived.transposed(self))
         )
-        tensors = [torch.from_numpy(t).to(self.device) for t in flat]
-        return HAG._trusted(self.num_dst, tensors)
+
+    def closed(self) -> tuple["HAG", Tensor]:
+        """Returns the HAG of closed neighbourhoods, where this one subtracts the self.
+
+        A row of a signed HAG often is that of the closed neighbourhood less the node
+        itself. A layer that adds the node anyway need not subtract it first:
+        `aggregate(x, hag) + x` equals `aggregate(x, closed) + (1 - added) * x`.
+
+        Returns:
+            tuple[HAG, torch.Tensor]: The HAG, with a self-loop more on some nodes (the
+            HAG itself if there are none), and how many each node got, int64 of shape
+            `[num_dst]`. Computed once.
+        """
+        return self._cached("closed", self._close)
+
+    def _close(self) -> tuple["HAG", Tensor]:
+        if not self.is_signed:
+            return self, torch.zeros_like(self.dst)
+        tensors, added = _derived.closed(self)
+        return HAG._trusted(self.num_src, tensors), added
 
     def to_edge_index(self) -> Tensor:
         """Expands back to the graph's edges, duplicates included.
@@ -346,31 +355,14 @@ class HAG:
 
     def _arrays(self) -> dict[str, Any]:
         """The tensors as NumPy arrays, with row pointers and row kinds."""
-        return self._cached("arrays", self._make_arrays)
-
-    def _make_arrays(self) -> dict[str, Any]:
-        a: dict[str, Any] = {
-            name: tensor.cpu().numpy()
-            for name, tensor in zip(FIELDS, self.tensors, strict=True)
-        }
-        a["kinds"] = _structure.row_kinds(a["group_aggs"], a["group_dsts"], a["dst"])
-        a["src_ptr"] = pointers(a["src_count"])
-        a["agg_ptr"] = pointers(a["agg_count"])
-        return a
+        return self._cached("arrays", lambda: _derived.arrays(self))
 
     def _paths(self) -> tuple[Any, int, Any]:
-        a = self._arrays()
-        return self._cached(
-            "paths",
-            lambda: _structure.count_paths(
-                a["kinds"],
-                a["src_count"],
-                a["agg_count"],
-                a["agg"],
-                self.num_dst,
-                self.num_aggregates,
-            ),
-        )
+        return self._cached("paths", lambda: _derived.paths(self))
+
+    def _csr(self) -> tuple[Any, Any]:
+        """The graph in CSR form: row pointers by destination, sorted sources."""
+        return _derived.csr(self)
 
     def _in_degree(self) -> Tensor:
         return torch.from_numpy(self._paths()[0]).to(self.device)
@@ -381,24 +373,8 @@ class HAG:
                 f"self-loops need as many sources as destinations (got "
                 f"{self.num_src} sources and {self.num_dst} destinations)"
             )
-        return torch.from_numpy(_structure.count_self_loops(*self._csr())).to(
-            self.device
-        )
-
-    def _csr(self) -> tuple[Any, Any]:
-        """The graph in CSR form: row pointers by destination, sorted sources."""
-        degree = self._paths()[0]
-        if self.num_edges > MAX_NODES * 64:
-            raise ValueError(
-                f"the HAG stands for {self.num_edges:.3g} edges: too many to list"
-            )
-        ptr = pointers(degree)
-        col = np.empty(int(ptr[-1]), np.int64)
-        a = self._arrays()
-        _structure.expand(
-            a["kinds"], a["src_ptr"], a["src"], a["agg_ptr"], a["agg"], ptr, col
-        )
-        return ptr, col
+        loops = _structure.count_self_loops(*self._csr())
+        return torch.from_numpy(loops).to(self.device)
 
     def _check_structure(self) -> None:
         arrays = [tensor.cpu().numpy() for tensor in self.tensors]
@@ -413,6 +389,11 @@ class HAG:
                 f"{arrays[3][row]} aggregates, but only one can come first; use "
                 f"'build_hag' with order='sequential' to make it"
             )
+        if self.is_sequential and self.is_signed:
+            raise ValueError(
+                "the tensors are not a sequential HAG: 'src_minus' is not empty, but "
+                "no step can be taken back"
+            )
 
 
 _live: "WeakValueDictionary[tuple[int, ...], HAG]" = WeakValueDictionary()
@@ -421,15 +402,3 @@ _live: "WeakValueDictionary[tuple[int, ...], HAG]" = WeakValueDictionary()
 
 def _address(tensors: Sequence[Tensor]) -> tuple[int, ...]:
     return tuple(x for t in tensors for x in (t.data_ptr(), t.numel()))
-
-
-def _total(counts: Any) -> int:
-    """The sum of counts that may be too large for 64 bits together."""
-    return int(counts.sum() if counts.max(initial=0) < 2**31 else sum(counts.tolist()))
-
-
-def pointers(counts: Any) -> Any:
-    """Where the entries of each row start, and the last ones end."""
-    out = np.zeros(counts.size + 1, np.int64)
-    np.cumsum(counts, out=out[1:])
-    return out

@@ -12,8 +12,11 @@ from graphs import (
     ODD_GRAPHS,
     FewestTransform,
     fewest_hag,
+    near_cliques,
+    noisy_copies,
     num_threads,
     random_graph,
+    signed_hag,
     skewed_graph,
 )
 from torch.autograd import gradcheck, gradgradcheck
@@ -30,6 +33,8 @@ GRAPHS = {
     "dense bipartite": random_graph(2, 30, 50, 0.5),
     "multigraph": random_graph(3, 15, 15, 0.5, copies=3),
     "hubs": skewed_graph(4, 30, 90),
+    "near-cliques": near_cliques(5),
+    "similar rows": noisy_copies(6),
 }
 SQUARE = {name: g for name, g in GRAPHS.items() if g[1][0] == g[1][1] > 0}
 
@@ -59,6 +64,10 @@ class AggregateContract:
     reduces = ("sum", "mean", "max", "min")
     dtypes = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
+    def build(self, edge_index, *args, **kwargs):
+        """The HAG to run on."""
+        return fewest_hag(edge_index, *args, **kwargs)
+
     def run(self, x, hag, *args):
         return aggregate(x, hag, *args, backend=self.backend)
 
@@ -74,7 +83,7 @@ class AggregateContract:
     @each_graph
     def test_forward_and_backward(self, graph, reduce, dtype, ran):
         edge_index, size = graph
-        hag = fewest_hag(edge_index, size=size)
+        hag = self.build(edge_index, size=size)
         x = torch.randn(size[0], 19).to(dtype)
         self.compare(x, hag, graph, reduce)
         assert ran and set(ran) == {self.backend}
@@ -82,7 +91,7 @@ class AggregateContract:
     @each_graph
     def test_ties(self, graph, reduce):
         edge_index, size = graph
-        hag = fewest_hag(edge_index, size=size)
+        hag = self.build(edge_index, size=size)
         x = torch.randint(-1, 3, (size[0], 5)).float()
         self.compare(x, hag, graph, reduce)
 
@@ -102,14 +111,14 @@ class AggregateContract:
     @pytest.mark.parametrize("width", [0, 1, 3, 15, 16, 17, 64, 130, 300])
     def test_every_width(self, reduce, width):
         graph = GRAPHS["hubs"]
-        hag = fewest_hag(graph[0], size=graph[1])
+        hag = self.build(graph[0], size=graph[1])
         for dtype in (torch.float32, torch.float64):
             x = torch.randn(graph[1][0], width, dtype=dtype)
             self.compare(x, hag, graph, reduce)
 
     def test_a_scratch_of_many_megabytes(self, reduce):
         edge_index, size = random_graph(0, 200, 200, 0.5)
-        hag = fewest_hag(edge_index, size=size)
+        hag = self.build(edge_index, size=size)
         x = torch.randn(size[0], 16)
         assert hag.num_aggregates * 4096 * x.element_size() > 32 << 20
         wide = self.run(x.repeat(1, 256), hag, reduce)
@@ -118,7 +127,7 @@ class AggregateContract:
     @each_graph
     def test_scales(self, graph, reduce):
         edge_index, size = graph
-        hag = fewest_hag(edge_index, size=size)
+        hag = self.build(edge_index, size=size)
         x, a, b = torch.randn(size[0], 7), torch.randn(size[0]), torch.randn(size[1])
         for scales in ((a, None), (None, b), (a, b)):
             ours = [x.clone().requires_grad_()]
@@ -139,7 +148,7 @@ class AggregateContract:
 
     def test_any_shape(self, reduce):
         edge_index, size = GRAPHS["dense bipartite"]
-        hag = fewest_hag(edge_index, size=size)
+        hag = self.build(edge_index, size=size)
         for shape in ((), (1,), (2, 3), (2, 1, 4), (3, 0)):
             x = torch.randn(size[0], *shape)
             out = self.run(x, hag, reduce)
@@ -149,7 +158,7 @@ class AggregateContract:
 
     def test_any_memory_layout(self, reduce):
         edge_index, size = GRAPHS["dense"]
-        hag = fewest_hag(edge_index, size=size)
+        hag = self.build(edge_index, size=size)
         n = size[0]
         for x in (
             torch.randn(8, n).t(),
@@ -165,14 +174,14 @@ class AggregateContract:
             )
 
     def test_isolated_destinations_are_zero(self, reduce):
-        hag = fewest_hag(torch.tensor([[0], [1]]), num_nodes=4)
+        hag = self.build(torch.tensor([[0], [1]]), num_nodes=4)
         out = self.run(torch.full((4, 3), 7.0), hag, reduce)
         assert out.tolist() == [[0.0] * 3, [7.0] * 3, [0.0] * 3, [0.0] * 3]
         assert not out.signbit().any()
 
     def test_nan_and_infinity(self, reduce):
         graph = GRAPHS["hubs"]
-        hag = fewest_hag(graph[0], size=graph[1])
+        hag = self.build(graph[0], size=graph[1])
         for value in (torch.nan, torch.inf, -torch.inf):
             x = torch.randn(graph[1][0], 5)
             x[::4, ::2] = value
@@ -181,7 +190,7 @@ class AggregateContract:
 
     def test_gradcheck(self, reduce):
         graph = random_graph(6, 7, 5, 0.6)
-        hag = fewest_hag(graph[0], size=graph[1])
+        hag = self.build(graph[0], size=graph[1])
         inputs = [torch.randn(n, dtype=torch.double) for n in ((7, 3), 7, 5)]
         for t in inputs:
             t.requires_grad_()
@@ -195,7 +204,7 @@ class AggregateContract:
 
     def test_opcheck(self, reduce):
         graph = GRAPHS["dense bipartite"]
-        hag = fewest_hag(graph[0], size=graph[1])
+        hag = self.build(graph[0], size=graph[1])
         x = torch.randn(graph[1][0], 4, requires_grad=True)
         scale = torch.rand(graph[1][0], requires_grad=True)
         if reduce in ("sum", "mean"):
@@ -214,7 +223,7 @@ class AggregateContract:
         for name in ("dense", "multigraph", "hubs"):  # one function, several HAGs
             edge_index, size = GRAPHS[name]
             x, a = torch.randn(size[0], 6, requires_grad=True), torch.rand(size[0])
-            hag = fewest_hag(edge_index, size=size)
+            hag = self.build(edge_index, size=size)
             out = compiled(x, hag, a)
             (grad,) = torch.autograd.grad(out.sum(), x)
             wanted = self.run(x, hag, reduce, a).relu()
@@ -237,7 +246,7 @@ class AggregateContract:
                 results = []
                 for threads in (1, 2, 4):
                     with num_threads(threads):
-                        hag = fewest_hag(edge_index, n, capacity=capacity)
+                        hag = self.build(edge_index, n, capacity=capacity)
                         leaf = x.clone().requires_grad_()
                         out = self.run(leaf, hag, reduce)
                         out.backward(x)
@@ -247,6 +256,40 @@ class AggregateContract:
                     assert torch.equal(grad, results[0][1])
 
 
+class SignedContract(AggregateContract):
+    """The same over HAGs that subtract; no maximum can be taken back."""
+
+    reduces = ("sum", "mean")
+
+    def build(self, edge_index, *args, **kwargs):
+        return signed_hag(edge_index, *args, **kwargs)
+
+    def test_the_graphs_are_signed(self):
+        signed = [name for name, g in GRAPHS.items() if is_signed(g)]
+        assert {"clique", "near-cliques", "similar rows"} <= {*signed}
+
+    @pytest.mark.parametrize("wrong", ["max", "min"])
+    def test_other_reductions_are_refused(self, wrong):
+        hag = self.build(*GRAPHS["clique"][:1])
+        with pytest.raises(ValueError, match=f"'{wrong}'.* without 'subtract'"):
+            self.run(torch.randn(7, 3), hag, wrong)
+
+    def test_nan_and_infinity(self, reduce):
+        """What is not finite in a row stays so; rows that take it back may be NaN."""
+        graph = GRAPHS["near-cliques"]
+        hag = self.build(graph[0], size=graph[1])
+        for value in (torch.nan, torch.inf, -torch.inf):
+            x = torch.randn(graph[1][0], 5)
+            x[::4, ::2] = value
+            out, wanted = self.run(x, hag, reduce), self.reference(x, graph, reduce)
+            assert not out[~wanted.isfinite()].isfinite().any()
+            assert_close(out[:, 1::2], wanted[:, 1::2])
+
+
+def is_signed(graph):
+    return signed_hag(graph[0], size=graph[1]).is_signed
+
+
 class ConvContract:
     """A layer of ours is PyG's layer, on a HAG as well as on an edge_index."""
 
@@ -254,6 +297,13 @@ class ConvContract:
     conv: type
     variants: tuple = ({},)
     bipartite = False
+
+    def build(self, edge_index, *args, **kwargs):
+        """The HAG to run on."""
+        return fewest_hag(edge_index, *args, **kwargs)
+
+    def transform(self, data):
+        return FewestTransform()(data)
 
     def make(self, cls, options):
         return cls(8, 6, **options)
@@ -286,7 +336,7 @@ class ConvContract:
     def test_forward_and_backward(self, graph, options, ran):
         edge_index, (n, _) = graph
         theirs, ours = self.pair(options)
-        hag = fewest_hag(edge_index, n)
+        hag = self.build(edge_index, n)
         self.compare(theirs, ours, [torch.randn(n, 8)], edge_index, hag)
         assert set(ran) == {"numba"}
 
@@ -296,7 +346,7 @@ class ConvContract:
             pytest.skip("PyG's layer is not bipartite")
         edge_index, size = graph
         theirs, ours = self.pair(options)
-        hag = fewest_hag(edge_index, size=size)
+        hag = self.build(edge_index, size=size)
         x = [torch.randn(n, 8) for n in size]
         self.compare(theirs, ours, x, edge_index, hag)
 
@@ -312,7 +362,7 @@ class ConvContract:
         ]
         batch = Batch.from_data_list(
             [
-                FewestTransform()(Data(torch.randn(n, 8), edge_index))
+                self.transform(Data(torch.randn(n, 8), edge_index))
                 for edge_index, (n, _) in graphs
             ]
         )
@@ -323,7 +373,7 @@ class ConvContract:
         edge_index, (n, _) = SQUARE["dense"]
         theirs, ours = self.pair(options)
         x = torch.randn(3, n, 8)
-        assert_close(ours(x, fewest_hag(edge_index, n)), theirs(x, edge_index))
+        assert_close(ours(x, self.build(edge_index, n)), theirs(x, edge_index))
 
     def test_torch_compile(self, options):
         if options.get("flow") == "target_to_source":
@@ -333,12 +383,12 @@ class ConvContract:
         x = torch.randn(n, 8)
         torch._dynamo.reset()
         compiled = torch.compile(ours, fullgraph=True)
-        assert_close(compiled(x, fewest_hag(edge_index, n)), theirs(x, edge_index))
+        assert_close(compiled(x, self.build(edge_index, n)), theirs(x, edge_index))
 
     def test_copies(self, options):
         edge_index, (n, _) = SQUARE["dense"]
         _, ours = self.pair(options)
-        x, hag = torch.randn(n, 8), fewest_hag(edge_index, n)
+        x, hag = torch.randn(n, 8), self.build(edge_index, n)
         for other in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
             assert torch.equal(ours(x, hag), other(x, hag))
 
@@ -350,7 +400,7 @@ class ConvContract:
         edge_index, (n, _) = SQUARE["clique"]
         layer = self.make(Doubled, {**options})
         with pytest.raises(ValueError, match="'Doubled' overrides 'message'"):
-            layer(torch.randn(n, 8), fewest_hag(edge_index, n))
+            layer(torch.randn(n, 8), self.build(edge_index, n))
 
     def test_subclass_works(self, options):
         # PyG keeps what it compiles under the name of the class.
@@ -360,17 +410,17 @@ class ConvContract:
         named = self.make(Named, options)
         named.load_state_dict(ours.state_dict())
         x = torch.randn(n, 8)
-        assert_close(named(x, fewest_hag(edge_index, n)), theirs(x, edge_index))
+        assert_close(named(x, self.build(edge_index, n)), theirs(x, edge_index))
         assert torch.equal(named(x, edge_index), theirs(x, edge_index))
 
     def test_hag_of_another_size_is_refused(self, options):
         _, ours = self.pair(options)
         with pytest.raises(ValueError, match="the HAG has 7"):
-            ours(torch.randn(9, 8), fewest_hag(*SQUARE["clique"][:1], num_nodes=7))
+            ours(torch.randn(9, 8), self.build(*SQUARE["clique"][:1], num_nodes=7))
 
     def test_hooks_and_explanations_are_refused(self, options):
         edge_index, (n, _) = SQUARE["clique"]
-        x, hag = torch.randn(n, 8), fewest_hag(edge_index, n)
+        x, hag = torch.randn(n, 8), self.build(edge_index, n)
         _, ours = self.pair(options)
         handle = ours.register_message_forward_pre_hook(lambda module, inputs: None)
         with pytest.raises(ValueError, match="hooks"):
@@ -382,3 +432,13 @@ class ConvContract:
             ours(x, hag)
         ours.explain = False
         assert torch.equal(ours(x, hag), wanted)
+
+
+class SignedConvContract(ConvContract):
+    """The same on HAGs that subtract."""
+
+    def build(self, edge_index, *args, **kwargs):
+        return signed_hag(edge_index, *args, **kwargs)
+
+    def transform(self, data):
+        return FewestTransform(subtract=True)(data)

@@ -15,6 +15,8 @@ from pyg_hag import HAGTransform, build_hag
 fewest_hag = partial(build_hag, objective="aggregations")
 """The HAG of fewest aggregations: it has aggregates on tiny graphs, too."""
 
+signed_hag = partial(fewest_hag, subtract=True)
+
 FewestTransform = partial(HAGTransform, objective="aggregations")
 
 
@@ -99,6 +101,55 @@ def skewed_graph(seed, num_src, num_dst, copies=1):
         )
     rng.shuffle(edges)
     return edge_index_of(edges), (num_src, num_dst)
+
+
+def near_cliques(seed, num_cliques=6, size=12, noise=0.05):
+    """Overlapping cliques, undirected, with a few edges missing and added."""
+    rng = random.Random(seed)
+    n = num_cliques * size
+    edges = set()
+    for _ in range(num_cliques):
+        edges |= set(clique(rng.sample(range(n), size)))
+    for _ in range(int(noise * len(edges))):
+        u, v = rng.sample(range(n), 2)
+        edges ^= {(u, v), (v, u)}
+    return edge_index_of(sorted(edges)), (n, n)
+
+
+def communities(seed, n, density):
+    """An undirected random graph in which twins are planted, open and closed."""
+    edge_index, _ = random_graph(seed, n, n, density)
+    rng = random.Random(seed)
+    rows = {v: set() for v in range(n)}
+    for u, v in edge_index.t().tolist():
+        if u != v:
+            rows[u].add(v)
+            rows[v].add(u)
+    for v in rng.sample(range(n), n // 3):
+        twin = rng.randrange(n)
+        if twin == v:
+            continue
+        for w in rows[v]:
+            rows[w].discard(v)
+        rows[v] = set(rows[twin]) - {v}
+        if rng.random() < 0.5:
+            rows[v].add(twin)
+        for w in rows[v]:
+            rows[w].add(v)
+    edges = [(u, v) for v, row in rows.items() for u in row]
+    return edge_index_of(edges), (n, n)
+
+
+def noisy_copies(seed, num_copies=30, length=60, num_src=200, noise=0.04):
+    """Rows that are one row with a few items missing and a few more."""
+    rng = random.Random(seed)
+    base = rng.sample(range(num_src), length)
+    edges = []
+    for v in range(num_copies):
+        row = {u for u in base if rng.random() >= noise}
+        row |= set(rng.sample(range(num_src), 2))
+        edges += [(u, v) for u in row]
+    return edge_index_of(edges), (num_src, num_copies)
 
 
 def disjoint_union(*graphs):

@@ -5,7 +5,13 @@ from functools import partial
 import pytest
 import torch
 import torch_geometric.transforms as T
-from graphs import ODD_GRAPHS, FewestTransform, fewest_hag, random_graph
+from graphs import (
+    ODD_GRAPHS,
+    FewestTransform,
+    fewest_hag,
+    near_cliques,
+    random_graph,
+)
 from torch_geometric.data import Batch, Data, InMemoryDataset
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import SimpleConv
@@ -205,14 +211,31 @@ def test_a_changed_batch_is_noticed():
         print(Batch.from_data_list(graphs).hag)
 
 
-def test_what_is_stored_of_the_hag_cannot_change_unnoticed():
-    data = FewestTransform()(graph(6))
+def test_batches_of_signed_and_other_hags():
+    graphs = hag_graphs() + hag_graphs(subtract=True)
+    signed = [data.hag.is_signed for data in graphs]
+    assert 2 < sum(signed) < len(signed) / 2
+    batch = Batch.from_data_list(graphs)
+    assert batch.hag.is_signed
+    batch.hag.validate(batch.edge_index)
+    for before, after in zip(graphs, batch.to_data_list(), strict=True):
+        assert before.hag == after.hag
+    others = [data for data in graphs if not data.hag.is_signed]
+    assert not Batch.from_data_list(others).hag.is_signed
+
+
+@pytest.mark.parametrize("subtract", [False, True])
+def test_what_is_stored_of_the_hag_cannot_change_unnoticed(subtract):
+    edge_index, (n, _) = near_cliques(5)
+    data = FewestTransform(subtract=subtract)(Data(edge_index=edge_index, num_nodes=n))
+    assert data.hag.is_signed == subtract
     for key in ("hag_ids", "hag_aggs", "hag_counts", "hag_sizes"):
         for change in (
             lambda t: t[:-1],
             lambda t: t.flip(0) + 1,
             lambda t: torch.cat([t, t]),
             lambda t: -t,
+            lambda t: torch.cat([t[:-3], t[-3:] + 1]),
             partial(torch.zeros_like),
         ):
             other = copy.copy(data)

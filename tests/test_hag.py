@@ -5,7 +5,16 @@ import re
 
 import pytest
 import torch
-from graphs import ODD_GRAPHS, biclique, edge_index_of, fewest_hag, graphs, int64
+from graphs import (
+    ODD_GRAPHS,
+    biclique,
+    clique,
+    edge_index_of,
+    fewest_hag,
+    graphs,
+    int64,
+    signed_hag,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,6 +53,8 @@ def sorted_edges(edge_index):
 # Structure ####################################################################
 
 LARGE = 2**62
+FOUR = (0,) * 4
+ZEROS = (0,) * 5
 FAULTS = [
     (_structure.NEGATIVE_COUNT, 1, {"group_aggs": (1, -1)}),
     (_structure.NEGATIVE_COUNT, 0, {"group_dsts": (-2, 2)}),
@@ -78,6 +89,14 @@ FAULTS = [
     (_structure.WRONG_TOTAL, None, {"src_count": (2, 1, 0, 2, 0, 1, 0)}),
     (_structure.WRONG_TOTAL, None, {"agg_count": (0, 1, 1, 0, 1, 1, 0)}),
     (_structure.WRONG_TOTAL, None, {"agg_count": (0, 1, 1, 0, 2)}),
+    # What is subtracted:
+    (_structure.MINUS_RANGE, 0, {"src_minus": (3, *ZEROS), "agg_minus": (0, *ZEROS)}),
+    (_structure.MINUS_RANGE, 0, {"src_minus": (-1, *ZEROS), "agg_minus": (0, *ZEROS)}),
+    (_structure.MINUS_RANGE, 1, {"src_minus": (0, *ZEROS), "agg_minus": (0, 2, *FOUR)}),
+    (_structure.MINUS_RANGE, 5, {"src_minus": (0, *FOUR, 2), "agg_minus": (0, *ZEROS)}),
+    (_structure.WRONG_TOTAL, None, {"src_minus": (1, *ZEROS)}),
+    (_structure.WRONG_TOTAL, None, {"agg_minus": (*ZEROS, 1)}),
+    (_structure.WRONG_TOTAL, None, {"src_minus": (1, *FOUR), "agg_minus": ZEROS}),
 ]
 
 
@@ -215,6 +234,135 @@ def test_transpose_of_a_hand_made_hag():
     hag = hand_made()
     edges = check_transpose(hag, GOOD_EDGES).to_edge_index()
     assert edges.flip(0).t().tolist() == sorted_edges(GOOD_EDGES.flip(0))
+
+
+# Subtraction ##################################################################
+
+# Aggregate 0 = {0, 1, 2, 3}; destination v of 0 to 3 reads it less v; destination 4
+# reads aggregate 1 = {4, 5} and aggregate 0 less aggregate 2 = {0, 1}.
+SIGNED = {
+    "num_src": 6,
+    "src": int64(0, 1, 2, 3, 4, 5, 0, 1, 0, 1, 2, 3),
+    "agg": int64(0, 0, 0, 0, 0, 1, 2),
+    "src_count": int64(4, 2, 2, 1, 1, 1, 1, 0),
+    "agg_count": int64(0, 0, 0, 1, 1, 1, 1, 3),
+    "dst": int64(0, 1, 2, 3, 4),
+    "group_aggs": int64(3),
+    "group_dsts": int64(5),
+    "src_minus": int64(0, 0, 0, 1, 1, 1, 1, 0),
+    "agg_minus": int64(0, 0, 0, 0, 0, 0, 0, 1),
+}
+SIGNED_EDGES = edge_index_of(clique(range(4)) + [(u, 4) for u in (2, 3, 4, 5)])
+
+
+def test_a_signed_hag():
+    hag = HAG(**SIGNED)
+    assert hag.is_signed
+    assert not hand_made().is_signed
+    assert hag.in_degree.tolist() == [3, 3, 3, 3, 4]
+    assert hag.to_edge_index().flip(0).t().tolist() == sorted_edges(SIGNED_EDGES)
+    hag.validate()
+    hag.validate(SIGNED_EDGES)
+    assert (hag.stats.subtractions, hag.stats.reads) == (5, 19)
+    assert "subtracted" in hag._repr_html_()
+    assert "subtracted" not in hand_made()._repr_html_()
+
+
+def test_a_signed_hag_of_zeros_is_not_signed():
+    zeros = {"src_minus": int64(0, *ZEROS), "agg_minus": int64(0, *ZEROS)}
+    assert not hand_made(**zeros).is_signed
+    assert hand_made(**zeros) == hand_made()
+
+
+def test_transpose_of_a_signed_hag():
+    turned = check_transpose(HAG(**SIGNED), SIGNED_EDGES)
+    assert turned.is_signed
+    # Aggregate 2, which destination 4 subtracts, now reads that destination.
+    assert (int(turned.src_minus.sum()), int(turned.agg_minus.sum())) == (5, 0)
+    assert turned.t() == HAG(**SIGNED)
+
+
+def test_signed_copies():
+    hag = HAG(**SIGNED)
+    for other in (copy.deepcopy(hag), pickle.loads(pickle.dumps(hag))):
+        assert other == hag
+        assert other != HAG(**{**SIGNED, "src_minus": 0 * SIGNED["src_minus"]})
+        other.validate(SIGNED_EDGES)
+
+
+@pytest.mark.parametrize("of_transpose", [False, True])
+def test_closed(of_transpose):
+    edges = edge_index_of(clique(range(4)) + [(u, 4) for u in (2, 3)])
+    # Destination 4 reads aggregate 0 less 0 and 1, which are not itself.
+    flat = {
+        **SIGNED,
+        "num_src": 5,
+        "src": int64(0, 1, 2, 3, 0, 1, 2, 3, 0, 1),
+        "agg": int64(0, 0, 0, 0, 0),
+        "src_count": int64(4, 1, 1, 1, 1, 2),
+        "agg_count": int64(0, 1, 1, 1, 1, 1),
+        "group_aggs": int64(1),
+        "src_minus": int64(0, 1, 1, 1, 1, 2),
+        "agg_minus": int64(0, 0, 0, 0, 0, 0),
+    }
+    hag = HAG(**flat)
+    hag = hag.t() if of_transpose else hag
+    edges = edges.flip(0) if of_transpose else edges
+    hag.validate(edges)
+    closed, added = hag.closed()
+    assert added.tolist() == [1, 1, 1, 1, 0]
+    loops = edge_index_of([(v, v) for v in range(4)])
+    closed.validate(torch.cat([edges, loops], dim=1))
+    assert closed.stats.reads == hag.stats.reads - 4
+    assert closed.stats.subtractions == hag.stats.subtractions - 4
+    assert hag.closed()[0] is closed
+
+
+def test_closed_where_nothing_is_subtracted():
+    hag = hand_made()
+    closed, added = hag.closed()
+    assert closed is hag
+    assert added.tolist() == [0] * 4
+
+
+def test_closed_is_unsigned_where_only_the_self_was_subtracted():
+    hag = signed_hag(edge_index_of(clique(range(5))))
+    assert hag.is_signed
+    assert not hag.closed()[0].is_signed
+
+
+def test_more_is_subtracted_than_added():
+    # Destination 1 subtracts source 4, which it does not have.
+    src = SIGNED["src"].clone()
+    src[9] = 4
+    hag = HAG(**{**SIGNED, "src": src})
+    for attempt in (hag.to_edge_index, hag.validate):
+        with pytest.raises(ValueError, match="source 4 to destination 1 than it adds"):
+            attempt()
+    minus = SIGNED["src_minus"].clone()
+    minus[0] = 4
+    with pytest.raises(ValueError, match="paths to destination 0 than it adds"):
+        HAG(**{**SIGNED, "src_minus": minus}).to_edge_index()
+
+
+def test_a_signed_hag_with_a_second_path():
+    # Destination 0 reads source 1 next to the aggregate.
+    changes = {
+        "src": int64(0, 1, 2, 3, 4, 5, 0, 1, 1, 0, 1, 2, 3),
+        "src_count": int64(4, 2, 2, 2, 1, 1, 1, 0),
+    }
+    hag = HAG(**{**SIGNED, **changes})
+    with pytest.raises(ValueError, match="source 1 to destination 0"):
+        hag.validate()
+    hag.validate(torch.cat([SIGNED_EDGES, edge_index_of([(1, 0)])], dim=1))
+    with pytest.raises(ValueError, match="destination 0 has 3 edges"):
+        hag.validate(SIGNED_EDGES)
+
+
+def test_a_sequence_cannot_be_signed():
+    with pytest.raises(ValueError, match="'src_minus' is not empty"):
+        hag = signed_hag(edge_index_of(clique(range(5))))
+        HAG(hag.num_src, *hag.tensors, sequential=True)
 
 
 # Validation ###################################################################

@@ -5,7 +5,14 @@ import zipfile
 
 import numpy as np
 import pytest
-from graphs import ODD_GRAPHS, fewest_hag, tiny_graph
+from graphs import (
+    ODD_GRAPHS,
+    clique,
+    edge_index_of,
+    fewest_hag,
+    signed_hag,
+    tiny_graph,
+)
 from numpy.lib import format as npy
 
 from pyg_hag import HAG
@@ -75,6 +82,15 @@ def test_round_trip(graph, path):
         assert loaded.t() == saved.t()
     assert HAG.load(path).t() == hag
     os.remove(path)  # nothing keeps it open
+
+
+def test_round_trip_of_a_signed_hag(path):
+    hag = signed_hag(edge_index_of(clique(range(6))))
+    hag.save(path)
+    assert HAG.load(path).is_signed
+    assert HAG.load(path) == hag
+    with np.load(path) as arrays:
+        assert arrays["src_minus"].sum() == 6
 
 
 def test_round_trip_of_many_graphs(path):

@@ -99,23 +99,27 @@ def _unpacked(block: Any) -> Any:
     )  # fmt: skip
     return (
         tasks,
-        _vector(block, p, np.int32),
-        _vector(block, p + 2, np.int64),
-        _vector(block, p + 4, np.int32),
-        _vector(block, p + 6, np.int64),
-        _vector(block, p + 8, np.int32),
-        _vector(block, p + 10, np.int64),
-        block[p + 12],
+        (
+            _vector(block, p, np.int32),
+            _vector(block, p + 2, np.int64),
+            _vector(block, p + 4, np.int64),
+            _vector(block, p + 6, np.int32),
+            _vector(block, p + 8, np.int64),
+            _vector(block, p + 10, np.int64),
+            _vector(block, p + 12, np.int32),
+            _vector(block, p + 14, np.int64),
+            block[p + 16],
+        ),
     )
 
 
-_OWN = _parallel.FIRST + 13  # the first tensor
+_OWN = _parallel.FIRST + 17  # the first tensor
 
 
 @jit
 def _sum_tasks(at: Any, dtype: Any) -> None:
     block = carray(at, (64,), np.int64)
-    tasks, kind, src_ptr, src, agg_ptr, agg, group_ptr, num_slots = _unpacked(block)
+    tasks, rows = _unpacked(block)
     x = _matrix(block, _OWN, dtype)
     before = _vector(block, _OWN + 3, dtype)
     after = _vector(block, _OWN + 6, dtype)
@@ -125,15 +129,15 @@ def _sum_tasks(at: Any, dtype: Any) -> None:
         if i >= tasks.shape[0]:
             return
         sum_rows(
-            tasks[i, 0], tasks[i, 1], tasks[i, 2], tasks[i, 3], kind, src_ptr, src,
-            agg_ptr, agg, group_ptr, num_slots, x, before, after, out,
+            tasks[i, 0], tasks[i, 1], tasks[i, 2], tasks[i, 3], *rows, x, before, after,
+            out,
         )  # fmt: skip
 
 
 @jit
 def _max_tasks(at: Any, dtype: Any) -> None:
     block = carray(at, (64,), np.int64)
-    tasks, kind, src_ptr, src, agg_ptr, agg, group_ptr, num_slots = _unpacked(block)
+    tasks, rows = _unpacked(block)
     x = _matrix(block, _OWN, dtype)
     sign = _vector(block, _OWN + 3, dtype)
     out = _matrix(block, _OWN + 6, dtype)
@@ -142,15 +146,14 @@ def _max_tasks(at: Any, dtype: Any) -> None:
         if i >= tasks.shape[0]:
             return
         max_rows(
-            tasks[i, 0], tasks[i, 1], tasks[i, 2], tasks[i, 3], kind, src_ptr, src,
-            agg_ptr, agg, group_ptr, num_slots, x, sign, out,
+            tasks[i, 0], tasks[i, 1], tasks[i, 2], tasks[i, 3], *rows, x, sign, out,
         )  # fmt: skip
 
 
 @jit
 def _max_backward_tasks(at: Any, dtype: Any) -> None:
     block = carray(at, (64,), np.int64)
-    tasks, kind, src_ptr, src, agg_ptr, agg, group_ptr, num_slots = _unpacked(block)
+    tasks, rows = _unpacked(block)
     x = _matrix(block, _OWN, dtype)
     out = _matrix(block, _OWN + 3, dtype)
     grad = _matrix(block, _OWN + 6, dtype)
@@ -161,8 +164,8 @@ def _max_backward_tasks(at: Any, dtype: Any) -> None:
         if i >= tasks.shape[0]:
             return
         max_backward_groups(
-            tasks[i, 0], tasks[i, 1], tasks[i, 2], tasks[i, 3], kind, src_ptr, src,
-            agg_ptr, agg, group_ptr, num_slots, x, out, grad, sign, grad_x,
+            tasks[i, 0], tasks[i, 1], tasks[i, 2], tasks[i, 3], *rows, x, out, grad,
+            sign, grad_x,
         )  # fmt: skip
 
 

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 
 from pyg_hag._jit import jit
-from pyg_hag.ops._vector import MAX, SCALED_SUM, SUM, reduce_row
+from pyg_hag.ops._vector import (
+    MAX,
+    SCALED_SIGNED_SUM,
+    SCALED_SUM,
+    SIGNED_SUM,
+    SUM,
+    reduce_row,
+)
 
 
 @jit
@@ -36,8 +43,10 @@ def sum_rows(
     f1: int,
     kind: Any,
     src_ptr: Any,
+    src_mid: Any,
     src: Any,
     agg_ptr: Any,
+    agg_mid: Any,
     agg: Any,
     group_ptr: Any,
     num_slots: int,
@@ -63,11 +72,18 @@ def sum_rows(
             to = out_at + i * out.shape[1] * size
             if dst_scale.size > 0:
                 factor = dst_scale[i]
-        _sum_row(
-            to, width, x_at, x.shape[1] * size, src_at, src_ptr[r], src_ptr[r + 1],
-            src.size, scale_at, scratch_at, width * size, agg_at, agg_ptr[r],
-            agg_ptr[r + 1], factor,
-        )  # fmt: skip
+        if src_mid.size > 0:
+            _signed_row(
+                to, width, x_at, x.shape[1] * size, src_at, src_ptr[r], src_mid[r],
+                src_ptr[r + 1], src.size, scale_at, scratch_at, width * size, agg_at,
+                agg_ptr[r], agg_mid[r], agg_ptr[r + 1], factor,
+            )  # fmt: skip
+        else:
+            _sum_row(
+                to, width, x_at, x.shape[1] * size, src_at, src_ptr[r],
+                src_ptr[r + 1], src.size, scale_at, scratch_at, width * size, agg_at,
+                agg_ptr[r], agg_ptr[r + 1], factor,
+            )  # fmt: skip
     return scratch.size
 
 
@@ -92,13 +108,46 @@ def _sum_row(
     """See `reduce_row`; without scales if their address is 0."""
     if scale != 0:
         reduce_row(
-            SCALED_SUM, to, width, x, x_stride, src, s0, s1, num_src, scale, scratch,
-            scratch_stride, agg, a0, a1, factor,
+            SCALED_SUM, to, width, x, x_stride, src, s0, s1, s1, num_src, scale,
+            scratch, scratch_stride, agg, a0, a1, a1, factor,
         )  # fmt: skip
     else:
         reduce_row(
-            SUM, to, width, x, x_stride, src, s0, s1, num_src, scale, scratch,
-            scratch_stride, agg, a0, a1, factor,
+            SUM, to, width, x, x_stride, src, s0, s1, s1, num_src, scale, scratch,
+            scratch_stride, agg, a0, a1, a1, factor,
+        )  # fmt: skip
+
+
+@jit
+def _signed_row(
+    to: int,
+    width: int,
+    x: int,
+    x_stride: int,
+    src: int,
+    s0: int,
+    sm: int,
+    s1: int,
+    num_src: int,
+    scale: int,
+    scratch: int,
+    scratch_stride: int,
+    agg: int,
+    a0: int,
+    am: int,
+    a1: int,
+    factor: Any,
+) -> None:
+    """See `reduce_row`; without scales if their address is 0."""
+    if scale != 0:
+        reduce_row(
+            SCALED_SIGNED_SUM, to, width, x, x_stride, src, s0, sm, s1, num_src, scale,
+            scratch, scratch_stride, agg, a0, am, a1, factor,
+        )  # fmt: skip
+    else:
+        reduce_row(
+            SIGNED_SUM, to, width, x, x_stride, src, s0, sm, s1, num_src, scale,
+            scratch, scratch_stride, agg, a0, am, a1, factor,
         )  # fmt: skip
 
 
@@ -122,8 +171,8 @@ def _max_row(
 ) -> None:
     """See `reduce_row`."""
     reduce_row(
-        MAX, to, width, x, x_stride, src, s0, s1, num_src, sign, scratch,
-        scratch_stride, agg, a0, a1, factor,
+        MAX, to, width, x, x_stride, src, s0, s1, s1, num_src, sign, scratch,
+        scratch_stride, agg, a0, a1, a1, factor,
     )  # fmt: skip
 
 
@@ -135,8 +184,10 @@ def max_rows(
     f1: int,
     kind: Any,
     src_ptr: Any,
+    src_mid: Any,
     src: Any,
     agg_ptr: Any,
+    agg_mid: Any,
     agg: Any,
     group_ptr: Any,
     num_slots: int,
@@ -178,8 +229,10 @@ def max_backward_groups(
     f1: int,
     kind: Any,
     src_ptr: Any,
+    src_mid: Any,
     src: Any,
     agg_ptr: Any,
+    agg_mid: Any,
     agg: Any,
     group_ptr: Any,
     num_slots: int,

@@ -18,16 +18,21 @@ def aggregate_sum(
     """`out[v] = dst_scale[v] * sum_u(src_scale[u] * x[u])` for x of shape [N, F]."""
     if src_scale is not None:
         x = x * src_scale[:, None]
-    *inner, final = _levels(hag)
     aggs = x.new_zeros(hag.num_aggregates, x.size(1))
-    for src, src_row, agg, agg_row in inner:
-        aggs.index_add_(0, src_row, x[src])
-        aggs.index_add_(0, agg_row, aggs[agg])
-    src, src_row, agg, agg_row = final
     out = x.new_zeros(hag.num_dst, x.size(1))
-    out.index_add_(0, src_row, x[src])
-    out.index_add_(0, agg_row, aggs[agg])
+    added, subtracted = _levels(hag), _minus_levels(hag)
+    for i, level in enumerate(added):
+        to = out if i == len(added) - 1 else aggs
+        _add(to, x, aggs, level, 1)
+        if subtracted:
+            _add(to, x, aggs, subtracted[i], -1)
     return out if dst_scale is None else out * dst_scale[:, None]
+
+
+def _add(to: Tensor, x: Tensor, aggs: Tensor, level: Level, sign: int) -> None:
+    src, src_row, agg, agg_row = level
+    to.index_add_(0, src_row, x[src], alpha=sign)
+    to.index_add_(0, agg_row, aggs[agg], alpha=sign)
 
 
 def aggregate_max(x: Tensor, hag: HAG, minimum: bool) -> Tensor:
@@ -86,23 +91,38 @@ def _raise(to: Tensor, row: Tensor, values: Tensor) -> None:
 
 
 def _levels(hag: HAG) -> list[Level]:
-    """The aggregates by level, each reading only earlier ones; destinations last."""
-    return hag._cached("levels", lambda: _make_levels(hag))
+    """The aggregates by level, each reading only earlier ones; destinations last.
+
+    Without what is subtracted.
+    """
+    return hag._cached("levels", lambda: _make_levels(hag, False))
 
 
-def _make_levels(hag: HAG) -> list[Level]:
+def _minus_levels(hag: HAG) -> list[Level]:
+    """The same for what is subtracted; empty where nothing is."""
+    if not hag.is_signed:
+        return []
+    return hag._cached("minus levels", lambda: _make_levels(hag, True))
+
+
+def _make_levels(hag: HAG, minus: bool) -> list[Level]:
     a = hag._arrays()
     kinds = a["kinds"]
     depth: Any = np.zeros(kinds.size, np.int64)
     depth[kinds < 0] = hag._paths()[2]
     depth[kinds >= 0] = hag.stats.depth + 1
     number = np.where(kinds < 0, -1 - kinds, kinds)
+    ends = []
+    for name in ("src", "agg"):
+        row = np.repeat(np.arange(kinds.size), a[f"{name}_count"])
+        wanted = (np.arange(row.size) >= a[f"{name}_mid"][row]) == minus
+        ends.append((a[name][wanted], row[wanted]))
     levels = []
     for level in range(1, hag.stats.depth + 2):
         parts: list[Tensor] = []
-        for inputs, counts in (("src", "src_count"), ("agg", "agg_count")):
-            chosen = np.repeat(depth, a[counts]) == level
-            both = a[inputs][chosen], np.repeat(number, a[counts])[chosen]
+        for inputs, row in ends:
+            chosen = depth[row] == level
+            both = inputs[chosen], number[row[chosen]]
             parts += [torch.from_numpy(values).to(hag.device) for values in both]
         src, src_row, agg, agg_row = parts
         levels.append((src, src_row, agg, agg_row))

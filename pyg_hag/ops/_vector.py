@@ -15,7 +15,9 @@ from numba.extending import intrinsic
 
 SUM = 0
 SCALED_SUM = 1
-MAX = 2
+SIGNED_SUM = 2
+SCALED_SIGNED_SUM = 3
+MAX = 4
 
 PREFETCH = 16  # inputs ahead
 
@@ -42,6 +44,7 @@ def reduce_row(
     x_stride: Any,
     src: Any,
     s0: Any,
+    sm: Any,
     s1: Any,
     src_size: Any,
     scale: Any,
@@ -49,13 +52,15 @@ def reduce_row(
     scratch_stride: Any,
     agg: Any,
     a0: Any,
+    am: Any,
     a1: Any,
     factor: Any,
 ) -> Any:
     """Reduces the inputs of one row, a tile of features at a time, in registers.
 
     `to[:width] = factor * reduce(x[src[s0:s1], :width], scratch[agg[a0:a1], :width])`.
-    `op` is a constant; SCALED_SUM multiplies x[u] by scale[u], MAX by scale[0].
+    `op` is a constant: scaled sums multiply x[u] by scale[u], MAX by scale[0]; signed
+    sums subtract the inputs from `sm` and `am` on, which others do not look at.
 
     All arrays are addresses (array arguments would be reference-counted for every
     row): elements of the type of `factor`, 32-bit inputs, strides in bytes.
@@ -66,8 +71,8 @@ def reduce_row(
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         to, width, x, *inputs = args[1:]
-        x_stride, src, s0, s1, src_size, scale, scratch, *rest = inputs
-        scratch_stride, agg, a0, a1, factor_ = rest
+        x_stride, src, s0, sm, s1, src_size, scale, scratch, *rest = inputs
+        scratch_stride, agg, a0, am, a1, factor_ = rest
         element = context.get_value_type(factor)
         size = factor.bitwidth // 8
         moving = [cgutils.alloca_once_value(builder, v) for v in (to, x, scratch)]
@@ -78,8 +83,16 @@ def reduce_row(
             code = _Tile(
                 builder, element, size, op.literal_value, tile, builder.load(left)
             )
-            sums = code.loop(code.start(), x, x_stride, src, s0, s1, scale, src_size)
-            sums = code.loop(sums, scratch, scratch_stride, agg, a0, a1)
+            sources = x, x_stride, src
+            aggregates = scratch, scratch_stride, agg
+            ends = (sm, am) if code.is_signed else (s1, a1)
+            sums = code.start()
+            sums = code.loop(sums, *sources, s0, ends[0], scale, src_size)
+            sums = code.loop(sums, *aggregates, a0, ends[1])
+            if code.is_signed:
+                code.minus = True
+                sums = code.loop(sums, *sources, sm, s1, scale, src_size)
+                sums = code.loop(sums, *aggregates, am, a1)
             code.store(sums, factor_, to)
 
         lanes = VECTOR_BYTES // size
@@ -103,7 +116,7 @@ def reduce_row(
             emit(0)
         return context.get_dummy_value()
 
-    return types.void(op, *[types.intp] * 14, factor), codegen
+    return types.void(op, *[types.intp] * 16, factor), codegen
 
 
 class _Tile:
@@ -120,6 +133,8 @@ class _Tile:
     ) -> None:
         self.builder = builder
         self.kind = kind
+        self.is_signed = kind in (SIGNED_SUM, SCALED_SIGNED_SUM)
+        self.minus = False
         self.count = max(width, 1)
         self.bytes = size
         self.scalar = element
@@ -186,7 +201,8 @@ class _Tile:
         b = self.builder
         body = b.append_basic_block("inputs")
         after = b.append_basic_block("inputs.done")
-        by_source = scale is not None and self.kind == SCALED_SUM
+        scaled = self.kind in (SCALED_SUM, SCALED_SIGNED_SUM)
+        by_source = scale is not None and scaled
         factor = None
         if scale is not None and self.kind == MAX:
             factor = self.splat(b.load(self.pointer(scale, self.scalar, _I64(0))))
@@ -226,6 +242,8 @@ class _Tile:
         return results
 
     def combine(self, old: Any, value: Any) -> Any:
+        if self.minus:
+            return self.builder.fsub(old, value)
         if self.kind != MAX:
             return self.builder.fadd(old, value)
         larger = self.builder.fcmp_ordered(">", value, old)

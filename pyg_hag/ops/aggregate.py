@@ -14,6 +14,8 @@ BACKENDS: dict[str, ModuleType] = {"numba": _numba, "torch": _torch}
 """The backends of :func:`aggregate`, by name."""
 
 REDUCES = ("sum", "mean", "max", "min")
+SIGNED_REDUCES = ("sum", "mean")
+"""Those that can be taken back: the ones over a HAG that subtracts."""
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
@@ -39,6 +41,11 @@ def aggregate(
     to the scales; that of max and min is split evenly among the neighbours that
     attain it, as in PyTorch's `scatter_reduce`.
 
+    Over a HAG that subtracts (`build_hag(subtract=True)`), sums and means round
+    differently, by about the precision of the dtype times the largest value that is
+    added and subtracted: a row with one huge entry disturbs the sums that pass
+    through it, and an infinity or NaN turns those into NaN.
+
     Args:
         x (torch.Tensor): Source features of shape `[num_src, *]`, in float32,
             float64, float16 or bfloat16. The latter two are summed in float32.
@@ -55,9 +62,15 @@ def aggregate(
 
     Raises:
         TypeError: If an argument has the wrong type or dtype.
-        ValueError: If shapes, devices or names do not fit.
+        ValueError: If shapes, devices or names do not fit, or `reduce` is max or min
+            and the HAG subtracts.
     """
     backend = _check(x, hag, reduce, src_scale, dst_scale, backend)
+    if hag.is_signed and reduce not in SIGNED_REDUCES:
+        raise ValueError(
+            f"'reduce' must be one of {SIGNED_REDUCES} over a HAG that subtracts (got "
+            f"{reduce!r}): build it without 'subtract'"
+        )
     if reduce in ("sum", "mean"):
         return _sum(
             x, src_scale, dst_scale, hag.tensors, hag.num_src, reduce == "mean", False,

@@ -5,9 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pyg_hag._derived import pointers
 from pyg_hag.cost import CostModel
-from pyg_hag.hag import pointers
 from pyg_hag.search import _layout
+from pyg_hag.search._cancel import cancel
 from pyg_hag.search._rules import Rules
 
 I32 = NDArray[np.int32]
@@ -36,7 +37,7 @@ def assemble(
 
     Args:
         rules: What the search has found.
-        origin: The source that each given item stands for.
+        origin: The source that each given item stands for; -1 - u subtracts u.
         keep: The new items that may become aggregates; changed in place. Others,
             and those that are read less than twice, are inlined.
         capacity: Largest number of aggregates.
@@ -55,7 +56,7 @@ def assemble(
     read: F64 | float = 1.0
     row: F64 | float = 0.0
     if prices is not None:
-        given = label[: rules.num_items]
+        given = label[: rules.num_items][origin >= 0]
         sources = np.bincount(given[given >= 0], minlength=num_groups)
         groups = label[rules.num_items :]
         read, row = (
@@ -79,4 +80,9 @@ def assemble(
             break
         # Only the worst at a time: when they are gone, others gain.
         keep[losers[np.argsort(gain[losers], kind="stable")[:count]]] = False
-    return _layout.write(*graph, keep, origin, num_groups, group, label)
+    flat = _layout.write(*graph, keep, origin, num_groups, group, label)
+    if origin.min(initial=0) >= 0:
+        return flat
+    src, agg, src_count, *rest = flat
+    src, src_count, minus = cancel(src, src_count)
+    return src, agg, src_count, *rest, minus, np.zeros_like(minus)

@@ -27,6 +27,7 @@ class Options:
     progress: bool | None = None
     order: str = "set"
     neighbor_order: str | None = None
+    subtract: bool = False
 
     def __post_init__(self) -> None:
         check_choice("objective", self.objective, OBJECTIVES)
@@ -55,6 +56,15 @@ class Options:
             raise TypeError(
                 f"'progress' must be True, False or None (got {self.progress!r})"
             )
+
+        if not isinstance(self.subtract, bool):
+            raise TypeError(f"'subtract' must be a bool (got {self.subtract!r})")
+        for name, value in (("method", "greedy"), ("order", "sequential")):
+            if self.subtract and getattr(self, name) == value:
+                raise ValueError(
+                    f"'subtract' does not go with {name}={value!r}: leave one of them "
+                    f"out"
+                )
 
     @property
     def least(self) -> int:

@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from pyg_hag._derived import pointers
 from pyg_hag._jit import jit
-from pyg_hag.hag import pointers
 from pyg_hag.search._contract import Contraction
 from pyg_hag.search._rules import from_pairs
 from pyg_hag.search._search import Found, merge_pairs

@@ -26,7 +26,7 @@ I64 = NDArray[np.int64]
 CANDIDATES = 8  # remembered per item
 WINDOW = 256  # entries of a long row that a look reads
 BUDGET = 4096  # entries that a look reads in all, about;
-LEAST_BUDGET = 1024  # so many in the largest components
+LEAST_BUDGET = 2048  # so many in the largest components
 
 _ITEM = np.int64(0x7FFFFFFF)
 _STOP = 0  # places in `control`

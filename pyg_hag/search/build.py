@@ -15,6 +15,7 @@ from pyg_hag.search._options import Options
 from pyg_hag.search._parts import count_parts, search
 from pyg_hag.search._rules import Rules
 from pyg_hag.search._search import Found
+from pyg_hag.search._signed import find_signed
 from pyg_hag.search._watch import watched
 from pyg_hag.search.sequential import build_sequential
 
@@ -42,6 +43,7 @@ def build_hag(
     progress: bool | None = None,
     order: str = "set",
     neighbor_order: str | None = None,
+    subtract: bool = False,
 ) -> HAG:
     r"""Finds a HAG of a graph, or returns the graph as it is where none pays.
 
@@ -102,6 +104,11 @@ def build_hag(
             that the most destinations read (of equals, the smaller number);
             `"shared"` lets each destination have an order of its own, such that
             prefixes are shared as much as it can find.
+        subtract (bool): Whether rows may subtract, for sum and mean alone. A row may
+            then be that of the closed neighbourhood less the node itself, or one that
+            similar rows share and a few corrections, as in the compressed binary
+            matrix format (Alves et al., 2024). See `docs/search.md` for what that
+            does to values that are very large or not finite.
 
     Returns:
         HAG: On the device of `edge_index`. Its `stats.decision` says what was
@@ -134,6 +141,7 @@ def build_hag(
         progress=progress,
         order=order,
         neighbor_order=neighbor_order,
+        subtract=subtract,
     )
     return build_with(edge_index, sizes, options)
 
@@ -163,7 +171,8 @@ def _search(
     if options.capacity == 0:
         plain = _plain(src, dst, num_src, num_dst)
         return plain._decided("plain: 'capacity' is 0")
-    num_parts = count_parts(options.memory_limit, src.size, num_src + num_dst)
+    work = 2 if options.subtract else 1  # what is found is kept for a comparison
+    num_parts = count_parts(options.memory_limit, work * src.size, num_src + num_dst)
     if num_parts == 0:
         plain = _plain(src, dst, num_src, num_dst)
         return plain._decided("plain: no search fits into 'memory_limit'")
@@ -209,26 +218,38 @@ def _found(
     """The HAG that the search finds."""
     row_ptr, row = _components.to_rows(src, dst, num_src, num_dst)
     row, origin = _components.separate_copies(row_ptr, row, num_src)
+    num_nodes = num_src if num_src == num_dst else 0
     exact = options.method == "greedy"
-    capacity = options.capacity
-    parts = Contraction(
-        row_ptr,
-        row,
-        origin.size,
-        num_nodes=num_src if num_src == num_dst else 0,
-        arity=2 if options.objective == "aggregations" else 4,
-        most_rounds=0 if exact else 16,
-        control=control,
-    )
-    lists, found = search(parts, num_parts, exact, options.least, control)
-    rules = parts.expand(*lists)
-    keep = np.ones(rules.counts.size, np.bool_)
-    if exact and capacity is not None and num_parts == 1:
-        keep = _most_shared(found, capacity)
+
+    def find(row_ptr: I64, row: I32, num_items: int) -> tuple[Rules, Found]:
+        parts = Contraction(
+            row_ptr,
+            row,
+            num_items,
+            num_nodes=num_nodes,
+            arity=2 if options.objective == "aggregations" else 4,
+            most_rounds=0 if exact else 16,
+            control=control,
+        )
+        lists, found = search(parts, num_parts, exact, options.least, control)
+        return parts.expand(*lists), found
+
+    keep = None
+    if options.subtract:
+        rules = find_signed(
+            row_ptr, row, origin.size, num_nodes, lambda *r: find(*r)[0], control
+        )
+        origin = np.concatenate([origin, -1 - origin])
+    else:
+        rules, found = find(row_ptr, row, origin.size)
+        if exact and options.capacity is not None and num_parts == 1:
+            keep = _most_shared(found, options.capacity)
+    if keep is None:
+        keep = np.ones(rules.counts.size, np.bool_)
     prices = None
     if options.objective == "time":
         prices = Prices(options.prices, options.num_features)
-    return _hag(rules, origin, keep, capacity, prices)
+    return _hag(rules, origin, keep, options.capacity, prices)
 
 
 def _hag(

@@ -28,7 +28,7 @@ class HAGTransform(BaseTransform):
             :class:`torch_geometric.transforms.AddSelfLoops` does: the graph becomes
             that of closed neighbourhoods. (default: :obj:`False`)
         objective, method, num_features, capacity, min_redundancy, cost_model, \
-        time_limit, memory_limit, progress, order, neighbor_order: As in
+        time_limit, memory_limit, progress, order, neighbor_order, subtract: As in
             :func:`pyg_hag.build_hag`. A sequential HAG keeps the order that the
             neighbours had here, also when the edges of the data are sorted later.
 
@@ -54,6 +54,7 @@ class HAGTransform(BaseTransform):
         progress: bool | None = None,
         order: str = "set",
         neighbor_order: str | None = None,
+        subtract: bool = False,
     ) -> None:
         if not isinstance(add_self_loops, bool):
             raise TypeError(f"'add_self_loops' must be a bool (got {add_self_loops!r})")
@@ -70,6 +71,7 @@ class HAGTransform(BaseTransform):
             progress=progress,
             order=order,
             neighbor_order=neighbor_order,
+            subtract=subtract,
         )
 
     def forward(self, data: Any) -> Any:

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from contract import AggregateContract
+from contract import AggregateContract, SignedContract
 from graphs import fewest_hag, in_forked_child, random_graph
 
 from pyg_hag import aggregate
@@ -11,6 +11,14 @@ class TestNumba(AggregateContract):
 
 
 class TestTorch(AggregateContract):
+    backend = "torch"
+
+
+class TestNumbaSigned(SignedContract):
+    backend = "numba"
+
+
+class TestTorchSigned(SignedContract):
     backend = "torch"
 
 

@@ -9,10 +9,12 @@ from graphs import (
     ODD_GRAPHS,
     biclique,
     clique,
+    communities,
     disjoint_union,
     edge_index_of,
     fewest_hag,
     graphs,
+    near_cliques,
     num_threads,
     random_graph,
     skewed_graph,
@@ -29,43 +31,6 @@ odd_graphs = pytest.mark.parametrize("graph", ODD_GRAPHS.values(), ids=ODD_GRAPH
 
 def greedy(graph, **options):
     return fewest_hag(graph[0], size=graph[1], method="greedy", **options)
-
-
-def near_cliques(seed, num_cliques=6, size=12, noise=0.05):
-    """Overlapping cliques, undirected, with a few edges missing and added."""
-    rng = random.Random(seed)
-    n = num_cliques * size
-    edges = set()
-    for _ in range(num_cliques):
-        edges |= set(clique(rng.sample(range(n), size)))
-    for _ in range(int(noise * len(edges))):
-        u, v = rng.sample(range(n), 2)
-        edges ^= {(u, v), (v, u)}
-    return edge_index_of(sorted(edges)), (n, n)
-
-
-def communities(seed, n, density):
-    """An undirected random graph in which twins are planted, open and closed."""
-    edge_index, _ = random_graph(seed, n, n, density)
-    rng = random.Random(seed)
-    rows = {v: set() for v in range(n)}
-    for u, v in edge_index.t().tolist():
-        if u != v:
-            rows[u].add(v)
-            rows[v].add(u)
-    for v in rng.sample(range(n), n // 3):
-        twin = rng.randrange(n)
-        if twin == v:
-            continue
-        for w in rows[v]:
-            rows[w].discard(v)
-        rows[v] = set(rows[twin]) - {v}
-        if rng.random() < 0.5:
-            rows[v].add(twin)
-        for w in rows[v]:
-            rows[w].add(v)
-    edges = [(u, v) for v, row in rows.items() for u in row]
-    return edge_index_of(edges), (n, n)
 
 
 # Valid, on every kind of graph ################################################

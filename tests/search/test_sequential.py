@@ -81,7 +81,7 @@ def aggregates_of(lists, least=2):
 def expanded(hag):
     """The aggregates' and the destinations' sources, in the order of the rows."""
     assert hag.is_sequential
-    flat = oracle.FlatHAG(*(tensor.tolist() for tensor in hag.tensors))
+    flat = oracle.FlatHAG(*(tensor.tolist() for tensor in hag.tensors[:-2]))
     src, agg, dst = iter(flat.src), iter(flat.agg), iter(flat.dst)
     counts = iter(zip(flat.src_count, flat.agg_count, strict=True))
     aggregates, lists = [], {}

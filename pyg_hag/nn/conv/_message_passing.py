@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch_geometric.nn import aggr
 from torch_geometric.nn.conv import MessagePassing
@@ -120,6 +121,17 @@ def propagate_hag(
     if dim == 0:
         return aggregate(x, hag, reduce, scale, scale)
     return aggregate(x.movedim(dim, 0), hag, reduce, scale, scale).movedim(0, dim)
+
+
+def closed(hag: HAG) -> tuple[HAG, Tensor | None]:
+    """:meth:`pyg_hag.HAG.closed`, for layers that add each node to its neighbours.
+
+    While compiling, the HAG itself and None where it is not known yet.
+    """
+    if torch.compiler.is_compiling():
+        known: tuple[HAG, Tensor | None] = hag._cache.get("closed", (hag, None))  # type: ignore[attr-defined]
+        return known
+    return hag.closed()
 
 
 def _check_shareable(conv: Any) -> None:

@@ -7,7 +7,11 @@ from torch import Tensor
 from torch_geometric.nn import GCNConv
 
 from pyg_hag.hag import HAG
-from pyg_hag.nn.conv._message_passing import HAGMessagePassing, propagate_hag
+from pyg_hag.nn.conv._message_passing import (
+    HAGMessagePassing,
+    closed,
+    propagate_hag,
+)
 from pyg_hag.ops.degrees import degrees
 
 
@@ -66,11 +70,13 @@ class HAGGCNConv(HAGMessagePassing, GCNConv):
                 f"'aggr' of 'HAGGCNConv' must be 'add' on a HAG (got {self.aggr!r}): "
                 f"pass 'edge_index' instead"
             )
+        if self.add_self_loops:  # those that the HAG has need not be added
+            hag, _ = closed(hag)
         walked = hag.t() if self.flow == "target_to_source" else hag
         scale, loop = _norm(walked, bool(self.add_self_loops), x.dtype)
         x = self.lin(x)
         out = propagate_hag(self, hag, x, scale)
-        if self.add_self_loops:
+        if loop is not None:
             shape = [1] * x.dim()
             shape[self.node_dim] = -1
             out = out + loop.view(shape) * x
@@ -79,17 +85,25 @@ class HAGGCNConv(HAGMessagePassing, GCNConv):
         return out
 
 
-def _norm(hag: HAG, loops: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Factors of the nodes, and the weights of the self-loops that are missing."""
+Norm = tuple[Tensor, Tensor | None]
+"""Factors of the nodes, and the weights of the self-loops that are missing, if any."""
+
+
+def _norm(hag: HAG, loops: bool, dtype: torch.dtype) -> Norm:
     if torch.compiler.is_compiling():
         return _make_norm(hag, loops, dtype)
-    return hag._cached(f"gcn {loops} {dtype}", lambda: _make_norm(hag, loops, dtype))
+    return hag._cached(f"gcn {loops} {dtype}", lambda: _known_norm(hag, loops, dtype))
 
 
-def _make_norm(hag: HAG, loops: bool, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _known_norm(hag: HAG, loops: bool, dtype: torch.dtype) -> Norm:
+    scale, loop = _make_norm(hag, loops, dtype)
+    return scale, loop if loop is not None and bool(loop.any()) else None
+
+
+def _make_norm(hag: HAG, loops: bool, dtype: torch.dtype) -> Norm:
     degree, present = degrees(hag)
     # With `loops` every node counts exactly one self-loop, however many it has:
     missing = 1 - present if loops else torch.zeros_like(present)
     scale = (degree + missing).to(dtype).pow(-0.5)
     scale = scale.masked_fill(scale == torch.inf, 0.0)
-    return scale, missing.to(dtype) * scale * scale
+    return scale, missing.to(dtype) * scale * scale if loops else None

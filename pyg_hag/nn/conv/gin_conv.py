@@ -1,8 +1,15 @@
 """GIN over a HAG."""
 
+from typing import Any
+
+import torch
+from torch import Tensor
 from torch_geometric.nn import GINConv
 
-from pyg_hag.nn.conv._message_passing import HAGMessagePassing
+from pyg_hag.hag import HAG
+from pyg_hag.nn.conv._message_passing import HAGMessagePassing, closed
+
+_SUMS = ("add", "sum")
 
 
 class HAGGINConv(HAGMessagePassing, GINConv):
@@ -28,3 +35,22 @@ class HAGGINConv(HAGMessagePassing, GINConv):
         ValueError: If the HAG does not fit the features, or `aggr` is not one of
             sum, mean, max and min.
     """
+
+    def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
+        """Convolves `x` on the graph of a HAG or of an `edge_index`."""
+        hag = edge_index
+        subtracts = isinstance(hag, HAG) and hag.is_signed and self.aggr in _SUMS
+        if not subtracts or isinstance(x, tuple | list):
+            out: Tensor = super().forward(x, edge_index, size)
+            return out
+        hag, added = closed(hag)
+        out = self.propagate(hag, x=(x, x), size=size)
+        weight = 1 + self.eps
+        if added is not None:
+            shape = [1] * x.dim()
+            shape[self.node_dim] = -1
+            weight = weight - added.to(x.dtype).view(shape)
+        # Nothing is left to add where eps is 0 and all nodes have been:
+        if torch.compiler.is_compiling() or weight.requires_grad or bool(weight.any()):
+            out = out + weight * x
+        return self.nn(out)

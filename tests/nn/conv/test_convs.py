@@ -1,9 +1,10 @@
 import pytest
 import torch
-from contract import ConvContract
-from graphs import fewest_hag, random_graph
+from contract import ConvContract, SignedConvContract
+from graphs import clique, edge_index_of, fewest_hag, random_graph, signed_hag
 from torch_geometric.nn import GCNConv, GINConv, SAGEConv
 
+from pyg_hag import aggregate
 from pyg_hag.nn import HAGGCNConv, HAGGINConv, HAGSAGEConv
 
 
@@ -91,3 +92,54 @@ class TestGIN(ConvContract):
             torch.nn.Linear(8, 10), torch.nn.ReLU(), torch.nn.Linear(10, 6)
         )
         return cls(nn, **options)
+
+
+def without_extremes(variants):
+    return tuple(v for v in variants if v.get("aggr") not in ("max", "min"))
+
+
+class TestGCNSigned(TestGCN, SignedConvContract):
+    pass
+
+
+class TestSAGESigned(TestSAGE, SignedConvContract):
+    variants = without_extremes(TestSAGE.variants)
+
+
+class TestGINSigned(TestGIN, SignedConvContract):
+    variants = without_extremes(TestGIN.variants)
+
+
+def two_cliques():
+    edges = clique(range(5)) + clique(range(5, 12))
+    return edge_index_of(edges), 12
+
+
+@pytest.mark.parametrize("flow", ["source_to_target", "target_to_source"])
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (GCNConv(8, 6), HAGGCNConv(8, 6)),
+        (GINConv(torch.nn.Linear(8, 6)), HAGGINConv(torch.nn.Linear(8, 6))),
+    ],
+    ids=["GCN", "GIN"],
+)
+def test_layers_that_add_the_node_read_closed_rows(theirs, ours, flow, monkeypatch):
+    """So that nothing is subtracted, not even what is infinite."""
+    edge_index, n = two_cliques()
+    hag = signed_hag(edge_index, n)
+    assert hag.stats.subtractions == n
+    seen = []
+    monkeypatch.setattr(
+        "pyg_hag.nn.conv._message_passing.aggregate",
+        lambda x, hag, *args: seen.append(hag) or aggregate(x, hag, *args),
+    )
+    theirs.flow = ours.flow = flow
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(n, 8)
+    torch.testing.assert_close(ours(x, hag), theirs(x, edge_index))
+    assert [h.is_signed for h in seen] == [False]
+    x[3] = torch.inf
+    infinite = ours(x, hag)
+    torch.testing.assert_close(infinite[5:], theirs(x, edge_index)[5:])
+    assert not infinite[:5].isfinite().any()

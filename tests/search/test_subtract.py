@@ -1,0 +1,258 @@
+"""The search with subtraction."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from graphs import (
+    ODD_GRAPHS,
+    biclique,
+    clique,
+    communities,
+    disjoint_union,
+    edge_index_of,
+    fewest_hag,
+    graphs,
+    near_cliques,
+    noisy_copies,
+    num_threads,
+    random_graph,
+    signed_hag,
+    skewed_graph,
+    tiny_graph,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyg_hag import build_hag
+from pyg_hag.search import _similar, _watch, build
+
+odd_graphs = pytest.mark.parametrize("graph", ODD_GRAPHS.values(), ids=ODD_GRAPHS)
+
+
+def reads_and_writes(hag):
+    return hag.stats.reads + hag.num_aggregates
+
+
+# Valid, on every kind of graph ################################################
+
+
+@odd_graphs
+@pytest.mark.parametrize("objective", ["aggregations", "time"])
+def test_odd_graphs(graph, objective):
+    edge_index, size = graph
+    hag = signed_hag(edge_index, size=size, objective=objective)
+    assert (hag.num_src, hag.num_dst) == size
+    hag.validate(edge_index)
+    hag.t().validate(edge_index.flip(0))
+
+
+def test_thousands_of_tiny_graphs():
+    signed = 0
+    for seed in range(2000):
+        edge_index, size = tiny_graph(seed)
+        hag = signed_hag(edge_index, size=size)
+        hag.validate(edge_index)
+        signed += hag.is_signed
+    assert signed > 50
+
+
+@settings(deadline=None, max_examples=300)
+@given(graphs(), st.none() | st.integers(0, 9), st.integers(2, 4))
+def test_any_graph(graph, capacity, min_redundancy):
+    edge_index, size = graph
+    hag = signed_hag(
+        edge_index, size=size, capacity=capacity, min_redundancy=min_redundancy
+    )
+    hag.validate(edge_index)
+    assert capacity is None or hag.num_aggregates <= capacity
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(0, 10**6), st.integers(4, 24), st.sampled_from([0.05, 0.2, 0.5]))
+def test_planted_twins(seed, n, density):
+    edge_index, size = communities(seed, n, density)
+    hag = signed_hag(edge_index, size=size)
+    hag.validate(edge_index)
+    closed, added = hag.closed()
+    loops = torch.arange(n).repeat_interleave(added).repeat(2, 1)
+    closed.validate(torch.cat([edge_index, loops], dim=1))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 10**6), st.sampled_from([0.01, 0.05, 0.2]))
+def test_any_noise(seed, noise):
+    edge_index, size = noisy_copies(seed, noise=noise)
+    signed_hag(edge_index, size=size).validate(edge_index)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("objective", ["aggregations", "time"])
+def test_larger_graphs(seed, objective):
+    for edge_index, size in (
+        near_cliques(seed),
+        skewed_graph(seed, 60, 300, copies=2),
+        random_graph(seed, 90, 150, 0.1),
+        disjoint_union(communities(seed, 40, 0.2), near_cliques(seed, 2)),
+        disjoint_union(*(noisy_copies(seed + i) for i in range(4))),
+    ):
+        hag = signed_hag(edge_index, size=size, objective=objective)
+        hag.validate(edge_index)
+        hag.t().validate(edge_index.flip(0))
+
+
+# Quality ######################################################################
+
+
+@pytest.mark.parametrize("n", range(4, 30, 5))
+def test_a_clique_is_one_sum_less_each_node(n):
+    hag = signed_hag(edge_index_of(clique(range(n))))
+    assert hag.num_aggregates == 1
+    assert hag.stats.reads == 3 * n
+    assert hag.stats.subtractions == n
+    assert hag.closed()[0].stats.reads == 2 * n
+
+
+def test_similar_rows_are_one_row_and_corrections():
+    edge_index, size = noisy_copies(0)
+    plain, signed = (f(edge_index, size=size) for f in (fewest_hag, signed_hag))
+    assert signed.is_signed
+    # Each row: the common one, two more, and the few of sixty that are missing.
+    assert signed.stats.reads < 60 + 30 * (1 + 2 + 0.04 * 60 + 1)
+    assert signed.stats.reads < 0.7 * plain.stats.reads
+
+
+def test_it_is_never_more_to_read_and_write():
+    for seed in range(5):
+        for edge_index, size in (
+            near_cliques(seed),
+            communities(seed, 80, 0.1),
+            random_graph(seed, 60, 60, 0.3),
+            noisy_copies(seed),
+        ):
+            plain, signed = (f(edge_index, size=size) for f in (fewest_hag, signed_hag))
+            assert reads_and_writes(signed) <= reads_and_writes(plain)
+
+
+def test_each_component_takes_what_is_best_for_it():
+    """A clique is closed; rows that are equal need no correction."""
+    twins = edge_index_of(biclique(range(6), range(6, 12))), (12, 12)
+    cliques = edge_index_of(clique(range(8))), (8, 8)
+    edge_index, size = disjoint_union(twins, cliques)
+    hag = signed_hag(edge_index, size=size)
+    hag.validate(edge_index)
+    assert hag.closed()[1].tolist() == [0] * 12 + [1] * 8
+    assert hag.stats.reads == 6 + 6 + 3 * 8
+
+
+def test_closed_rows_that_read_the_node_itself_subtract_nothing():
+    """Both ends of an edge that hangs on a clique: the far one is not closed."""
+    edges = [*clique(range(6)), (5, 6), (6, 5)]
+    hag = signed_hag(edge_index_of(edges))
+    hag.validate(edge_index_of(edges))
+    row = hag._arrays()["kinds"].tolist().index(6)
+    assert int(hag.src_minus[row]) == 0
+
+
+def test_edges_that_come_twice():
+    edge_index = edge_index_of(2 * clique(range(7)))
+    hag = signed_hag(edge_index)
+    hag.validate(edge_index)
+    assert hag.is_signed
+
+
+def test_a_graph_with_all_self_loops_needs_no_subtraction():
+    assert not signed_hag(edge_index_of(clique(range(9), closed=True))).is_signed
+
+
+# Options and limits ###########################################################
+
+
+def test_time_objective_may_leave_the_graph_alone():
+    hag = build_hag(edge_index_of([(0, 1), (1, 2)]), subtract=True)
+    assert hag.num_aggregates == 0
+    assert not hag.is_signed
+
+
+def test_it_is_off_by_default():
+    edge_index = edge_index_of(clique(range(40)))
+    assert not build_hag(edge_index, objective="aggregations").is_signed
+
+
+@pytest.mark.parametrize(
+    "options", [{"method": "greedy"}, {"order": "sequential"}], ids=str
+)
+def test_what_does_not_go_together(options):
+    name, value = next(iter(options.items()))
+    with pytest.raises(
+        ValueError, match=f"'subtract' does not go with {name}='{value}"
+    ):
+        build_hag(edge_index_of(clique(range(5))), subtract=True, **options)
+
+
+def test_subtract_must_be_a_bool():
+    with pytest.raises(TypeError, match="'subtract' must be a bool"):
+        build_hag(edge_index_of(clique(range(5))), subtract=1)
+
+
+def test_same_hag_for_any_number_of_threads():
+    graph = disjoint_union(near_cliques(0), noisy_copies(1), communities(2, 60, 0.2))
+    results = []
+    for count in (1, 2, 4):
+        with num_threads(count):
+            results.append(signed_hag(graph[0], size=graph[1]))
+    assert results[0].is_signed
+    assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("graph", [near_cliques(0), noisy_copies(1)])
+def test_a_search_that_is_stopped(graph):
+    options = build.Options(objective="aggregations", subtract=True)
+    for stop in (0, 1):
+        control = np.zeros(2, np.int64)
+        control[_watch.STOP] = stop
+        hag = build._search(*graph[0].numpy(), *graph[1], options, control)
+        hag.validate(graph[0])
+    signed_hag(graph[0], size=graph[1], time_limit=0).validate(graph[0])
+
+
+def test_in_little_memory(monkeypatch):
+    graph = near_cliques(0)
+    monkeypatch.setattr(build, "count_parts", lambda *_: 5)
+    hag = signed_hag(graph[0], size=graph[1])
+    hag.validate(graph[0])
+    assert hag.is_signed
+
+
+# Clusters #####################################################################
+
+
+def rows_of(graph):
+    edge_index, (num_src, num_dst) = graph
+    return build._components.to_rows(*edge_index.numpy(), num_src, num_dst)
+
+
+def test_clusters_find_the_common_row():
+    graph = noisy_copies(3, num_copies=40, noise=0.02)
+    row_ptr, row = rows_of(graph)
+    cost = np.full(40, 60.0)
+    clusters = _similar.find_clusters(row_ptr, row, 200, cost)
+    assert clusters.row_ptr.size == 2
+    assert (clusters.label == 0).all()
+    base = random.Random(3).sample(range(200), 60)
+    assert clusters.row.tolist() == sorted(base)
+    for v in range(40):
+        own = set(row[row_ptr[v] : row_ptr[v + 1]].tolist())
+        assert clusters.difference[v] == len(own ^ set(base))
+
+
+def test_rows_that_cost_little_stay_as_they_are():
+    row_ptr, row = rows_of(noisy_copies(3))
+    assert _similar.find_clusters(row_ptr, row, 200, np.full(30, 3.0)).row_ptr.size == 1
+
+
+def test_equal_rows_are_no_cluster():
+    row_ptr, row = rows_of((edge_index_of(biclique(range(20), range(9))), (20, 9)))
+    clusters = _similar.find_clusters(row_ptr, row, 20, np.full(9, 20.0))
+    assert clusters.row_ptr.size == 1
