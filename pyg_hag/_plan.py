@@ -88,7 +88,7 @@ class Plan:
 
 def _tasks(cuts: I64, work: I64, width: int, threads: int) -> I64:
     total = int(work[-1])
-    if not _is_shared(total, width, threads) or cuts.size < 2:
+    if not is_work_shared(total, width, threads) or cuts.size < 2:
         return np.array([(cuts[0], cuts[-1], 0, width)], np.int64)
     share = total / (CHUNKS_PER_THREAD * threads)
     targets = np.arange(1, CHUNKS_PER_THREAD * threads) * share
@@ -104,14 +104,14 @@ def _tasks(cuts: I64, work: I64, width: int, threads: int) -> I64:
     return np.array(tasks, np.int64)
 
 
-def _is_shared(work: int, width: int, threads: int) -> bool:
+def is_work_shared(work: int, width: int, threads: int) -> bool:
     """Whether several threads take part."""
     return threads > 1 and work * width >= LEAST_WORK
 
 
 def is_shared(hag: HAG, width: int, threads: int) -> bool:
     """Whether several threads take part in one call."""
-    return _is_shared(hag.src.numel() + hag.agg.numel(), width, threads)
+    return is_work_shared(hag.src.numel() + hag.agg.numel(), width, threads)
 
 
 def forward_plan(hag: HAG, width: int, threads: int) -> Plan:
@@ -120,8 +120,10 @@ def forward_plan(hag: HAG, width: int, threads: int) -> Plan:
     A group that is too large for one thread is cut into parts, or, where these would
     repeat too many aggregates and there are features enough, left whole.
     """
+    if hag.num_aggregates == 0 and not hag.is_signed:
+        return group_plan(hag)
     whole = hag._cached("plan", lambda: _scheduled(hag, 1))
-    if not _is_shared(int(whole.cut_work[-1]), width, threads):
+    if not is_work_shared(int(whole.cut_work[-1]), width, threads):
         return whole
     cut = hag._cached(f"plan {threads}", lambda: _scheduled(hag, threads))
     if width >= threads * LANES:
@@ -154,7 +156,10 @@ def _scheduled(hag: HAG, threads: int) -> Plan:
 
 
 def group_plan(hag: HAG) -> Plan:
-    """The plan for kernels that walk back: groups whole, each aggregate in its slot."""
+    """The plan for kernels that walk back: groups whole, each aggregate in its slot.
+
+    Also that of the graph as it is, in which there is nothing to schedule.
+    """
     return hag._cached("group plan", lambda: _grouped(hag))
 
 
@@ -164,7 +169,7 @@ def _grouped(hag: HAG) -> Plan:
     first = np.repeat(np.cumsum(group_aggs) - group_aggs, group_aggs)
     kind = a["kinds"].astype(np.int32)
     kind[kind < 0] += first.astype(np.int32)
-    unsigned = np.empty(0, np.int64)  # only reductions that cannot subtract walk back
+    unsigned = np.empty(0, np.int64)  # what walks back cannot subtract
     sources = a["src_ptr"], unsigned, a["src"].astype(np.int32)
     agg = (a["agg"] - first[a["agg"]]).astype(np.int32)
     rows = kind, *sources, a["agg_ptr"], unsigned, agg

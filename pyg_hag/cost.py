@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyg_hag._derived import pointers
 from pyg_hag._jit import jit
-from pyg_hag._plan import forward_plan, is_shared
+from pyg_hag._plan import forward_plan, is_shared, is_work_shared
 
 if TYPE_CHECKING:
     from pyg_hag.hag import HAG
@@ -93,16 +94,19 @@ class CostModel:
         terms = features(hag, width, itemsize, self.threads)
         return float(terms @ self.vector())
 
-    def ratio(self, hag: "HAG", plain: "HAG", width: int, itemsize: int = 4) -> float:
-        """Predicts the time over a HAG, divided by that over the plain graph.
+    def ratio(self, hag: "HAG", width: int, itemsize: int = 4) -> float:
+        """Predicts the time over a HAG, divided by that over its graph as it is.
 
         A small graph is priced as one of many in a batch: without the cost of the
         call, and on one thread.
         """
         threads = self.threads if is_shared(hag, width, self.threads) else 1
         ours, theirs = (
-            float(features(h, width, itemsize, threads) @ self.vector()) - self.call
-            for h in (hag, plain)
+            float(terms @ self.vector()) - self.call
+            for terms in (
+                features(hag, width, itemsize, threads),
+                plain_features(hag, width, itemsize, threads),
+            )
         )
         return ours / theirs if theirs > 0 else 1.0
 
@@ -161,17 +165,54 @@ def features(hag: "HAG", width: int, itemsize: int, threads: int) -> F64:
     """What the constants of a :class:`CostModel` are multiplied with."""
     plan = forward_plan(hag, width, threads)
     tasks = plan.row_tasks(width, threads)
-    rows, reads, sources = _part_work(
+    work = _part_work(
         hag.num_src, plan.part_ptr, plan.src_ptr, plan.src, plan.agg_ptr
     ).T.astype(np.float64)
     tile = int((tasks[:, 3] - tasks[:, 2]).min())
-    size = width * itemsize
     # Tiles of features walk all rows each; other tasks share them.
     walked = 1.0 if len(tasks) == 1 or tile < width else 1 / threads
     moved = 1.0 if len(tasks) == 1 else 1 / threads
-    by_set = _hats((sources + plan.slots) * tile * itemsize)
-    scratch = plan.slots.max(initial=0) * tile * itemsize
-    result = hag.num_dst * size
+    size = (width * itemsize, tile * itemsize)
+    return _terms(work, hag.num_dst, plan.slots, size, walked, moved)
+
+
+def plain_features(hag: "HAG", width: int, itemsize: int, threads: int) -> F64:
+    """The same for the graph that the HAG stands for, without aggregates."""
+    a = hag._arrays()
+    rows, _, sources = _part_work(
+        hag.num_src,
+        pointers(a["group_aggs"] + a["group_dsts"]),
+        a["src_ptr"],
+        a["src"],
+        a["agg_ptr"],
+    ).T
+    group = np.repeat(np.arange(rows.size), a["group_dsts"])
+    edges = np.bincount(group, hag._paths()[0][a["dst"]], rows.size)
+    work = np.stack([rows - a["group_aggs"], edges, sources])
+    shared = is_work_shared(int(work[1].sum()) + hag.num_dst, width, threads)
+    share = 1 / threads if shared else 1.0
+    size = width * itemsize
+    return _terms(work, hag.num_dst, np.zeros_like(rows), (size, size), share, share)
+
+
+def _terms(
+    work: F64,
+    num_dst: int,
+    slots: I64,
+    sizes: tuple[int, int],
+    walked: float,
+    moved: float,
+) -> F64:
+    """The terms of parts with so many rows, reads and sources, in the rows of `work`.
+
+    `slots` aggregates are alive at once in each part; `sizes` are the bytes of a row
+    of features and of a tile of it.
+    """
+    rows, reads, sources = work
+    size, tile = sizes
+    by_set = _hats((sources + slots) * tile)
+    scratch = slots.max(initial=0) * tile
+    result = num_dst * size
     fresh = result * moved * (result > FRESH) + scratch * (scratch > FRESH)
     return np.array(
         [
@@ -200,7 +241,7 @@ def _hats(working_set: Any) -> F64:
 
 @jit
 def _part_work(
-    num_src: int, part_ptr: I64, src_ptr: I64, src: I32, agg_ptr: I64
+    num_src: int, part_ptr: I64, src_ptr: I64, src: Any, agg_ptr: I64
 ) -> I64:
     """Per part: non-empty rows, reads, distinct sources."""
     seen = np.full(num_src, -1, np.int64)

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import torch
 from graphs import (
@@ -14,7 +15,14 @@ from graphs import (
 )
 
 from pyg_hag import build_hag
-from pyg_hag.cost import DEFAULT_COST, SETS, CostModel, features, paper_cost
+from pyg_hag.cost import (
+    DEFAULT_COST,
+    SETS,
+    CostModel,
+    features,
+    paper_cost,
+    plain_features,
+)
 
 FREE_ROWS = dataclasses.replace(DEFAULT_COST, row=(0.0,) * len(SETS))
 DEAR_ROWS = dataclasses.replace(DEFAULT_COST, row=(1.0,) * len(SETS))
@@ -66,10 +74,27 @@ def test_least_time_inlines_what_costs_more_than_it_saves():
     assert fastest.stats.depth < fewest.stats.depth
     price = DEFAULT_COST.seconds
     assert price(fastest, 256) <= price(fewest, 256)
-    plain = build_hag(CLIQUES, capacity=0)
-    assert DEFAULT_COST.ratio(fastest, plain, 256) < 0.8
+    assert DEFAULT_COST.ratio(fastest, 256) < 0.8
     fastest.validate(CLIQUES)
     assert fastest.stats.decision.startswith("HAG: predicted to take 0.")
+
+
+@pytest.mark.parametrize("width", [1, 16, 256])
+def test_the_graph_is_priced_without_a_hag_of_it(width):
+    """From a HAG of the graph, as from the graph itself."""
+    for seed in range(4):
+        edge_index, size = disjoint_union(
+            *(random_graph(seed + i, 30 + i, 20 + 9 * i, 0.4, 2) for i in range(20)),
+            random_graph(seed, 10, 5, 0.0),
+        )
+        plain = build_hag(edge_index, size=size, capacity=0)
+        for hag in (plain, fewest_hag(edge_index, size=size)):
+            for threads in (1, 2, 4):
+                np.testing.assert_allclose(
+                    plain_features(hag, width, 4, threads),
+                    features(plain, width, 4, threads),
+                )
+    assert DEFAULT_COST.ratio(plain, width) == pytest.approx(1)
 
 
 def test_prices_of_rows_decide():

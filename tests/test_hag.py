@@ -18,7 +18,7 @@ from graphs import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyg_hag import HAG, _structure
+from pyg_hag import HAG, _structure, aggregate
 from pyg_hag._validation import _FAULTS
 
 odd_graphs = pytest.mark.parametrize("graph", ODD_GRAPHS.values(), ids=ODD_GRAPHS)
@@ -357,6 +357,24 @@ def test_a_signed_hag_with_a_second_path():
     hag.validate(torch.cat([SIGNED_EDGES, edge_index_of([(1, 0)])], dim=1))
     with pytest.raises(ValueError, match="destination 0 has 3 edges"):
         hag.validate(SIGNED_EDGES)
+
+
+def test_rows_that_subtract_without_aggregates():
+    hag = HAG(
+        num_src=2,
+        src=int64(0, 1, 1),
+        agg=int64(),
+        src_count=int64(3, 0),
+        agg_count=int64(0, 0),
+        dst=int64(0, 1),
+        group_aggs=int64(0),
+        group_dsts=int64(2),
+        src_minus=int64(1, 0),
+        agg_minus=int64(0, 0),
+    )
+    hag.validate(edge_index_of([(0, 0)]))
+    out = aggregate(torch.tensor([[2.0], [3.0]]), hag)
+    assert out.tolist() == [[2.0], [0.0]]
 
 
 def test_a_sequence_cannot_be_signed():

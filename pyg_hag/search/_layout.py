@@ -13,6 +13,8 @@ I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 
+_SHORT = 24  # values that are sorted one by one
+
 
 @jit
 def measure(
@@ -145,6 +147,22 @@ def bucket(group: I32, num_groups: int) -> tuple[I64, I32]:
 
 
 @jit
+def _sort(values: I64, first: int, last: int) -> None:
+    """Sorts a part of the array, which mostly is short or in order already."""
+    for i in range(first + 1, last):
+        value = values[i]
+        if value < values[i - 1]:
+            if last - first > _SHORT:
+                values[first:last].sort()
+                return
+            j = i
+            while j > first and values[j - 1] > value:
+                values[j] = values[j - 1]
+                j -= 1
+            values[j] = value
+
+
+@jit
 def _flatten(
     first: int,
     last: int,
@@ -180,8 +198,8 @@ def _flatten(
                 for e in range(in_ptr[k], in_ptr[k + 1]):
                     stack[top] = inputs[e]
                     top += 1
-    src[first_src:s].sort()
-    agg[first_agg:a].sort()
+    _sort(src, first_src, s)
+    _sort(agg, first_agg, a)
     return s, a
 
 

@@ -9,7 +9,8 @@ import pytest
 from graphs import edge_index_of, fewest_hag, num_threads, random_graph, skewed_graph
 
 from pyg_hag import build_hag
-from pyg_hag.search import _parts, _watch, build
+from pyg_hag.search import _find, _parts, _watch
+from pyg_hag.search._options import Options
 
 GRAPH = skewed_graph(0, 100, 600)
 
@@ -27,11 +28,11 @@ def test_no_time_gives_a_valid_hag():
 @pytest.mark.parametrize("method", ["auto", "greedy"])
 def test_a_search_stops_when_told(method):
     """At any number of merges what was found so far is valid."""
-    options = build.Options(objective="aggregations", method=method)
+    options = Options(objective="aggregations", method=method)
     src, dst = GRAPH[0].numpy()
     control = np.zeros(2, np.int64)
     control[_watch.STOP] = 1
-    hag = build._search(src, dst, *GRAPH[1], options, control)
+    hag = _find.find_hag(src, dst, *GRAPH[1], options, control)
     hag.validate(GRAPH[0])
     full = hag_of(GRAPH, method=method)
     assert hag.stats.aggregations > full.stats.aggregations
@@ -81,11 +82,11 @@ def test_a_progress_bar_where_it_is_asked_for(capsys):
 
 @pytest.mark.parametrize("num_parts", [2, 3, 7, 50])
 def test_in_parts(num_parts, monkeypatch):
-    monkeypatch.setattr(build, "count_parts", lambda *_: num_parts)
+    monkeypatch.setattr(_find, "count_parts", lambda *_: num_parts)
     for graph in (GRAPH, random_graph(1, 40, 40, 0.4, copies=2)):
         monkeypatch.undo()
         best = hag_of(graph).stats.aggregations
-        monkeypatch.setattr(build, "count_parts", lambda *_: num_parts)
+        monkeypatch.setattr(_find, "count_parts", lambda *_: num_parts)
         for method in ("auto", "greedy"):
             hag = hag_of(graph, method=method)
             hag.validate(graph[0])

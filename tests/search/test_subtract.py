@@ -26,7 +26,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyg_hag import build_hag
-from pyg_hag.search import _similar, _watch, build
+from pyg_hag.search import _find, _similar, _watch
+from pyg_hag.search._options import Options
 
 odd_graphs = pytest.mark.parametrize("graph", ODD_GRAPHS.values(), ids=ODD_GRAPHS)
 
@@ -208,18 +209,18 @@ def test_same_hag_for_any_number_of_threads():
 
 @pytest.mark.parametrize("graph", [near_cliques(0), noisy_copies(1)])
 def test_a_search_that_is_stopped(graph):
-    options = build.Options(objective="aggregations", subtract=True)
+    options = Options(objective="aggregations", subtract=True)
     for stop in (0, 1):
         control = np.zeros(2, np.int64)
         control[_watch.STOP] = stop
-        hag = build._search(*graph[0].numpy(), *graph[1], options, control)
+        hag = _find.find_hag(*graph[0].numpy(), *graph[1], options, control)
         hag.validate(graph[0])
     signed_hag(graph[0], size=graph[1], time_limit=0).validate(graph[0])
 
 
 def test_in_little_memory(monkeypatch):
     graph = near_cliques(0)
-    monkeypatch.setattr(build, "count_parts", lambda *_: 5)
+    monkeypatch.setattr(_find, "count_parts", lambda *_: 5)
     hag = signed_hag(graph[0], size=graph[1])
     hag.validate(graph[0])
     assert hag.is_signed
@@ -230,7 +231,7 @@ def test_in_little_memory(monkeypatch):
 
 def rows_of(graph):
     edge_index, (num_src, num_dst) = graph
-    return build._components.to_rows(*edge_index.numpy(), num_src, num_dst)
+    return _find._components.to_rows(*edge_index.numpy(), num_src, num_dst)
 
 
 def test_clusters_find_the_common_row():
