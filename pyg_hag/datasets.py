@@ -18,6 +18,7 @@ from torch_geometric.datasets import (
 )
 
 ROOT_VARIABLE = "PYG_HAG_DATA"
+REDDIT_SIZED = "Reddit-sized"
 
 _CLASSES: dict[str, Any] = {
     **dict.fromkeys(("Cora", "CiteSeer", "PubMed"), Planetoid),
@@ -46,12 +47,16 @@ def load_graphs(name: str, root: str | os.PathLike[str] | None = None) -> list[D
 
     Args:
         name (str): A data set of Planetoid, Amazon, Coauthor, LINKX or TUDataset, or
-            a folder `<root>/<name>/raw/<name>.npz` with `edge_index` and `num_nodes`.
+            a folder `<root>/<name>/raw/<name>.npz` with `edge_index` and `num_nodes`,
+            or `"Reddit-sized"`, which is generated: 232,965 nodes in 41 communities
+            and 114.4 million edges.
         root (path, optional): See :func:`find_root`.
 
     Returns:
         list[Data]: Its graphs; one for a node-classification set.
     """
+    if name == REDDIT_SIZED:
+        return [generate_communities(232_965, 114_600_000, 41)]
     folder = find_root(root)
     file = folder / name / "raw" / f"{name}.npz"
     if name not in _CLASSES and file.is_file():
@@ -118,3 +123,58 @@ def generate_social_graph(num_graphs: int, seed: int = 0) -> Data:
     return Data(
         x=x, edge_index=batch.edge_index, y=y, train_mask=train, test_mask=~train
     )
+
+
+def generate_communities(
+    num_nodes: int, num_edges: int, num_communities: int, seed: int = 0
+) -> Data:
+    """Generates an undirected graph of communities with skewed degrees.
+
+    A degree-corrected stochastic block model: degrees follow a power law of exponent
+    3.2, cut off at 60 times the mean; communities are of different sizes; the other
+    end of an edge is anywhere with probability 0.1, else in the same community.
+
+    Args:
+        num_nodes (int): Number of nodes.
+        num_edges (int): Number of edges of either direction together, about.
+        num_communities (int): Number of communities.
+        seed (int): Of the random numbers.
+
+    Returns:
+        Data: The graph, without loops and without duplicate edges.
+
+    Raises:
+        ValueError: If more than a tenth of all pairs are wanted as edges.
+    """
+    if 10 * num_edges > num_nodes * (num_nodes - 1):
+        raise ValueError(
+            f"'num_edges' must be at most a tenth of all pairs of {num_nodes} nodes "
+            f"(got {num_edges})"
+        )
+    rng = np.random.default_rng(seed)
+    weight = (1 - rng.random(num_nodes)) ** (-1 / 2.2)
+    weight = np.minimum(weight, 60 * weight.mean())
+    community = np.sort((rng.random(num_nodes) ** 1.5 * num_communities).astype(int))
+    first = np.searchsorted(community, np.arange(num_communities + 1))
+    ends = np.concatenate([[0], np.cumsum(weight)])
+    wanted = num_edges // 2
+    codes = np.empty(0, np.int64)
+    while codes.size < wanted:  # some edges come twice
+        count = min(int(1.1 * (wanted - codes.size)) + 1000, _MOST_AT_ONCE)
+        u = np.searchsorted(ends, rng.random(count) * ends[-1], side="right") - 1
+        low, high = ends[first[community[u]]], ends[first[community[u] + 1]]
+        anywhere = rng.random(count) < 0.1
+        low, high = np.where(anywhere, 0, low), np.where(anywhere, ends[-1], high)
+        place = low + rng.random(count) * (high - low)
+        v = np.minimum(np.searchsorted(ends, place, side="right") - 1, num_nodes - 1)
+        pairs = np.minimum(u, v) * num_nodes + np.maximum(u, v)
+        codes = np.unique(np.concatenate([codes, pairs[u != v]]))
+    if codes.size > wanted:
+        codes = np.delete(codes, rng.choice(codes.size, codes.size - wanted, False))
+    number = rng.permutation(num_nodes)
+    u, v = number[codes // num_nodes], number[codes % num_nodes]
+    edges = np.stack([np.concatenate([u, v]), np.concatenate([v, u])])
+    return Data(edge_index=torch.from_numpy(edges), num_nodes=num_nodes)
+
+
+_MOST_AT_ONCE = 16_000_000  # edges drawn, for the sake of memory

@@ -8,6 +8,7 @@ from pyg_hag.datasets import (
     ROOT_VARIABLE,
     as_one_graph,
     find_root,
+    generate_communities,
     generate_ego_networks,
     generate_social_graph,
     load_graphs,
@@ -54,6 +55,28 @@ def test_generated_graphs_are_redundant_and_reproducible():
     data = generate_social_graph(20)
     assert data.x.size(0) == data.y.numel() == data.num_nodes
     assert data.train_mask.sum() + data.test_mask.sum() == data.num_nodes
+
+
+def test_generated_communities():
+    data = generate_communities(900, 30_001, 5)
+    assert (data.num_nodes, data.num_edges) == (900, 30_000)
+    assert data.is_undirected() and not data.has_self_loops()
+    assert data.edge_index.unique(dim=1).size(1) == 30_000
+    degree = data.edge_index[1].bincount(minlength=900)
+    assert degree.max() > 3 * degree.float().mean()
+    again = generate_communities(900, 30_001, 5)
+    assert torch.equal(data.edge_index, again.edge_index)
+    other = generate_communities(900, 30_001, 5, seed=1)
+    assert not torch.equal(data.edge_index, other.edge_index)
+    # Nine tenths of the edges are in five communities, others anywhere:
+    far = generate_communities(900, 30_001, 1)
+    savings = [fewest_hag(d.edge_index, 900).stats.reads for d in (data, far)]
+    assert savings[0] < savings[1]
+
+
+def test_communities_must_be_sparse():
+    with pytest.raises(ValueError, match=r"'num_edges' .* 900 nodes \(got 90000\)"):
+        generate_communities(900, 90_000, 5)
 
 
 @pytest.mark.data

@@ -23,6 +23,9 @@ def main() -> int:
     parser.add_argument("--markdown", action="store_true", help="print Markdown")
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 64, 128])
     parser.add_argument("--plot", help="cost: PNG file to write")
+    parser.add_argument(
+        "--self-loops", action="store_true", help="search: closed neighbourhoods"
+    )
     parser.add_argument("--fit", help="cost: JSON file to write fitted constants to")
     options = parser.parse_args()
     if options.benchmark == "environment":
@@ -32,7 +35,7 @@ def main() -> int:
     names = options.graphs or SMALL + LARGE
     try:
         if options.benchmark == "search":
-            table = search.run(names, options.root, options.out)
+            table = search.run(names, options.root, options.out, options.self_loops)
         elif options.benchmark == "cost":
             table = cost.run(
                 names,

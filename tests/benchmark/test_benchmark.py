@@ -38,13 +38,30 @@ def test_search(monkeypatch, root, capsys):
         "greedy",
         "auto, aggregations",
         "auto, time",
+        "auto, subtract",
     ]
     for row in rows:
         assert row["edges"] == "870" and float(row["aggregation_reduction"]) > 1.2
         assert float(row["seconds"]) > 0 and float(row["megabytes"]) >= 0
         assert "torch" in row["environment"]
-    assert "predicted to take" in rows[-1]["decision"]
+    assert "predicted to take" in rows[-2]["decision"]
+    signed = rows[-1]
+    assert float(signed["closed_read_reduction"]) > float(signed["read_reduction"])
     assert "clique" in capsys.readouterr().out
+
+
+def test_search_of_closed_neighbourhoods(monkeypatch, root):
+    out = root / "rows.csv"
+    arguments = ["search", "clique", "--root", root, "--out", out, "--self-loops"]
+    assert run(monkeypatch, *arguments) == 0
+    assert {row["edges"] for row in read(out)} == {"900"}
+
+
+def test_greedy_runs_where_it_can(monkeypatch, root):
+    monkeypatch.setattr("pyg_hag.benchmark.search._MOST_FOR_GREEDY", 100)
+    out = root / "rows.csv"
+    assert run(monkeypatch, "search", "clique", "--root", root, "--out", out) == 0
+    assert not any("greedy" in row["search"] for row in read(out))
 
 
 def test_aggregate(monkeypatch, root, capsys):
