@@ -1,6 +1,7 @@
 """Time, memory, Ctrl-C and the progress bar."""
 
 import _thread
+import signal
 import threading
 import time
 
@@ -42,6 +43,15 @@ def test_enough_time_changes_nothing():
     assert hag_of(GRAPH, time_limit=600) == hag_of(GRAPH)
 
 
+@pytest.fixture
+def _interruptible():
+    """Processes that a shell starts in the background ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize("count", [1, 2])
 def test_ctrl_c_ends_the_search(count):
     """While the search waits for a stop that only the interrupt sets."""
