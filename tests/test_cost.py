@@ -97,6 +97,26 @@ def test_the_graph_is_priced_without_a_hag_of_it(width):
     assert DEFAULT_COST.ratio(plain, width) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("price", [0.5, 3.0, 6.0])
+def test_every_aggregate_pays_for_its_row(price):
+    """At so many reads per row: m inputs for u readers save m * u - m - u reads."""
+    free = {field: (0.0,) * len(SETS) for field in ("row", "byte")}
+    model = CostModel(1, call=0.0, read=1.0, stream=0.0, fresh=0.0, **free)
+    model = dataclasses.replace(model, row=(price,) * len(SETS))
+    few, many = [], []
+    for seed in range(3):
+        edge_index, size = random_graph(seed, 60, 60, 0.5)
+        hag = build_hag(edge_index, size=size, min_redundancy=2, cost_model=model)
+        hag.validate(edge_index)
+        width = (hag.src_count + hag.agg_count)[hag._arrays()["kinds"] < 0]
+        uses = hag.agg.bincount(minlength=hag.num_aggregates)
+        assert hag.num_aggregates > 0
+        assert bool((uses * width - uses - width >= price).all())
+        few.append(hag.num_aggregates)
+        many.append(fewest_hag(edge_index, size=size).num_aggregates)
+    assert sum(few) < sum(many)
+
+
 def test_prices_of_rows_decide():
     assert build_hag(CLIQUES, cost_model=DEAR_ROWS).num_aggregates == 0
     edge_index, size = random_graph(0, 60, 60, 0.6)

@@ -51,7 +51,7 @@ class Contraction:
         """The item that stands for each item that is left."""
         self.num_ids = num_items
         self._arity = arity
-        self._is_node = np.ones(num_nodes, np.bool_)
+        self._num_nodes = num_nodes
         self._rounds: list[_Round] = []
         self._counts: list[I32] = []
         self._inputs: list[I32] = []
@@ -67,7 +67,7 @@ class Contraction:
     def _contract(self) -> int:
         col_ptr, col = _components.transposed(self.row_ptr, self.row, self.item_id.size)
         row_leader, item_leader, twin, merged = _twins.find_twins(
-            self.row_ptr, self.row, col_ptr, col, self._is_node
+            self.row_ptr, self.row, col_ptr, col, self._num_nodes
         )
         if merged == 0:
             return 0

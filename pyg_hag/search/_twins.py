@@ -21,7 +21,6 @@ from pyg_hag._jit import jit
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 U64 = NDArray[np.uint64]
-Bool = NDArray[np.bool_]
 
 
 @jit
@@ -69,7 +68,11 @@ def _equal(ptr: I64, idx: I32, a: int, b: int) -> bool:
 
 @jit
 def _equal_when_closed(ptr: I64, idx: I32, a: int, b: int) -> bool:
-    """Whether rows a and b are equal once each contains itself, as none does yet."""
+    """Whether rows a and b are equal once each contains itself (once more).
+
+    Rows are sets, so that one that contains itself equals no other: nodes with
+    self-loops are no twins, nor those whose rows equal another's as they are.
+    """
     length = ptr[a + 1] - ptr[a]
     if length != ptr[b + 1] - ptr[b]:
         return False
@@ -122,7 +125,7 @@ def _label_equal(ptr: I64, idx: I32, signature: U64) -> tuple[I32, int]:
 
 @jit
 def find_twins(
-    row_ptr: I64, row: I32, col_ptr: I64, col: I32, is_node: Bool
+    row_ptr: I64, row: I32, col_ptr: I64, col: I32, num_nodes: int
 ) -> tuple[I32, I32, I32, int]:
     """Finds equal rows, equal items and nodes with equal closed neighbourhoods.
 
@@ -131,8 +134,7 @@ def find_twins(
         row: The items of the rows, ascending.
         col_ptr: Item x is in the rows `col[col_ptr[x] : col_ptr[x + 1]]`.
         col: The rows of the items, ascending.
-        is_node: For each number, whether row and item of that number belong to one
-            node; changed in place, as rows or items are merged alone.
+        num_nodes: Row v and item v belong to one node for `v < num_nodes`.
 
     Returns:
         For each row and for each item the number of the first one of its group; for
@@ -143,36 +145,11 @@ def find_twins(
     row_leader, merged = _label_equal(row_ptr, row, row_signature)
     item_leader, more = _label_equal(col_ptr, col, col_signature)
     merged += more
-    alone = np.ones(is_node.size, np.bool_)
-    for v in range(is_node.size):
-        if row_leader[v] != v:
-            alone[v] = False
-            alone[row_leader[v]] = False
-        if item_leader[v] != v:
-            alone[v] = False
-            alone[item_leader[v]] = False
-        if row_leader[v] != item_leader[v]:
-            is_node[row_leader[v]] = False
-            is_node[item_leader[v]] = False
-    for v in range(is_node.size, row_leader.size):
-        if row_leader[v] < is_node.size:
-            alone[row_leader[v]] = False
-            is_node[row_leader[v]] = False
-    for x in range(is_node.size, item_leader.size):
-        if item_leader[x] < is_node.size:
-            alone[item_leader[x]] = False
-            is_node[item_leader[x]] = False
-
-    twin = np.full(is_node.size, -1, np.int32)
-    slots = _slots(is_node.size)
+    twin = np.full(num_nodes, -1, np.int32)
+    slots = _slots(num_nodes)
     mask = np.uint64(slots.size - 1)
-    for v in range(is_node.size):
-        if not (is_node[v] and alone[v]) or row_ptr[v] == row_ptr[v + 1]:
-            continue
-        loop = False
-        for e in range(row_ptr[v], row_ptr[v + 1]):
-            loop = loop or row[e] == v
-        if loop:
+    for v in range(num_nodes):
+        if row_ptr[v] == row_ptr[v + 1]:
             continue
         by_row = row_signature[v] + mixed(v + 1)
         by_col = col_signature[v] + mixed(v + 1)
@@ -210,7 +187,7 @@ def merged(
             for e in range(row_ptr[v], row_ptr[v + 1]):
                 x = row[e]
                 of = twin[x] if x < twin.size else -1
-                if item_leader[x] == x and (of < 0 or (of == x and of != group)):
+                if item_leader[x] == x and (of < 0 or of == x):
                     out[n] = x
                     n += 1
         out_ptr[v + 1] = n
