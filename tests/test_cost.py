@@ -105,7 +105,7 @@ def test_every_aggregate_pays_for_its_row(price):
     model = dataclasses.replace(model, row=(price,) * len(SETS))
     few, many = [], []
     for seed in range(3):
-        edge_index, size = random_graph(seed, 60, 60, 0.5)
+        edge_index, size = random_graph(seed, 40, 300, 0.5)
         hag = build_hag(edge_index, size=size, min_redundancy=2, cost_model=model)
         hag.validate(edge_index)
         width = (hag.src_count + hag.agg_count)[hag._arrays()["kinds"] < 0]
