@@ -17,6 +17,7 @@ from graphs import (
 from pyg_hag import build_hag
 from pyg_hag.cost import (
     DEFAULT_COST,
+    FRESH,
     SETS,
     CostModel,
     features,
@@ -115,6 +116,13 @@ def test_every_aggregate_pays_for_its_row(price):
         few.append(hag.num_aggregates)
         many.append(fewest_hag(edge_index, size=size).num_aggregates)
     assert sum(few) < sum(many)
+
+
+def test_a_large_result_is_fresh_memory():
+    hag = build_hag(CLIQUES, capacity=0)
+    width = FRESH // (4 * hag.num_dst)
+    assert features(hag, width, 4, 1)[-1] == 0
+    assert features(hag, width + 1, 4, 1)[-1] == hag.num_dst * (width + 1) * 4
 
 
 def test_prices_of_rows_decide():

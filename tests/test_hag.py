@@ -268,6 +268,25 @@ def test_a_signed_hag():
     assert "subtracted" not in hand_made()._repr_html_()
 
 
+def test_what_is_below_a_subtracted_aggregate_is_subtracted():
+    # Aggregates {0, 1}, {the first, 2} and {the second, 3}; destination 0 reads the
+    # third, destination 1 the third less the second.
+    hag = HAG(
+        num_src=4,
+        src=int64(0, 1, 2, 3),
+        agg=int64(0, 1, 2, 2, 1),
+        src_count=int64(2, 1, 1, 0, 0),
+        agg_count=int64(0, 1, 1, 1, 2),
+        dst=int64(0, 1),
+        group_aggs=int64(3),
+        group_dsts=int64(2),
+        src_minus=int64(*ZEROS),
+        agg_minus=int64(*FOUR, 1),
+    )
+    hag.validate(edge_index_of([*biclique(range(4), [0]), (3, 1)]))
+    check_transpose(hag, edge_index_of([*biclique(range(4), [0]), (3, 1)]))
+
+
 def test_a_signed_hag_of_zeros_is_not_signed():
     zeros = {"src_minus": int64(0, *ZEROS), "agg_minus": int64(0, *ZEROS)}
     assert not hand_made(**zeros).is_signed
@@ -316,6 +335,28 @@ def test_closed(of_transpose):
     assert closed.stats.reads == hag.stats.reads - 4
     assert closed.stats.subtractions == hag.stats.subtractions - 4
     assert hag.closed()[0] is closed
+
+
+def test_closed_keeps_self_loops():
+    # Aggregate {0, 1, 2}; destination 0 reads 0 and 1, destination 1 the aggregate
+    # less 1, destination 2 the aggregate.
+    hag = HAG(
+        num_src=3,
+        src=int64(0, 1, 2, 0, 1, 1),
+        agg=int64(0, 0),
+        src_count=int64(3, 2, 1, 0),
+        agg_count=int64(0, 0, 1, 1),
+        dst=int64(0, 1, 2),
+        group_aggs=int64(1),
+        group_dsts=int64(3),
+        src_minus=int64(0, 0, 1, 0),
+        agg_minus=int64(*FOUR),
+    )
+    edges = [(0, 0), (1, 0), (0, 1), (2, 1), (0, 2), (1, 2), (2, 2)]
+    hag.validate(edge_index_of(edges))
+    closed, added = hag.closed()
+    assert added.tolist() == [0, 1, 0]
+    closed.validate(edge_index_of([*edges, (1, 1)]))
 
 
 def test_closed_where_nothing_is_subtracted():

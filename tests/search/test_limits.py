@@ -39,6 +39,16 @@ def test_a_search_stops_when_told(method):
     assert hag.stats.aggregations > full.stats.aggregations
 
 
+def test_a_search_is_told_when_its_time_is_over():
+    def search(control):
+        begin = time.monotonic()
+        while control[_watch.STOP] == 0 and time.monotonic() - begin < 60:
+            time.sleep(0.01)
+        return int(control[_watch.STOP])
+
+    assert _watch.watched(search, 0.1, False) == 1
+
+
 def test_enough_time_changes_nothing():
     assert hag_of(GRAPH, time_limit=600) == hag_of(GRAPH)
 

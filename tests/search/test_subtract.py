@@ -26,8 +26,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyg_hag import build_hag
-from pyg_hag.search import _find, _similar, _watch
+from pyg_hag.search import _combine, _find, _similar, _watch
+from pyg_hag.search._cancel import cancel
 from pyg_hag.search._options import Options
+from pyg_hag.search._rules import Rules
 
 odd_graphs = pytest.mark.parametrize("graph", ODD_GRAPHS.values(), ids=ODD_GRAPHS)
 
@@ -224,6 +226,55 @@ def test_in_little_memory(monkeypatch):
     hag = signed_hag(graph[0], size=graph[1])
     hag.validate(graph[0])
     assert hag.is_signed
+
+
+def test_what_is_kept_for_a_comparison_takes_memory(monkeypatch):
+    seen = []
+    monkeypatch.setattr(_find, "count_parts", lambda *args: seen.append(args) or 1)
+    graph = near_cliques(0)
+    for subtract in (False, True):
+        signed_hag(graph[0], size=graph[1], memory_limit=1 << 30, subtract=subtract)
+    edges = graph[0].size(1)
+    assert [args[1] for args in seen] == [edges, 2 * edges]
+
+
+# Rows that read and subtract ##################################################
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.integers(-5, 4), unique=True, max_size=8), max_size=6))
+def test_what_is_added_and_subtracted_cancels(rows):
+    src = np.array([x for row in rows for x in sorted(row)], np.int64)
+    count = np.array([len(row) for row in rows], np.int64)
+    out, counts, minus = cancel(src, count)
+    wanted = [
+        (
+            sorted(x for x in row if x >= 0 and -1 - x not in row),
+            sorted(-1 - x for x in row if x < 0 and -1 - x not in row),
+        )
+        for row in rows
+    ]
+    assert out.tolist() == [x for pair in wanted for part in pair for x in part]
+    assert counts.tolist() == [len(a) + len(b) for a, b in wanted]
+    lost = [len(b) for _, b in wanted]
+    assert minus.tolist() == (lost if any(lost) else [])
+
+
+def test_closed_rows_without_the_node_itself():
+    # Row 0 = {0, 3}, row 1 = {item 4} and row 2 = {2}; rows 0 and 1 are closed.
+    rules = Rules(
+        num_items=6,
+        counts=np.array([2], np.int32),
+        inputs=np.array([1, 2], np.int32),
+        start=np.array([0, 2, 3]),
+        length=np.array([2, 1, 1]),
+        row=np.array([0, 3, 6, 2], np.int32),
+    )
+    out = _combine.without_self(rules, np.array([True, True, False]), 3)
+    rows = [
+        out.row[a : a + n].tolist() for a, n in zip(out.start, out.length, strict=True)
+    ]
+    assert rows == [[3], [6, 3 + 1], [2]]
 
 
 # Clusters #####################################################################
