@@ -17,6 +17,7 @@ from torch_geometric.loader import DataLoader
 from torch_geometric.nn import SimpleConv
 
 from pyg_hag import HAGData, aggregate
+from pyg_hag._packing import KIND, SEQUENTIAL
 
 
 def graph(seed, n=None):
@@ -246,6 +247,13 @@ def test_what_is_stored_of_the_hag_cannot_change_unnoticed(subtract):
         del other[key]
         with pytest.raises(ValueError, match="the data has no HAG"):
             print(other.hag)
+
+
+def test_the_kind_of_hag_cannot_change_unnoticed():
+    data = FewestTransform(capacity=0)(graph(6))
+    data.hag_sizes[0, KIND] = SEQUENTIAL
+    with pytest.raises(ValueError, match="does not belong to this graph"):
+        print(data.hag)
 
 
 def test_edges_may_change_their_order():

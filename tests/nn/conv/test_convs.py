@@ -83,6 +83,7 @@ class TestGIN(ConvContract):
     variants = (
         {},
         {"eps": 0.3, "train_eps": True},
+        {"aggr": "mean"},
         {"aggr": "max"},
         {"flow": "target_to_source"},
     )
