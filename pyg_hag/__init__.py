@@ -1,5 +1,6 @@
 """GNN aggregation without redundant work, for PyTorch Geometric."""
 
+from pyg_hag._memory import release_memory
 from pyg_hag.data import HAGData
 from pyg_hag.hag import HAG
 from pyg_hag.ops import aggregate
@@ -14,4 +15,5 @@ __all__ = [
     "HAGTransform",  # builds the HAG of a `Data` object
     "aggregate",  # sum, mean, max or min over a HAG
     "build_hag",  # from an edge_index to its HAG
+    "release_memory",  # gives memory kept for large results back to the system
 ]

@@ -1,6 +1,7 @@
 """How the CPU kernels walk a HAG: its rows in 32 bits, and cuts between threads."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -55,20 +56,22 @@ class Plan:
     cuts: I64
     cut_work: I64
 
-    @property
+    @cached_property
     def num_slots(self) -> int:
         """Most slots that any part needs."""
         return int(self.slots.max(initial=0))
 
+    @cached_property
     def rows(self) -> tuple[Any, ...]:
         """The arguments that every kernel takes."""
         sources = self.src_ptr, self.src_mid, self.src
         aggregates = self.agg_ptr, self.agg_mid, self.agg
         return self.kind, *sources, *aggregates, self.part_ptr, self.num_slots
 
+    @cached_property
     def addresses(self) -> list[int]:
         """The same as numbers: the address and size of each array, and the slots."""
-        *arrays, num_slots = self.rows()
+        *arrays, num_slots = self.rows
         return [n for a in arrays for n in (a.ctypes.data, a.size)] + [num_slots]
 
     def row_tasks(self, width: int, threads: int) -> I64:
@@ -77,13 +80,20 @@ class Plan:
         Rows are cut between parts. A part that is too large for one thread is cut by
         features, each thread doing all of its rows: no thread waits for another.
         """
-        return _tasks(self.cuts, self.cut_work, width, threads)
+        key = width, threads
+        if key not in self._row_tasks:
+            self._row_tasks[key] = _tasks(self.cuts, self.cut_work, width, threads)
+        return self._row_tasks[key]
 
     def part_tasks(self, width: int, threads: int) -> I64:
         """Cuts parts and features into `(first part, last part, f0, f1)`."""
         work = self.src_ptr[self.part_ptr] + self.agg_ptr[self.part_ptr]
         parts = np.arange(self.part_ptr.size)
         return _tasks(parts, work + self.part_ptr, width, threads)
+
+    @cached_property
+    def _row_tasks(self) -> dict[tuple[int, int], I64]:
+        return {}
 
 
 def _tasks(cuts: I64, work: I64, width: int, threads: int) -> I64:

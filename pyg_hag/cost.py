@@ -213,7 +213,7 @@ def _terms(
     by_set = _hats((sources + slots) * tile)
     scratch = slots.max(initial=0) * tile
     result = num_dst * size
-    fresh = result * moved * (result > FRESH) + scratch * (scratch > FRESH)
+    fresh = scratch * (scratch > FRESH)
     return np.array(
         [
             1.0,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pyg_hag.datasets import ROOT_VARIABLE, load_graphs
-from pyg_hag.ops.aggregate import BACKENDS
+from pyg_hag.ops._operators import BACKENDS
 
 
 def pytest_generate_tests(metafunc):

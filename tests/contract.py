@@ -19,12 +19,13 @@ from graphs import (
     signed_hag,
     skewed_graph,
 )
-from torch.autograd import gradcheck, gradgradcheck
+from torch.autograd import forward_ad, gradcheck, gradgradcheck
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import SimpleConv
 
 from pyg_hag import aggregate
-from pyg_hag.ops.aggregate import _max, _sum
+from pyg_hag.ops._operators import max_operator, sum_operator
 
 GRAPHS = {
     **ODD_GRAPHS,
@@ -201,6 +202,12 @@ class AggregateContract:
         assert gradcheck(function, inputs)
         if reduce in ("sum", "mean"):
             assert gradgradcheck(function, inputs)
+        else:
+            x = inputs[0]
+            out = self.run(x, hag, reduce).square().sum()
+            (grad,) = torch.autograd.grad(out, x, create_graph=True)
+            with pytest.raises(NotImplementedError, match="differentiated once"):
+                grad.sum().backward()
 
     def test_opcheck(self, reduce):
         graph = GRAPHS["dense bipartite"]
@@ -209,11 +216,24 @@ class AggregateContract:
         scale = torch.rand(graph[1][0], requires_grad=True)
         if reduce in ("sum", "mean"):
             args = (scale, None, hag.tensors, hag.num_src, reduce == "mean", False)
-            op = _sum
+            op = sum_operator
         else:
-            args, op = (hag.tensors, hag.num_src, reduce == "min"), _max
+            args, op = (hag.tensors, hag.num_src, reduce == "min"), max_operator
         results = torch.library.opcheck(op, (x, *args, self.backend))
         assert set(results.values()) == {"SUCCESS"}
+
+    def test_tracing_and_transforms_see_an_operator(self, reduce):
+        graph = GRAPHS["dense"]
+        hag = self.build(graph[0], size=graph[1])
+        x, other = torch.randn(2, graph[1][0], 3)
+        traced = make_fx(lambda x: self.run(x, hag, reduce))(x)
+        assert torch.equal(traced(other), self.run(other, hag, reduce))
+        leaf = x.clone().requires_grad_()
+        self.run(leaf, hag, reduce).square().sum().backward()
+        grad = torch.func.grad(lambda x: self.run(x, hag, reduce).square().sum())(x)
+        assert torch.equal(grad, leaf.grad)
+        with forward_ad.dual_level(), pytest.raises(NotImplementedError):
+            self.run(forward_ad.make_dual(x, x), hag, reduce)
 
     def test_torch_compile(self, reduce):
         torch._dynamo.reset()  # it counts the variants of one function over all tests

@@ -15,6 +15,7 @@ from graphs import (
 )
 
 from pyg_hag import build_hag
+from pyg_hag._plan import forward_plan
 from pyg_hag.cost import (
     DEFAULT_COST,
     FRESH,
@@ -118,11 +119,12 @@ def test_every_aggregate_pays_for_its_row(price):
     assert sum(few) < sum(many)
 
 
-def test_a_large_result_is_fresh_memory():
-    hag = build_hag(CLIQUES, capacity=0)
-    width = FRESH // (4 * hag.num_dst)
+def test_a_large_scratch_is_fresh_memory():
+    hag = fewest_hag(CLIQUES)
+    slots = forward_plan(hag, 1, 1).num_slots
+    width = FRESH // (4 * slots)
     assert features(hag, width, 4, 1)[-1] == 0
-    assert features(hag, width + 1, 4, 1)[-1] == hag.num_dst * (width + 1) * 4
+    assert features(hag, width + 1, 4, 1)[-1] == slots * (width + 1) * 4
 
 
 def test_prices_of_rows_decide():

@@ -7,7 +7,7 @@ import torch
 from numba import carray
 from torch import Tensor
 
-from pyg_hag import _parallel, _threads
+from pyg_hag import _memory, _parallel, _threads
 from pyg_hag._jit import jit
 from pyg_hag._plan import I64, Plan, forward_plan, group_plan
 from pyg_hag.hag import HAG
@@ -20,7 +20,7 @@ def aggregate_sum(
     """`out[v] = dst_scale[v] * sum_u(src_scale[u] * x[u])` for x of shape [N, F]."""
     threads = _threads.num_threads()
     plan = forward_plan(hag, x.size(1), threads)
-    out = x.new_empty(hag.num_dst, x.size(1))
+    out = _memory.empty(x, hag.num_dst)
     none = x.new_empty(0)
     before = none if src_scale is None else src_scale
     after = none if dst_scale is None else dst_scale
@@ -33,7 +33,7 @@ def aggregate_max(x: Tensor, hag: HAG, minimum: bool) -> Tensor:
     """Largest (or smallest) x[u] per destination, 0 where there is none."""
     threads = _threads.num_threads()
     plan = forward_plan(hag, x.size(1), threads)
-    out = x.new_empty(hag.num_dst, x.size(1))
+    out = _memory.empty(x, hag.num_dst)
     tasks = plan.row_tasks(x.size(1), threads)
     _run("max", max_rows, plan, tasks, [x, _sign(x, minimum), out])
     return out
@@ -63,9 +63,9 @@ def _run(name: str, kernel: Any, plan: Plan, tasks: I64, tensors: list[Tensor]) 
     if len(tasks) == 1 or _parallel.checks_bounds():
         arrays = [tensor.numpy() for tensor in tensors]
         for first, last, f0, f1 in tasks.tolist():
-            kernel(first, last, f0, f1, *plan.rows(), *arrays)
+            kernel(first, last, f0, f1, *plan.rows, *arrays)
         return
-    parameters = plan.addresses()
+    parameters = list(plan.addresses)
     for tensor in tensors:
         rows, columns = tensor.shape if tensor.dim() == 2 else (tensor.numel(), 1)
         parameters += [tensor.data_ptr(), rows, columns]

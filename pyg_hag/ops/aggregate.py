@@ -1,17 +1,10 @@
-"""The one door to the kernels: checks, operators and their gradients."""
-
-from types import ModuleType
-from typing import Any
+"""The one door to the kernels, and what it checks."""
 
 import torch
 from torch import Tensor
 
-from pyg_hag._plan import inverse_degree
 from pyg_hag.hag import HAG
-from pyg_hag.ops import _numba, _torch
-
-BACKENDS: dict[str, ModuleType] = {"numba": _numba, "torch": _torch}
-"""The backends of :func:`aggregate`, by name."""
+from pyg_hag.ops._operators import BACKENDS, max_over, sum_over
 
 REDUCES = ("sum", "mean", "max", "min")
 SIGNED_REDUCES = ("sum", "mean")
@@ -71,14 +64,12 @@ def aggregate(
             f"'reduce' must be one of {SIGNED_REDUCES} over a HAG that subtracts (got "
             f"{reduce!r}): build it without 'subtract'"
         )
-    if reduce in ("sum", "mean"):
-        return _sum(
-            x, src_scale, dst_scale, hag.tensors, hag.num_src, reduce == "mean", False,
-            backend,
-        )  # fmt: skip
+    if reduce in SIGNED_REDUCES:
+        mean = reduce == "mean"
+        return sum_over(x, src_scale, dst_scale, hag, mean, False, backend)
     if src_scale is not None:
         x = x * _per_row(src_scale, x)
-    out = _max(x, hag.tensors, hag.num_src, reduce == "min", backend)
+    out = max_over(x, hag, reduce == "min", backend)
     if dst_scale is not None:
         out = out * _per_row(dst_scale, out)
     return out
@@ -144,152 +135,3 @@ def _check(
             f"'backend' out"
         )
     return backend
-
-
-# Operators ####################################################################
-#
-# They take the HAG's flat tensors, so that torch.compile sees tensors only; the HAG
-# and what is cached on it are found again from them.
-
-
-@torch.library.custom_op("pyg_hag::aggregate_sum", mutates_args=())
-def _sum(
-    x: Tensor,
-    src_scale: Tensor | None,
-    dst_scale: Tensor | None,
-    tensors: list[Tensor],
-    num_src: int,
-    mean: bool,
-    transpose: bool,
-    backend: str,
-) -> Tensor:
-    hag = HAG._of(num_src, tensors)
-    flat = _flat(x)
-    before = None if src_scale is None else src_scale.detach().to(flat.dtype)
-    after = None if dst_scale is None else dst_scale.detach().to(flat.dtype)
-    if mean:  # a weight of the destinations, which the transpose reads as sources
-        weight = inverse_degree(hag, flat.dtype)
-        if transpose:
-            before = weight if before is None else before * weight
-        else:
-            after = weight if after is None else after * weight
-    before = None if before is None else before.contiguous()
-    after = None if after is None else after.contiguous()
-    walked = hag.t() if transpose else hag
-    out = BACKENDS[backend].aggregate_sum(flat, before, after, walked)
-    return out.to(x.dtype).view(out.size(0), *x.shape[1:])
-
-
-@_sum.register_fake
-def _(
-    x: Tensor,
-    src_scale: Tensor | None,
-    dst_scale: Tensor | None,
-    tensors: list[Tensor],
-    num_src: int,
-    mean: bool,
-    transpose: bool,
-    backend: str,
-) -> Tensor:
-    rows = num_src if transpose else tensors[4].size(0)
-    return x.new_empty(rows, *x.shape[1:])
-
-
-def _sum_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, src_scale, dst_scale, tensors, *ctx.rest = inputs
-    scaled = ctx.needs_input_grad[1] or ctx.needs_input_grad[2]
-    ctx.save_for_backward(x if scaled else None, src_scale, dst_scale, *tensors)
-
-
-def _sum_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    x, src_scale, dst_scale, *tensors = ctx.saved_tensors
-    num_src, mean, transpose, backend = ctx.rest
-    grad_x = grad_src = grad_dst = None
-    if ctx.needs_input_grad[0]:
-        grad_x = _sum(
-            grad, dst_scale, src_scale, tensors, num_src, mean, not transpose, backend
-        )
-    if ctx.needs_input_grad[1]:
-        back = _sum(
-            grad, dst_scale, None, tensors, num_src, mean, not transpose, backend
-        )
-        grad_src = _row_products(x, back).to(src_scale.dtype)
-    if ctx.needs_input_grad[2]:
-        out = _sum(x, src_scale, None, tensors, num_src, mean, transpose, backend)
-        grad_dst = _row_products(grad, out).to(dst_scale.dtype)
-    return grad_x, grad_src, grad_dst, [None] * len(tensors), None, None, None, None
-
-
-def _row_products(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).flatten(1).sum(1) if a.dim() > 1 else a * b
-
-
-_sum.register_autograd(_sum_backward, setup_context=_sum_setup)
-
-
-@torch.library.custom_op("pyg_hag::aggregate_max", mutates_args=())
-def _max(
-    x: Tensor, tensors: list[Tensor], num_src: int, minimum: bool, backend: str
-) -> Tensor:
-    hag = HAG._of(num_src, tensors)
-    out = BACKENDS[backend].aggregate_max(_flat(x), hag, minimum)
-    return out.to(x.dtype).view(out.size(0), *x.shape[1:])
-
-
-@_max.register_fake
-def _(
-    x: Tensor, tensors: list[Tensor], num_src: int, minimum: bool, backend: str
-) -> Tensor:
-    return x.new_empty(tensors[4].size(0), *x.shape[1:])
-
-
-@torch.library.custom_op("pyg_hag::aggregate_max_backward", mutates_args=())
-def _max_grad(
-    grad: Tensor,
-    x: Tensor,
-    out: Tensor,
-    tensors: list[Tensor],
-    num_src: int,
-    minimum: bool,
-    backend: str,
-) -> Tensor:
-    hag = HAG._of(num_src, tensors)
-    grad_x = BACKENDS[backend].aggregate_max_backward(
-        _flat(grad), _flat(x), _flat(out), hag, minimum
-    )
-    return grad_x.to(x.dtype).view(x.shape)
-
-
-@_max_grad.register_fake
-def _(
-    grad: Tensor,
-    x: Tensor,
-    out: Tensor,
-    tensors: list[Tensor],
-    num_src: int,
-    minimum: bool,
-    backend: str,
-) -> Tensor:
-    return x.new_empty(x.shape)
-
-
-def _max_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, tensors, *ctx.rest = inputs
-    ctx.save_for_backward(x, output, *tensors)
-
-
-def _max_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    x, out, *tensors = ctx.saved_tensors
-    grad_x = _max_grad(grad, x, out, tensors, *ctx.rest)
-    return grad_x, [None] * len(tensors), None, None, None
-
-
-_max.register_autograd(_max_backward, setup_context=_max_setup)
-
-
-def _flat(x: Tensor) -> Tensor:
-    """Contiguous `[N, F]`, widened to float32 where the dtype is narrower."""
-    x = x.detach()
-    if x.dtype in (torch.float16, torch.bfloat16):
-        x = x.float()
-    return x.reshape(x.size(0), x.shape[1:].numel()).contiguous()

@@ -57,11 +57,11 @@ def test_search_of_closed_neighbourhoods(monkeypatch, root):
     assert {row["edges"] for row in read(out)} == {"900"}
 
 
-def test_greedy_runs_where_it_can(monkeypatch, root):
-    monkeypatch.setattr("pyg_hag.benchmark.search._MOST_FOR_GREEDY", 100)
+def test_what_takes_long_does_not_run_on_huge_graphs(monkeypatch, root):
+    monkeypatch.setattr("pyg_hag.benchmark.search._MOST_FOR_ALL", 100)
     out = root / "rows.csv"
     assert run(monkeypatch, "search", "clique", "--root", root, "--out", out) == 0
-    assert not any("greedy" in row["search"] for row in read(out))
+    assert [r["search"] for r in read(out)] == ["auto, aggregations", "auto, time"]
 
 
 def test_aggregate(monkeypatch, root, capsys):
