@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-LEAST = 32 << 20  # bytes: below, the C library keeps what is free (glibc)
+LEAST = 4 << 20  # bytes: from here large pages pay
 _SHARE = 16  # of the machine's memory may wait: one part in so many
 _WASTE = 1.25  # a buffer may be so much larger than what it is used for
 
@@ -102,7 +102,7 @@ def _keep(buffer: Any) -> None:
 def release_memory() -> None:
     """Gives memory that waits for the next large results back to the system.
 
-    Results of 32 MiB and more lie in memory that is kept for the next one of about
+    Results of 4 MiB and more lie in memory that is kept for the next one of about
     their size when they are freed, up to a sixteenth of the machine's memory: having
     the system make new pages would take longer than most sums over a HAG.
     """

@@ -23,6 +23,8 @@ F64 = NDArray[np.float64]
 SETS = (2.0**15, 2.0**20, 2.0**23, 2.0**26)
 """Working sets, in bytes per thread, for which a byte's price is measured."""
 
+_HIDDEN = 0.75  # of a row's price, for one aggregate more: others hide the rest
+
 FRESH = 32 << 20  # bytes above which an allocation is fresh memory (glibc)
 
 
@@ -53,15 +55,16 @@ class CostModel:
             c_\text{row}(W_g) \, \text{rows}_g + c_\text{read} \, \text{reads}_g
             + F b \, \left( c_\text{byte}(W_g) \, \text{reads}_g
             + c_\text{stream} (\text{sources}_g + \text{destinations}_g)
+            + c_\text{write} \, \text{aggregates}_g
             \right) \right) + c_\text{fresh} \, \text{fresh bytes}
 
     for :math:`F` features of :math:`b` bytes on :math:`p` threads (one, where there
     is little to do). :math:`W_g` is the working set of part g of the rows, its
     sources and the aggregates alive at once: a byte of it, and waiting for the first
     one of a row, costs what it costs in the cache in which it fits, interpolated over
-    :data:`SETS`. Every row of the features
-    and of the result streams through memory once, and memory for a large result is
-    fresh, so that its pages are made on the way.
+    :data:`SETS`. Every row of the features and of the result streams through memory
+    once. Memory for many aggregates is fresh, so that its pages are made on the way;
+    that of results is used again.
 
     Fit one for another machine by `python -m pyg_hag.benchmark cost --fit FILE`.
 
@@ -72,6 +75,7 @@ class CostModel:
         read (float): Seconds per input of a row, whatever its width.
         byte (tuple[float, ...]): Seconds per byte read, for each of :data:`SETS`.
         stream (float): Seconds per byte of features and result.
+        write (float): Seconds per byte of an aggregate written.
         fresh (float): Seconds per byte of fresh memory.
     """
 
@@ -81,6 +85,7 @@ class CostModel:
     read: float
     byte: tuple[float, ...]
     stream: float
+    write: float
     fresh: float
 
     def seconds(self, hag: "HAG", width: int, itemsize: int = 4) -> float:
@@ -124,12 +129,21 @@ class CostModel:
         size = width * itemsize
         by_set = _hats(nodes * size)
         read = self.read + size * by_set @ np.array(self.byte)
-        return read, by_set @ np.array(self.row) + size * self.byte[0]
+        row = by_set @ np.array(self.row) + size * self.write
+        return read, _HIDDEN * row
 
     def vector(self) -> F64:
         """The constants, in the order of :func:`features`."""
         return np.array(
-            [self.call, *self.row, self.read, *self.byte, self.stream, self.fresh]
+            [
+                self.call,
+                *self.row,
+                self.read,
+                *self.byte,
+                self.stream,
+                self.write,
+                self.fresh,
+            ]
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -172,8 +186,9 @@ def features(hag: "HAG", width: int, itemsize: int, threads: int) -> F64:
     # Tiles of features walk all rows each; other tasks share them.
     walked = 1.0 if len(tasks) == 1 or tile < width else 1 / threads
     moved = 1.0 if len(tasks) == 1 else 1 / threads
+    aggregates = int((plan.kind < 0).sum())
     size = (width * itemsize, tile * itemsize)
-    return _terms(work, hag.num_dst, plan.slots, size, walked, moved)
+    return _terms(work, hag.num_dst, aggregates, plan.slots, size, walked, moved)
 
 
 def plain_features(hag: "HAG", width: int, itemsize: int, threads: int) -> F64:
@@ -192,12 +207,14 @@ def plain_features(hag: "HAG", width: int, itemsize: int, threads: int) -> F64:
     shared = is_work_shared(int(work[1].sum()) + hag.num_dst, width, threads)
     share = 1 / threads if shared else 1.0
     size = width * itemsize
-    return _terms(work, hag.num_dst, np.zeros_like(rows), (size, size), share, share)
+    none = np.zeros_like(rows)
+    return _terms(work, hag.num_dst, 0, none, (size, size), share, share)
 
 
 def _terms(
     work: F64,
     num_dst: int,
+    aggregates: int,
     slots: I64,
     sizes: tuple[int, int],
     walked: float,
@@ -221,6 +238,7 @@ def _terms(
             reads.sum() * walked,
             *(size * moved * reads @ by_set),
             size * moved * sources.sum() + result * moved,
+            size * moved * aggregates,
             fresh,
         ]
     )
@@ -259,11 +277,12 @@ def _part_work(
 
 DEFAULT_COST = CostModel(
     threads=2,
-    call=28e-6,
-    row=(8.6e-9, 13.8e-9, 11.9e-9, 42e-9),
-    read=0.57e-9,
-    byte=(2.3e-12, 4.7e-12, 8.1e-12, 15.4e-12),
-    stream=25e-12,
-    fresh=219e-12,
+    call=15e-6,
+    row=(7.4e-9, 12.3e-9, 9.8e-9, 25.7e-9),
+    read=0.43e-9,
+    byte=(2.5e-12, 4.2e-12, 6.0e-12, 11.2e-12),
+    stream=19.9e-12,
+    write=4.5e-12,
+    fresh=385e-12,
 )
 """Measured on two cores of a server (x86-64, AVX-512, 1 MiB of L2 cache each)."""

@@ -103,7 +103,7 @@ def test_the_graph_is_priced_without_a_hag_of_it(width):
 def test_every_aggregate_pays_for_its_row(price):
     """At so many reads per row: m inputs for u readers save m * u - m - u reads."""
     free = {field: (0.0,) * len(SETS) for field in ("row", "byte")}
-    model = CostModel(1, call=0.0, read=1.0, stream=0.0, fresh=0.0, **free)
+    model = CostModel(1, call=0.0, read=1.0, stream=0.0, write=0.0, fresh=0.0, **free)
     model = dataclasses.replace(model, row=(price,) * len(SETS))
     few, many = [], []
     for seed in range(3):
@@ -113,7 +113,9 @@ def test_every_aggregate_pays_for_its_row(price):
         width = (hag.src_count + hag.agg_count)[hag._arrays()["kinds"] < 0]
         uses = hag.agg.bincount(minlength=hag.num_aggregates)
         assert hag.num_aggregates > 0
-        assert bool((uses * width - uses - width >= price).all())
+        read, row = model.prices(np.array([40]), 64)
+        assert 0 < row.item() <= price * read.item()
+        assert bool(((uses * width - uses - width) * read.item() >= row.item()).all())
         few.append(hag.num_aggregates)
         many.append(fewest_hag(edge_index, size=size).num_aggregates)
     assert sum(few) < sum(many)

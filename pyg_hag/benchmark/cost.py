@@ -93,7 +93,8 @@ def fitted(samples: list[dict[str, Any]]) -> CostModel:
         row=tuple(constants[1 : n + 1].tolist()),
         read=constants[n + 1],
         byte=tuple(constants[n + 2 : 2 * n + 2].tolist()),
-        stream=constants[-2],
+        stream=constants[-3],
+        write=constants[-2],
         fresh=constants[-1],
     )
 
