@@ -1,6 +1,7 @@
 """GNN aggregation without redundant work, for PyTorch Geometric."""
 
 from pyg_hag._memory import release_memory
+from pyg_hag._warmup import warmup
 from pyg_hag.data import HAGData
 from pyg_hag.hag import HAG
 from pyg_hag.ops import aggregate
@@ -16,4 +17,5 @@ __all__ = [
     "aggregate",  # sum, mean, max or min over a HAG
     "build_hag",  # from an edge_index to its HAG
     "release_memory",  # gives memory kept for large results back to the system
+    "warmup",  # compiles ahead of the first call
 ]

@@ -1,7 +1,8 @@
 """The one place that compiles."""
 
+import warnings
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compiles a leaf that takes and returns arrays, without the GIL.
 
     The machine code is cached on disk; where no folder can be written (a
-    read-only installation), it is compiled anew in each process.
+    read-only installation), it is compiled anew in each process, with one warning.
     """
     return _on_disk(partial(numba.njit, nogil=True, error_model="numpy"), function)
 
@@ -30,7 +31,18 @@ def _on_disk(compiler: Callable[..., Any], function: Callable[..., Any]) -> Any:
     try:
         return compiler(cache=True)(function)
     except RuntimeError:  # "cannot cache function: no locator available"
+        _warn_once()
         return compiler()(function)
+
+
+@cache
+def _warn_once() -> None:
+    warnings.warn(
+        "pyg_hag finds no folder to keep compiled code in, so that every process "
+        "compiles anew: make its own folder writable, or name one in NUMBA_CACHE_DIR",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 def source_stamp() -> tuple[int, int]:

@@ -1,6 +1,7 @@
 import os
 
 import numba
+import pytest
 
 from pyg_hag import _jit
 from pyg_hag.ops._rows import sum_rows
@@ -44,5 +45,8 @@ def test_compiles_without_a_folder_to_write_to(monkeypatch):
 
     for locator in _jit.caching.CompileResultCacheImpl._locator_classes:
         monkeypatch.setattr(locator, "from_function", nowhere)
-    twice = _jit.jit(lambda x: 2 * x)
-    assert twice(21) == 42
+    _jit._warn_once.cache_clear()
+    with pytest.warns(RuntimeWarning, match="NUMBA_CACHE_DIR") as caught:
+        twice, thrice = _jit.jit(lambda x: 2 * x), _jit.jit(lambda x: 3 * x)
+    assert len(caught) == 1
+    assert (twice(21), thrice(14)) == (42, 42)
