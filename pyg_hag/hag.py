@@ -100,8 +100,7 @@ class HAG:
         *,
         sequential: bool = False,
     ) -> None:
-        if not isinstance(src, Tensor):
-            raise TypeError(f"'src' must be a torch.Tensor (got {type(src).__name__})")
+        check_vectors({"src": src})  # like which the missing ones are made
         none = src.new_empty(0)
         src_minus = none if src_minus is None else src_minus
         agg_minus = none if agg_minus is None else agg_minus

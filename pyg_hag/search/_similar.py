@@ -56,7 +56,7 @@ def find_clusters(row_ptr: I64, row: I32, num_items: int, cost: F64) -> Clusters
         means_ptr, means, label = _average(row_ptr, row, num_items, label)
     difference = _differences(row_ptr, row, means_ptr, means, label)
     keep = _paying(label, difference, cost, np.diff(means_ptr))
-    label = np.where(keep & (label >= 0), label, -1).astype(np.int32)
+    label = np.where(keep, label, -1).astype(np.int32)
     means_ptr, means, label = _compact(means_ptr, means, label)
     return Clusters(means_ptr, means, label, difference)
 

@@ -17,6 +17,7 @@ from graphs import (
     near_cliques,
     num_threads,
     random_graph,
+    signed_hag,
     skewed_graph,
     tiny_graph,
 )
@@ -27,6 +28,9 @@ from pyg_hag.search import _sampled, _search
 from pyg_hag.search._contract import Contraction
 
 odd_graphs = pytest.mark.parametrize("graph", ODD_GRAPHS.values(), ids=ODD_GRAPHS)
+with_and_without_subtraction = pytest.mark.parametrize(
+    "build", [fewest_hag, signed_hag], ids=["fewest", "signed"]
+)
 
 
 def greedy(graph, **options):
@@ -36,12 +40,13 @@ def greedy(graph, **options):
 # Valid, on every kind of graph ################################################
 
 
+@with_and_without_subtraction
 @odd_graphs
 @pytest.mark.parametrize("min_redundancy", [2, 3])
 @pytest.mark.parametrize("objective", ["aggregations", "time"])
-def test_odd_graphs(graph, min_redundancy, objective):
+def test_odd_graphs(graph, min_redundancy, objective, build):
     edge_index, size = graph
-    hag = fewest_hag(
+    hag = build(
         edge_index, size=size, min_redundancy=min_redundancy, objective=objective
     )
     assert (hag.num_src, hag.num_dst) == size
@@ -59,13 +64,16 @@ def test_thousands_of_tiny_graphs():
     assert aggregates > 1000
 
 
+@with_and_without_subtraction
 @settings(deadline=None, max_examples=300)
-@given(graphs(), st.none() | st.integers(0, 9), st.integers(2, 4))
-def test_any_graph(graph, capacity, min_redundancy):
+@given(
+    graph=graphs(),
+    capacity=st.none() | st.integers(0, 9),
+    min_redundancy=st.integers(2, 4),
+)
+def test_any_graph(graph, capacity, min_redundancy, build):
     edge_index, size = graph
-    hag = fewest_hag(
-        edge_index, size=size, capacity=capacity, min_redundancy=min_redundancy
-    )
+    hag = build(edge_index, size=size, capacity=capacity, min_redundancy=min_redundancy)
     hag.validate(edge_index)
     assert capacity is None or hag.num_aggregates <= capacity
 

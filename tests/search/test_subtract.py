@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 import torch
 from graphs import (
-    ODD_GRAPHS,
     biclique,
     clique,
     communities,
     disjoint_union,
     edge_index_of,
     fewest_hag,
-    graphs,
     near_cliques,
     noisy_copies,
     num_threads,
@@ -31,24 +29,12 @@ from pyg_hag.search._cancel import cancel
 from pyg_hag.search._options import Options
 from pyg_hag.search._rules import Rules
 
-odd_graphs = pytest.mark.parametrize("graph", ODD_GRAPHS.values(), ids=ODD_GRAPHS)
-
 
 def reads_and_writes(hag):
     return hag.stats.reads + hag.num_aggregates
 
 
-# Valid, on every kind of graph ################################################
-
-
-@odd_graphs
-@pytest.mark.parametrize("objective", ["aggregations", "time"])
-def test_odd_graphs(graph, objective):
-    edge_index, size = graph
-    hag = signed_hag(edge_index, size=size, objective=objective)
-    assert (hag.num_src, hag.num_dst) == size
-    hag.validate(edge_index)
-    hag.t().validate(edge_index.flip(0))
+# Valid (odd graphs and any graph: with the other searches) #####################
 
 
 def test_thousands_of_tiny_graphs():
@@ -59,17 +45,6 @@ def test_thousands_of_tiny_graphs():
         hag.validate(edge_index)
         signed += hag.is_signed
     assert signed > 50
-
-
-@settings(deadline=None, max_examples=300)
-@given(graphs(), st.none() | st.integers(0, 9), st.integers(2, 4))
-def test_any_graph(graph, capacity, min_redundancy):
-    edge_index, size = graph
-    hag = signed_hag(
-        edge_index, size=size, capacity=capacity, min_redundancy=min_redundancy
-    )
-    hag.validate(edge_index)
-    assert capacity is None or hag.num_aggregates <= capacity
 
 
 @settings(deadline=None, max_examples=100)
