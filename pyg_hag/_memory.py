@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 LEAST = 4 << 20  # bytes: from here large pages pay
@@ -80,19 +81,26 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew)
 
 
-def empty(like: Tensor, rows: int) -> Tensor:
-    """An uninitialised matrix with the columns and dtype of another, on the CPU."""
-    shape = rows, like.size(1)
-    size = rows * like.size(1) * like.element_size()
+def empty(like: Tensor, rows: int, columns: int) -> Tensor:
+    """An uninitialised matrix with the dtype of another, on the CPU."""
+    size = rows * columns * like.element_size()
     if size < LEAST or LIMIT == 0:
-        return like.new_empty(shape)
+        return like.new_empty((rows, columns))
+    view = scratch(size)
+    return torch.from_numpy(view).view(like.dtype).view(rows, columns)
+
+
+def scratch(size: int) -> NDArray[np.uint8]:
+    """So many uninitialised bytes."""
+    if size < LEAST or LIMIT == 0:
+        return np.empty(size, np.uint8)
     buffer = _waiting.take(size)
     if buffer is None:
         buffer = np.empty(size, np.uint8)  # NumPy asks the system for large pages
-    view = buffer[:size].view()
+    view: NDArray[np.uint8] = buffer[:size].view()
     if size <= LIMIT:
         weakref.finalize(view, _keep, buffer).atexit = False
-    return torch.from_numpy(view).view(like.dtype).view(shape)
+    return view
 
 
 def _keep(buffer: Any) -> None:

@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyg_hag._derived import pointers
-from pyg_hag._schedule import schedule
+from pyg_hag._schedule import joined_rows, schedule
 from pyg_hag.hag import HAG
 
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 
-LEAST_WORK = 1 << 18  # elements read; below, another thread costs more than it saves
+LEAST_WORK = 1 << 17  # elements read; below, another thread costs more than it saves
 CHUNKS_PER_THREAD = 4
+_WINDOW, _WINDOWS = 1024, 17  # inputs that are looked at for their reach
 LANES = 16  # features of one cache line in float32
+AHEAD = 32  # source inputs that kernels look ahead
 MOST_REPEATED = 1.3  # reads when parts repeat aggregates, over those when none does
 
 
@@ -30,13 +32,10 @@ class Plan:
     Attributes:
         kind: Per row: its destination, or -1 - slot for an aggregate, whose values
             live in that slot of the scratch.
-        src_ptr: Row r reads the sources `src[src_ptr[r] : src_ptr[r + 1]]`.
-        src_mid: Row r subtracts the sources from `src_mid[r]` on. Empty where no row
-            subtracts.
-        src: Source inputs.
-        agg_ptr: Row r reads the slots `agg[agg_ptr[r] : agg_ptr[r + 1]]`.
-        agg_mid: Row r subtracts the slots from `agg_mid[r]` on, as for sources.
-        agg: Slots of the aggregate inputs.
+        ptr: Row r reads `inputs[ptr[r] : ptr[r + 1]]`.
+        mid: Row r subtracts its inputs from `mid[r]` on. Empty where no row subtracts.
+        inputs: Sources, and -1 - slot for aggregates; behind them lie :data:`AHEAD`
+            numbers that kernels may read.
         slots: How many slots each part needs.
         part_ptr: First row of each part; no part reads another's aggregates.
         cuts: Rows before which the work may be cut: the start of a part, or any
@@ -45,12 +44,9 @@ class Plan:
     """
 
     kind: I32
-    src_ptr: I64
-    src_mid: I64
-    src: I32
-    agg_ptr: I64
-    agg_mid: I64
-    agg: I32
+    ptr: I64
+    mid: I64
+    inputs: I32
     slots: I64
     part_ptr: I64
     cuts: I64
@@ -62,17 +58,15 @@ class Plan:
         return int(self.slots.max(initial=0))
 
     @cached_property
-    def rows(self) -> tuple[Any, ...]:
-        """The arguments that every kernel takes."""
-        sources = self.src_ptr, self.src_mid, self.src
-        aggregates = self.agg_ptr, self.agg_mid, self.agg
-        return self.kind, *sources, *aggregates, self.part_ptr, self.num_slots
+    def addresses(self) -> list[int]:
+        """Where the arrays that kernels read start, in the order of the fields."""
+        arrays = self.kind, self.ptr, self.mid, self.inputs, self.part_ptr
+        return [array.ctypes.data for array in arrays]
 
     @cached_property
-    def addresses(self) -> list[int]:
-        """The same as numbers: the address and size of each array, and the slots."""
-        *arrays, num_slots = self.rows
-        return [n for a in arrays for n in (a.ctypes.data, a.size)] + [num_slots]
+    def reach(self) -> int:
+        """About how many sources a row and those close to it choose among."""
+        return _reach(self.inputs)
 
     def row_tasks(self, width: int, threads: int) -> I64:
         """Cuts rows and features into `(first row, last row, f0, f1)`.
@@ -80,20 +74,27 @@ class Plan:
         Rows are cut between parts. A part that is too large for one thread is cut by
         features, each thread doing all of its rows: no thread waits for another.
         """
-        key = width, threads
-        if key not in self._row_tasks:
-            self._row_tasks[key] = _tasks(self.cuts, self.cut_work, width, threads)
-        return self._row_tasks[key]
+        return _tasks(self.cuts, self.cut_work, width, threads)
 
     def part_tasks(self, width: int, threads: int) -> I64:
         """Cuts parts and features into `(first part, last part, f0, f1)`."""
-        work = self.src_ptr[self.part_ptr] + self.agg_ptr[self.part_ptr]
-        parts = np.arange(self.part_ptr.size)
-        return _tasks(parts, work + self.part_ptr, width, threads)
+        work = self.ptr[self.part_ptr] + self.part_ptr
+        return _tasks(np.arange(self.part_ptr.size), work, width, threads)
 
-    @cached_property
-    def _row_tasks(self) -> dict[tuple[int, int], I64]:
-        return {}
+
+def _reach(inputs: I32) -> int:
+    """The middle 80 % of some windows of inputs, as a range of sources."""
+    size = min(_WINDOW, inputs.size)
+    if size == 0:
+        return 0
+    starts = np.linspace(0, inputs.size - size, _WINDOWS).astype(np.int64)
+    spans = []
+    for window in inputs[starts[:, None] + np.arange(size)]:
+        sources = np.sort(window[window >= 0])
+        if sources.size > 0:
+            outer = sources.size // 10
+            spans.append(int(sources[-1 - outer]) - int(sources[outer]))
+    return int(np.median(spans) / 0.8) + 1 if spans else 0
 
 
 def _tasks(cuts: I64, work: I64, width: int, threads: int) -> I64:
@@ -137,8 +138,7 @@ def forward_plan(hag: HAG, width: int, threads: int) -> Plan:
         return whole
     cut = hag._cached(f"plan {threads}", lambda: _scheduled(hag, threads))
     if width >= threads * LANES:
-        repeated = cut.src.size + cut.agg.size
-        if repeated > MOST_REPEATED * (whole.src.size + whole.agg.size):
+        if cut.inputs.size > MOST_REPEATED * whole.inputs.size:
             return whole
     return cut
 
@@ -161,6 +161,7 @@ def _scheduled(hag: HAG, threads: int) -> Plan:
         a["group_dsts"],
         parts,
         hag.is_signed,
+        AHEAD,
     )
     return _plan(rows, slots, part_ptr, part_aggs == 0)
 
@@ -176,38 +177,25 @@ def group_plan(hag: HAG) -> Plan:
 def _grouped(hag: HAG) -> Plan:
     a = hag._arrays()
     group_aggs, group_dsts = a["group_aggs"], a["group_dsts"]
-    first = np.repeat(np.cumsum(group_aggs) - group_aggs, group_aggs)
-    kind = a["kinds"].astype(np.int32)
-    kind[kind < 0] += first.astype(np.int32)
-    unsigned = np.empty(0, np.int64)  # what walks back cannot subtract
-    sources = a["src_ptr"], unsigned, a["src"].astype(np.int32)
-    agg = (a["agg"] - first[a["agg"]]).astype(np.int32)
-    rows = kind, *sources, a["agg_ptr"], unsigned, agg
+    kind, ptr, inputs = joined_rows(
+        a["kinds"], a["src_ptr"], a["src"], a["agg_ptr"], a["agg"], group_aggs,
+        group_dsts, AHEAD,
+    )  # fmt: skip
     part_ptr = pointers(group_aggs + group_dsts)
-    return _plan(rows, group_aggs, part_ptr, group_aggs == 0)
+    none = np.empty(0, np.int64)  # what walks back cannot subtract
+    return _plan((kind, ptr, none, inputs), group_aggs, part_ptr, group_aggs == 0)
 
 
 def _plan(
     rows: tuple[Any, ...], slots: I64, part_ptr: I64, is_plain: NDArray[np.bool_]
 ) -> Plan:
-    kind, src_ptr, src_mid, src, agg_ptr, agg_mid, agg = rows
+    kind, ptr, mid, inputs = rows
     may_cut = np.zeros(kind.size + 1, np.bool_)
     may_cut[part_ptr] = True
     may_cut[:-1] |= np.repeat(is_plain, np.diff(part_ptr))
     cuts = may_cut.nonzero()[0]
-    return Plan(
-        kind=kind,
-        src_ptr=src_ptr,
-        src_mid=src_mid,
-        src=src,
-        agg_ptr=agg_ptr,
-        agg_mid=agg_mid,
-        agg=agg,
-        slots=slots,
-        part_ptr=part_ptr,
-        cuts=cuts,
-        cut_work=src_ptr[cuts] + agg_ptr[cuts] + cuts,
-    )
+    work = ptr[cuts] + cuts
+    return Plan(kind, ptr, mid, inputs, slots, part_ptr, cuts, work)
 
 
 def inverse_degree(hag: HAG, dtype: torch.dtype) -> Tensor:

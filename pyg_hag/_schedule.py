@@ -52,16 +52,18 @@ def schedule(
     group_dsts: I64,
     parts: I64,
     signed: bool,
+    ahead: int,
 ) -> Any:
     """Cuts the destinations of group g into `parts[g]` parts and orders their rows.
 
-    A part computes all aggregates that it reads itself.
+    A part computes all aggregates that it reads itself. Behind the inputs lie `ahead`
+    zeros.
 
     Returns:
-        Per scheduled row its destination or -1 - slot; pointers, first subtracted one
-        (empty if there are none in any row) and numbers of sources, the same and slots
-        of aggregate inputs; the first row of each part; the aggregates of each part,
-        and the slots that they need.
+        Per scheduled row its destination or -1 - slot; pointers to its inputs, the
+        first subtracted one (empty if there are none in any row), and the inputs:
+        sources, and -1 - slot for aggregates. The first row of each part; the
+        aggregates of each part, and the slots that they need.
     """
     num_aggs = group_aggs.sum()
     row_of = np.empty(num_aggs, np.int64)
@@ -78,9 +80,7 @@ def schedule(
     part_group = np.empty(num_parts, np.int64)
     part_aggs = np.zeros(num_parts, np.int64)
     part_slots = np.zeros(num_parts, np.int64)
-    total_src = src.size
-    total_agg = agg.size
-    total_rows = kinds.size
+    total = src.size + agg.size
     longest = 0
     r = 0
     first = 0
@@ -114,31 +114,27 @@ def schedule(
                 for k in range(first, last):
                     if uses[k] > 0:
                         q = row_of[k]
-                        total_src += src_ptr[q + 1] - src_ptr[q]
-                        total_agg += agg_ptr[q + 1] - agg_ptr[q]
+                        total += src_ptr[q + 1] - src_ptr[q]
+                        total += agg_ptr[q + 1] - agg_ptr[q]
             p += 1
         if parts[g] > 1:
             for k in range(first, last):
                 q = row_of[k]
-                total_src -= src_ptr[q + 1] - src_ptr[q]
-                total_agg -= agg_ptr[q + 1] - agg_ptr[q]
+                total -= src_ptr[q + 1] - src_ptr[q]
+                total -= agg_ptr[q + 1] - agg_ptr[q]
         longest = max(longest, group_aggs[g])
         first = last
     total_rows = dst_rows.size + part_aggs.sum()
 
     kind = np.empty(total_rows, np.int32)
-    out_src_ptr = np.zeros(total_rows + 1, np.int64)
-    out_src_mid = np.empty(total_rows if signed else 0, np.int64)
-    out_agg_mid = np.empty(total_rows if signed else 0, np.int64)
-    out_src = np.empty(total_src, np.int32)
-    out_agg_ptr = np.zeros(total_rows + 1, np.int64)
-    out_agg = np.empty(total_agg, np.int32)
+    ptr = np.zeros(total_rows + 1, np.int64)
+    mid = np.empty(total_rows if signed else 0, np.int64)
+    inputs = np.zeros(total + ahead, np.int32)
     part_ptr = np.zeros(num_parts + 1, np.int64)
     free = np.empty(longest + 1, np.int32)
     stack = np.empty(longest + agg.size + 1, np.int64)
     n = 0
-    s = 0
-    a = 0
+    i = 0
     group = -1
     first = 0
     last = 0
@@ -164,8 +160,8 @@ def schedule(
                     top -= 1
                     continue
                 ready = True
-                for i in range(agg_ptr[q + 1] - agg_ptr[q]):
-                    w = agg[agg_ptr[q + 1] - 1 - i]
+                for back in range(agg_ptr[q + 1] - agg_ptr[q]):
+                    w = agg[agg_ptr[q + 1] - 1 - back]
                     if slot[w] < 0:
                         stack[top] = row_of[w]
                         top += 1
@@ -173,15 +169,14 @@ def schedule(
                 if not ready:
                     continue
                 top -= 1
+                s = src_mid[q] if signed else src_ptr[q + 1]
+                t = agg_mid[q] if signed else agg_ptr[q + 1]
+                i = _read(inputs, i, src, src_ptr[q], s, agg, agg_ptr[q], t, slot)
                 if signed:
-                    out_src_mid[n] = s + src_mid[q] - src_ptr[q]
-                    out_agg_mid[n] = a + agg_mid[q] - agg_ptr[q]
-                for e in range(src_ptr[q], src_ptr[q + 1]):
-                    out_src[s] = src[e]
-                    s += 1
-                for e in range(agg_ptr[q], agg_ptr[q + 1]):
-                    out_agg[a] = slot[agg[e]]
-                    a += 1
+                    mid[n] = i
+                    i = _read(
+                        inputs, i, src, s, src_ptr[q + 1], agg, t, agg_ptr[q + 1], slot
+                    )
                 if k >= 0:
                     # A place of its own: it is written before its inputs are free.
                     if num_free > 0:
@@ -199,17 +194,70 @@ def schedule(
                         free[num_free] = slot[agg[e]]
                         num_free += 1
                 n += 1
-                out_src_ptr[n] = s
-                out_agg_ptr[n] = a
+                ptr[n] = i
         part_ptr[p + 1] = n
         part_slots[p] = slots
-    scheduled = (
-        kind,
-        out_src_ptr,
-        out_src_mid,
-        out_src,
-        out_agg_ptr,
-        out_agg_mid,
-        out_agg,
-    )
+    scheduled = kind, ptr, mid, inputs[:total]
     return scheduled, part_ptr, part_aggs, part_slots
+
+
+@jit
+def _read(
+    inputs: I32,
+    i: int,
+    src: I64,
+    s0: int,
+    s1: int,
+    agg: I64,
+    a0: int,
+    a1: int,
+    slot: I32,
+) -> int:
+    """Writes inputs from place i on; returns the place behind them."""
+    for e in range(s0, s1):
+        inputs[i] = src[e]
+        i += 1
+    for e in range(a0, a1):
+        inputs[i] = -1 - slot[agg[e]]
+        i += 1
+    return i
+
+
+@jit
+def joined_rows(
+    kinds: I64,
+    src_ptr: I64,
+    src: I64,
+    agg_ptr: I64,
+    agg: I64,
+    group_aggs: I64,
+    group_dsts: I64,
+    ahead: int,
+) -> tuple[I32, I64, I32]:
+    """Rows in their own order, each aggregate of a group in a slot of its own.
+
+    Returns:
+        Per row its destination or -1 - slot, pointers to its inputs, and these, as in
+        :func:`schedule`.
+    """
+    num_rows = kinds.size
+    kind = np.empty(num_rows, np.int32)
+    ptr = np.empty(num_rows + 1, np.int64)
+    inputs = np.zeros(src.size + agg.size + ahead, np.int32)
+    r = 0
+    first = 0
+    ptr[0] = 0
+    for g in range(group_aggs.size):
+        for _ in range(group_aggs[g] + group_dsts[g]):
+            kind[r] = kinds[r] if kinds[r] >= 0 else kinds[r] + first
+            i = ptr[r]
+            for e in range(src_ptr[r], src_ptr[r + 1]):
+                inputs[i] = src[e]
+                i += 1
+            for e in range(agg_ptr[r], agg_ptr[r + 1]):
+                inputs[i] = first - 1 - agg[e]
+                i += 1
+            r += 1
+            ptr[r] = i
+        first += group_aggs[g]
+    return kind, ptr, inputs[: src.size + agg.size]

@@ -179,9 +179,7 @@ def features(hag: "HAG", width: int, itemsize: int, threads: int) -> F64:
     """What the constants of a :class:`CostModel` are multiplied with."""
     plan = forward_plan(hag, width, threads)
     tasks = plan.row_tasks(width, threads)
-    work = _part_work(
-        hag.num_src, plan.part_ptr, plan.src_ptr, plan.src, plan.agg_ptr
-    ).T.astype(np.float64)
+    work = _part_work(hag.num_src, plan.part_ptr, plan.ptr, plan.inputs).T.astype(float)
     tile = int((tasks[:, 3] - tasks[:, 2]).min())
     # Tiles of features walk all rows each; other tasks share them.
     walked = 1.0 if len(tasks) == 1 or tile < width else 1 / threads
@@ -194,13 +192,10 @@ def features(hag: "HAG", width: int, itemsize: int, threads: int) -> F64:
 def plain_features(hag: "HAG", width: int, itemsize: int, threads: int) -> F64:
     """The same for the graph that the HAG stands for, without aggregates."""
     a = hag._arrays()
-    rows, _, sources = _part_work(
-        hag.num_src,
-        pointers(a["group_aggs"] + a["group_dsts"]),
-        a["src_ptr"],
-        a["src"],
-        a["agg_ptr"],
-    ).T
+    part_ptr = pointers(a["group_aggs"] + a["group_dsts"])
+    _, _, sources = _part_work(hag.num_src, part_ptr, a["src_ptr"], a["src"]).T
+    filled = pointers(a["src_count"] + a["agg_count"] > 0)
+    rows = np.diff(filled[part_ptr])
     group = np.repeat(np.arange(rows.size), a["group_dsts"])
     edges = np.bincount(group, hag._paths()[0][a["dst"]], rows.size)
     work = np.stack([rows - a["group_aggs"], edges, sources])
@@ -258,20 +253,19 @@ def _hats(working_set: Any) -> F64:
 
 
 @jit
-def _part_work(
-    num_src: int, part_ptr: I64, src_ptr: I64, src: Any, agg_ptr: I64
-) -> I64:
-    """Per part: non-empty rows, reads, distinct sources."""
+def _part_work(num_src: int, part_ptr: I64, ptr: I64, inputs: Any) -> I64:
+    """Per part: non-empty rows, reads, distinct sources (aggregates are negative)."""
     seen = np.full(num_src, -1, np.int64)
     out = np.zeros((part_ptr.size - 1, 3), np.int64)
     for p in range(part_ptr.size - 1):
         for r in range(part_ptr[p], part_ptr[p + 1]):
-            inputs = src_ptr[r + 1] - src_ptr[r] + agg_ptr[r + 1] - agg_ptr[r]
-            out[p, 0] += inputs > 0
-            out[p, 1] += inputs
-            for e in range(src_ptr[r], src_ptr[r + 1]):
-                out[p, 2] += seen[src[e]] != p
-                seen[src[e]] = p
+            out[p, 0] += ptr[r + 1] > ptr[r]
+        begin, end = ptr[part_ptr[p]], ptr[part_ptr[p + 1]]
+        out[p, 1] = end - begin
+        for u in inputs[begin:end]:
+            if u >= 0:
+                out[p, 2] += seen[u] != p
+                seen[u] = p
     return out
 
 

@@ -1,7 +1,7 @@
 """The HAG container: what it is. No search, no kernel."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -346,8 +346,8 @@ class HAG:
         self._cached("decision", lambda: decision)
         return self
 
-    def _cached(self, key: str, make: Callable[[], T]) -> T:
-        cache: dict[str, Any] = self._cache  # type: ignore[attr-defined]
+    def _cached(self, key: Hashable, make: Callable[[], T]) -> T:
+        cache: dict[Hashable, Any] = self._cache  # type: ignore[attr-defined]
         if key not in cache:
             cache[key] = make()
         return cache[key]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pyg_hag.datasets import ROOT_VARIABLE, load_graphs
-from pyg_hag.ops._operators import BACKENDS
+from pyg_hag.ops._compute import BACKENDS
 
 
 def pytest_generate_tests(metafunc):
@@ -43,7 +43,12 @@ def ran(monkeypatch):
     """The names of the backends that have run, in order."""
     names = []
     for name, backend in BACKENDS.items():
-        for function in ("aggregate_sum", "aggregate_max", "aggregate_max_backward"):
+        for function in (
+            "aggregate_sum",
+            "aggregate_max",
+            "aggregate_max_backward",
+            "aggregate_many",
+        ):
             original = getattr(backend, function)
 
             def spy(*args, _name=name, _original=original):

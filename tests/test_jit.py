@@ -4,12 +4,12 @@ import numba
 import pytest
 
 from pyg_hag import _jit
-from pyg_hag.ops._rows import sum_rows
+from pyg_hag._schedule import schedule
 from pyg_hag.search._search import _search
 
 
 def test_cached_code_is_dated_by_the_whole_package():
-    for function in (sum_rows, _search):
+    for function in (schedule, _search):
         cache = function._cache
         assert cache._impl.locator.get_source_stamp() == _jit._PackageLocator.stamp
         assert cache._cache_file._source_stamp == _jit._PackageLocator.stamp

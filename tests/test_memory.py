@@ -23,7 +23,7 @@ def _small(monkeypatch):
 
 
 def result(rows=ROWS, columns=64, dtype=torch.float32):
-    return _memory.empty(torch.empty(3, columns, dtype=dtype), rows)
+    return _memory.empty(torch.empty(0, dtype=dtype), rows, columns)
 
 
 def test_memory_is_used_again():

@@ -1,42 +1,100 @@
-"""The CPU backend: Numba kernels over the rows of a HAG, on all threads."""
+"""The CPU backend: native kernels over the rows of a HAG, on all threads."""
 
+import functools
+from itertools import product
 from typing import Any
 
-import numpy as np
 import torch
-from numba import carray
 from torch import Tensor
 
 from pyg_hag import _memory, _parallel, _threads
-from pyg_hag._jit import jit
-from pyg_hag._plan import I64, Plan, forward_plan, group_plan
+from pyg_hag._plan import AHEAD, I64, Plan, forward_plan, group_plan
 from pyg_hag.hag import HAG
-from pyg_hag.ops._rows import max_backward_groups, max_rows, sum_rows
+from pyg_hag.ops._ir import FORMATS, VECTOR_BYTES, tile, variants
+from pyg_hag.ops._max_grad import ExtremeGradient
+from pyg_hag.ops._reduce import Reduction
+from pyg_hag.ops._tasks import Call, Program, entry_of, run
+
+DTYPES = tuple(getattr(torch, name) for name in FORMATS)
+"""The dtypes of features that kernels read as they are."""
+
+NEAR = 2 << 20
+"""Bytes of features in reach, up to which caches need no help by prefetching."""
+
+_reduction = functools.cache(Reduction)
+_extreme_gradient = functools.cache(ExtremeGradient)
+_NAMES = {dtype: str(dtype).removeprefix("torch.") for dtype in DTYPES}
 
 
 def aggregate_sum(
-    x: Tensor, src_scale: Tensor | None, dst_scale: Tensor | None, hag: HAG
+    x: Tensor,
+    src_scale: Tensor | None,
+    dst_scale: Tensor | None,
+    self_scale: Tensor | None,
+    hag: HAG,
 ) -> Tensor:
-    """`out[v] = dst_scale[v] * sum_u(src_scale[u] * x[u])` for x of shape [N, F]."""
+    """`out[v] = dst_scale[v] * sum_u(src_scale[u] * x[u]) + self_scale[v] * x[v]`.
+
+    For x of shape [N, F]. The scales have the dtype in which sums are computed.
+    """
+    weighted = dst_scale is not None or self_scale is not None
+    results = ("scaled_sum",) if weighted else ("sum",)
+    return _reduce(x, src_scale, dst_scale, self_scale, hag, results)
+
+
+def aggregate_many(
+    x: Tensor, inverse_degree: Tensor | None, hag: HAG, results: tuple[str, ...]
+) -> Tensor:
+    """Several reductions in one pass over x of shape [N, F], side by side."""
+    return _reduce(x, None, inverse_degree, None, hag, results)
+
+
+def _reduce(
+    x: Tensor,
+    before: Tensor | None,
+    after: Tensor | None,
+    own: Tensor | None,
+    hag: HAG,
+    results: tuple[str, ...],
+) -> Tensor:
+    columns = x.size(1)
     threads = _threads.num_threads()
-    plan = forward_plan(hag, x.size(1), threads)
-    out = _memory.empty(x, hag.num_dst)
-    none = x.new_empty(0)
-    before = none if src_scale is None else src_scale
-    after = none if dst_scale is None else dst_scale
-    tasks = plan.row_tasks(x.size(1), threads)
-    _run("sum", sum_rows, plan, tasks, [x, before, after, out])
+    key = results, x.dtype, columns, before is None, threads, _parallel.checks_bounds()
+    call = hag._cached(key, lambda: _reduce_call(hag, *key))
+    out = _memory.empty(x, call.num_dst, len(results) * columns)
+    if call.tasks:
+        run(call, x, before, after, own, out)
     return out
+
+
+def _reduce_call(
+    hag: HAG,
+    results: tuple[str, ...],
+    dtype: torch.dtype,
+    columns: int,
+    unscaled: bool,
+    threads: int,
+    checked: bool,
+) -> Call:
+    plan = forward_plan(hag, columns, threads)
+    size = columns * dtype.itemsize
+    near = plan.reach * min(size, 16 * VECTOR_BYTES) <= NEAR
+    program = _reduction(
+        results,
+        _NAMES[dtype],
+        not unscaled,
+        plan.mid.size > 0,
+        plan.num_slots > 0,
+        not near,
+        checked,
+    )
+    cuts = plan.row_tasks(columns, threads)
+    return _call(program, plan, cuts, dtype, columns, threads, hag)
 
 
 def aggregate_max(x: Tensor, hag: HAG, minimum: bool) -> Tensor:
     """Largest (or smallest) x[u] per destination, 0 where there is none."""
-    threads = _threads.num_threads()
-    plan = forward_plan(hag, x.size(1), threads)
-    out = _memory.empty(x, hag.num_dst)
-    tasks = plan.row_tasks(x.size(1), threads)
-    _run("max", max_rows, plan, tasks, [x, _sign(x, minimum), out])
-    return out
+    return _reduce(x, None, None, None, hag, ("min" if minimum else "max",))
 
 
 def aggregate_max_backward(
@@ -46,158 +104,68 @@ def aggregate_max_backward(
 
     As PyTorch's `scatter_reduce` does, which also counts the zero it starts from.
     """
-    plan = group_plan(hag)
     grad_x = torch.zeros_like(x)
-    tasks = plan.part_tasks(x.size(1), _threads.num_threads())
-    tensors = [x, out, grad, _sign(x, minimum), grad_x]
-    _run("max_backward", max_backward_groups, plan, tasks, tensors)
+    columns = x.size(1)
+    threads = _threads.num_threads()
+    which = "min" if minimum else "max"
+    key = "gradient", which, x.dtype, columns, threads, _parallel.checks_bounds()
+    call = hag._cached(key, lambda: _gradient_call(hag, *key[1:]))
+    if call.tasks:
+        run(call, x, None, None, None, out, grad, grad_x)
     return grad_x
 
 
-def _sign(x: Tensor, minimum: bool) -> Tensor:
-    return x.new_full((1,), -1.0 if minimum else 1.0)
+def _gradient_call(
+    hag: HAG,
+    which: str,
+    dtype: torch.dtype,
+    columns: int,
+    threads: int,
+    checked: bool,
+) -> Call:
+    plan = group_plan(hag)
+    shared = plan.num_slots > 0
+    program = _extreme_gradient(which, _NAMES[dtype], shared, checked)
+    cuts = plan.part_tasks(columns, threads)
+    return _call(program, plan, cuts, dtype, columns, threads, hag)
 
 
-def _run(name: str, kernel: Any, plan: Plan, tasks: I64, tensors: list[Tensor]) -> None:
-    """Runs a kernel here, or, where there are several tasks, on all threads."""
-    if len(tasks) == 1 or _parallel.checks_bounds():
-        arrays = [tensor.numpy() for tensor in tensors]
-        for first, last, f0, f1 in tasks.tolist():
-            kernel(first, last, f0, f1, *plan.rows, *arrays)
-        return
-    parameters = list(plan.addresses)
-    for tensor in tensors:
-        rows, columns = tensor.shape if tensor.dim() == 2 else (tensor.numel(), 1)
-        parameters += [tensor.data_ptr(), rows, columns]
-    entry = _ENTRIES[name, tensors[0].dtype]
-    _parallel.run_tasks(entry, parameters, tasks)
+def _call(
+    program: Program,
+    plan: Plan,
+    cuts: I64,
+    dtype: torch.dtype,
+    columns: int,
+    threads: int,
+    hag: HAG,
+) -> Call:
+    """Cuts the tasks of a plan into tiles of features."""
+    lanes, most = FORMATS[_NAMES[dtype]].lanes, program.most_vectors
+    tasks: list[Any] = []
+    for first, last, f0, f1 in cuts.tolist():
+        for f, width, variant in tile(f1 - f0, lanes, most):
+            if width > 0 and last > first:
+                tasks.append((first, last, f0 + f, width, variant))
+    vectors = max((variants(most)[task[-1]].vectors for task in tasks), default=0)
+    slot = program.slot_vectors * vectors * VECTOR_BYTES
+    ahead = AHEAD if columns * dtype.itemsize <= 512 else AHEAD // 2
+    sizes = plan.num_slots, hag.num_src, hag.num_dst, columns, ahead
+    slots = plan.num_slots + 1 if plan.num_slots else 0  # one more: see the gradient
+    return Call(program, tasks, plan, sizes, slots * slot, threads)
 
 
-# Entries for several threads ##################################################
-#
-# What `_run` packs into a parameter block, unpacked: the arrays of the plan, then
-# address, rows and columns of each tensor.
-
-
-@jit
-def _vector(block: Any, place: int, dtype: Any) -> Any:
-    return carray(_parallel.pointer(block[place]), (block[place + 1],), dtype)
-
-
-@jit
-def _matrix(block: Any, place: int, dtype: Any) -> Any:
-    shape = (block[place + 1], block[place + 2])
-    return carray(_parallel.pointer(block[place]), shape, dtype)
-
-
-@jit
-def _unpacked(block: Any) -> Any:
-    p = _parallel.FIRST
-    tasks = carray(
-        _parallel.pointer(block[_parallel.TASKS]), (block[_parallel.NUM_TASKS], 4),
-        np.int64,
-    )  # fmt: skip
-    return (
-        tasks,
-        (
-            _vector(block, p, np.int32),
-            _vector(block, p + 2, np.int64),
-            _vector(block, p + 4, np.int64),
-            _vector(block, p + 6, np.int32),
-            _vector(block, p + 8, np.int64),
-            _vector(block, p + 10, np.int64),
-            _vector(block, p + 12, np.int32),
-            _vector(block, p + 14, np.int64),
-            block[p + 16],
-        ),
-    )
-
-
-_OWN = _parallel.FIRST + 17  # the first tensor
-
-
-@jit
-def _sum_tasks(at: Any, dtype: Any) -> None:
-    block = carray(at, (64,), np.int64)
-    tasks, rows = _unpacked(block)
-    x = _matrix(block, _OWN, dtype)
-    before = _vector(block, _OWN + 3, dtype)
-    after = _vector(block, _OWN + 6, dtype)
-    out = _matrix(block, _OWN + 9, dtype)
-    while True:
-        i = _parallel.next_task(at)
-        if i >= tasks.shape[0]:
-            return
-        sum_rows(
-            tasks[i, 0], tasks[i, 1], tasks[i, 2], tasks[i, 3], *rows, x, before, after,
-            out,
-        )  # fmt: skip
-
-
-@jit
-def _max_tasks(at: Any, dtype: Any) -> None:
-    block = carray(at, (64,), np.int64)
-    tasks, rows = _unpacked(block)
-    x = _matrix(block, _OWN, dtype)
-    sign = _vector(block, _OWN + 3, dtype)
-    out = _matrix(block, _OWN + 6, dtype)
-    while True:
-        i = _parallel.next_task(at)
-        if i >= tasks.shape[0]:
-            return
-        max_rows(
-            tasks[i, 0], tasks[i, 1], tasks[i, 2], tasks[i, 3], *rows, x, sign, out,
-        )  # fmt: skip
-
-
-@jit
-def _max_backward_tasks(at: Any, dtype: Any) -> None:
-    block = carray(at, (64,), np.int64)
-    tasks, rows = _unpacked(block)
-    x = _matrix(block, _OWN, dtype)
-    out = _matrix(block, _OWN + 3, dtype)
-    grad = _matrix(block, _OWN + 6, dtype)
-    sign = _vector(block, _OWN + 9, dtype)
-    grad_x = _matrix(block, _OWN + 12, dtype)
-    while True:
-        i = _parallel.next_task(at)
-        if i >= tasks.shape[0]:
-            return
-        max_backward_groups(
-            tasks[i, 0], tasks[i, 1], tasks[i, 2], tasks[i, 3], *rows, x, out, grad,
-            sign, grad_x,
-        )  # fmt: skip
-
-
-def _sum_float32(at: Any) -> None:
-    _sum_tasks(at, np.float32)
-
-
-def _sum_float64(at: Any) -> None:
-    _sum_tasks(at, np.float64)
-
-
-def _max_float32(at: Any) -> None:
-    _max_tasks(at, np.float32)
-
-
-def _max_float64(at: Any) -> None:
-    _max_tasks(at, np.float64)
-
-
-def _max_backward_float32(at: Any) -> None:
-    _max_backward_tasks(at, np.float32)
-
-
-def _max_backward_float64(at: Any) -> None:
-    _max_backward_tasks(at, np.float64)
-
-
-_ENTRIES = {
-    ("sum", torch.float32): _sum_float32,
-    ("sum", torch.float64): _sum_float64,
-    ("max", torch.float32): _max_float32,
-    ("max", torch.float64): _max_float64,
-    ("max_backward", torch.float32): _max_backward_float32,
-    ("max_backward", torch.float64): _max_backward_float64,
-}
+def compile_ahead(dtype: torch.dtype) -> None:
+    """Compiles what single reductions and their gradients need, or loads it."""
+    checked = _parallel.checks_bounds()
+    name = _NAMES.get(dtype, "float32")
+    flags = False, True
+    for result in ("sum", "scaled_sum", "var", "std", "max", "min"):
+        sums = result in ("sum", "scaled_sum")
+        for scaled, signed, shared in product(flags, flags, flags):
+            if sums or not (scaled or signed):
+                for prefetch in flags:
+                    rest = scaled, signed, shared, prefetch, checked
+                    entry_of(_reduction((result,), name, *rest))
+    wide = "float64" if name == "float64" else "float32"
+    for which, shared in product(("max", "min"), flags):
+        entry_of(_extreme_gradient(which, wide, shared, checked))

@@ -7,15 +7,28 @@ import torch
 from torch import Tensor
 
 from pyg_hag.hag import HAG
+from pyg_hag.ops._composed import composed
 
 Level = tuple[Tensor, Tensor, Tensor, Tensor]
 """Source inputs and the rows that read them; aggregate inputs and their rows."""
 
 
+DTYPES = (torch.float32, torch.float64)
+"""The dtypes that are summed as they are."""
+
+
 def aggregate_sum(
-    x: Tensor, src_scale: Tensor | None, dst_scale: Tensor | None, hag: HAG
+    x: Tensor,
+    src_scale: Tensor | None,
+    dst_scale: Tensor | None,
+    self_scale: Tensor | None,
+    hag: HAG,
 ) -> Tensor:
-    """`out[v] = dst_scale[v] * sum_u(src_scale[u] * x[u])` for x of shape [N, F]."""
+    """`out[v] = dst_scale[v] * sum_u(src_scale[u] * x[u]) + self_scale[v] * x[v]`.
+
+    For x of shape [N, F].
+    """
+    features = x
     if src_scale is not None:
         x = x * src_scale[:, None]
     aggs = x.new_zeros(hag.num_aggregates, x.size(1))
@@ -26,13 +39,32 @@ def aggregate_sum(
         _add(to, x, aggs, level, 1)
         if subtracted:
             _add(to, x, aggs, subtracted[i], -1)
-    return out if dst_scale is None else out * dst_scale[:, None]
+    if dst_scale is not None:
+        out = out * dst_scale[:, None]
+    if self_scale is not None:
+        own = self_scale[:, None]
+        out = out + torch.where(own == 0, 0, own * features)
+    return out
 
 
 def _add(to: Tensor, x: Tensor, aggs: Tensor, level: Level, sign: int) -> None:
     src, src_row, agg, agg_row = level
     to.index_add_(0, src_row, x[src], alpha=sign)
     to.index_add_(0, agg_row, aggs[agg], alpha=sign)
+
+
+def aggregate_many(
+    x: Tensor, inverse_degree: Tensor, hag: HAG, results: tuple[str, ...]
+) -> Tensor:
+    """Several reductions of x of shape [N, F], side by side."""
+
+    def sum_of(x: Tensor, mean: bool) -> Tensor:
+        return aggregate_sum(x, None, inverse_degree if mean else None, None, hag)
+
+    def max_of(x: Tensor, minimum: bool) -> Tensor:
+        return aggregate_max(x, hag, minimum)
+
+    return composed(x, results, sum_of, max_of)
 
 
 def aggregate_max(x: Tensor, hag: HAG, minimum: bool) -> Tensor:

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 
 from pyg_hag.hag import HAG
-from pyg_hag.ops._operators import BACKENDS, max_over, sum_over
+from pyg_hag.ops._compute import BACKENDS, per_row
+from pyg_hag.ops._operators import many_over, max_over, sum_over
 
-REDUCES = ("sum", "mean", "max", "min")
+REDUCES = ("sum", "mean", "max", "min", "var", "std")
 SIGNED_REDUCES = ("sum", "mean")
 """Those that can be taken back: the ones over a HAG that subtracts."""
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -15,9 +16,10 @@ DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 def aggregate(
     x: Tensor,
     hag: HAG,
-    reduce: str = "sum",
+    reduce: str | list[str] | tuple[str, ...] = "sum",
     src_scale: Tensor | None = None,
     dst_scale: Tensor | None = None,
+    self_scale: Tensor | None = None,
     *,
     backend: str | None = None,
 ) -> Tensor:
@@ -25,14 +27,20 @@ def aggregate(
 
     .. math::
         \mathbf{y}_v = b_v \cdot \bigoplus_{u \in \mathcal{N}(v)}
-        a_u \, \mathbf{x}_u
+        a_u \, \mathbf{x}_u + c_v \cdot \mathbf{x}_v
 
-    with `src_scale` :math:`a`, `dst_scale` :math:`b` (both 1 by default) and the
-    reduction :math:`\bigoplus`. The result is that of the graph which the HAG
-    stands for; shared groups of neighbours are computed once (Jia et al., KDD 2020,
-    Algorithm 2). Destinations without neighbours get 0. Gradients flow to `x` and
-    to the scales; that of max and min is split evenly among the neighbours that
-    attain it, as in PyTorch's `scatter_reduce`.
+    with `src_scale` :math:`a`, `dst_scale` :math:`b` (both 1 by default),
+    `self_scale` :math:`c` (0 by default) and the reduction :math:`\bigoplus`. The
+    result is that of the graph which the HAG stands for; shared groups of neighbours
+    are computed once (Jia et al., KDD 2020, Algorithm 2). Destinations without
+    neighbours get 0. Gradients flow to `x` and to the scales; that of max and min is
+    split evenly among the neighbours that attain it, as in PyTorch's
+    `scatter_reduce`. Variance and standard deviation are those of PyG's aggregations:
+    the mean of the squares less the square of the mean, and its root, which is 0 up
+    to a variance of 1e-5.
+
+    Several reductions share one pass: `reduce=["sum", "max", "std"]` reads every
+    input once.
 
     Over a HAG that subtracts (`build_hag(subtract=True)`), sums and means round
     differently, by about the precision of the dtype times the largest value that is
@@ -43,40 +51,57 @@ def aggregate(
         x (torch.Tensor): Source features of shape `[num_src, *]`, in float32,
             float64, float16 or bfloat16. The latter two are summed in float32.
         hag (HAG): The graph.
-        reduce (str): `"sum"`, `"mean"`, `"max"` or `"min"`.
+        reduce (str or list[str]): `"sum"`, `"mean"`, `"max"`, `"min"`, `"var"` or
+            `"std"`; or several of them.
         src_scale (torch.Tensor, optional): Factors of the sources, `[num_src]`.
         dst_scale (torch.Tensor, optional): Factors of the destinations,
             `[num_dst]`.
+        self_scale (torch.Tensor, optional): Factors of the nodes themselves, which
+            are added, `[num_dst]`. Only for sum and mean, and as many sources as
+            destinations. Where it is 0, nothing is added, whatever `x` is.
         backend (str, optional): `"numba"` (CPU) or `"torch"` (the reference, any
             device). By default the fastest for the device of `x`.
 
     Returns:
-        torch.Tensor: Shape `[num_dst, *]`, with the dtype of `x`.
+        torch.Tensor: Shape `[num_dst, *]`, with the dtype of `x`. For a list of k
+        reductions, their results side by side in the last dimension: `[num_dst, *, k
+        * F]` for x of shape `[num_src, *, F]`, and `[num_dst, k]` for `[num_src]`.
 
     Raises:
         TypeError: If an argument has the wrong type or dtype.
-        ValueError: If shapes, devices or names do not fit, or `reduce` is max or min
-            and the HAG subtracts.
+        ValueError: If shapes, devices or names do not fit, or the HAG subtracts and
+            `reduce` is neither sum nor mean.
     """
-    backend = _check(x, hag, reduce, src_scale, dst_scale, backend)
-    if hag.is_signed and reduce not in SIGNED_REDUCES:
-        raise ValueError(
-            f"'reduce' must be one of {SIGNED_REDUCES} over a HAG that subtracts (got "
-            f"{reduce!r}): build it without 'subtract'"
-        )
-    if reduce in SIGNED_REDUCES:
-        mean = reduce == "mean"
-        return sum_over(x, src_scale, dst_scale, hag, mean, False, backend)
+    backend = _check(x, hag, reduce, src_scale, dst_scale, self_scale, backend)
+    if reduce == "sum" or reduce == "mean":
+        scales = src_scale, dst_scale, self_scale
+        return sum_over(x, scales, hag, reduce == "mean", False, backend)
     if src_scale is not None:
-        x = x * _per_row(src_scale, x)
-    out = max_over(x, hag, reduce == "min", backend)
+        x = x * per_row(src_scale, x)
+    if reduce == "max" or reduce == "min":
+        out = max_over(x, hag, reduce == "min", backend)
+    else:
+        reduces = (reduce,) if isinstance(reduce, str) else tuple(reduce)
+        out = _side_by_side(x, hag, reduces, backend)
+        if isinstance(reduce, str):
+            out = out.view(out.size(0), *x.shape[1:])
     if dst_scale is not None:
-        out = out * _per_row(dst_scale, out)
+        out = out * per_row(dst_scale, out)
     return out
 
 
-def _per_row(scale: Tensor, x: Tensor) -> Tensor:
-    return scale.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
+def _side_by_side(
+    x: Tensor, hag: HAG, reduces: tuple[str, ...], backend: str
+) -> Tensor:
+    distinct = tuple(dict.fromkeys(reduces))
+    out = many_over(x.flatten(1) if x.dim() > 1 else x[:, None], hag, distinct, backend)
+    if x.dim() <= 2 and len(distinct) == len(reduces):
+        return out
+    inner = x.shape[1:] if x.dim() > 1 else (1,)
+    out = out.view(out.size(0), len(distinct), *inner)
+    if len(distinct) < len(reduces):
+        out = out[:, [distinct.index(name) for name in reduces]]
+    return out.movedim(1, -2).flatten(-2)
 
 
 def _check(
@@ -85,6 +110,7 @@ def _check(
     reduce: object,
     src_scale: Tensor | None,
     dst_scale: Tensor | None,
+    self_scale: Tensor | None,
     backend: str | None,
 ) -> str:
     if not isinstance(hag, HAG):
@@ -108,11 +134,22 @@ def _check(
         raise ValueError(
             f"'x' is on {x.device}, but 'hag' is on {hag.device}: move one with '.to()'"
         )
-    if reduce not in REDUCES:
-        raise ValueError(f"'reduce' must be one of {REDUCES} (got {reduce!r})")
+    _check_reduce(reduce, hag)
+    if self_scale is not None:
+        if reduce not in SIGNED_REDUCES:
+            raise ValueError(
+                f"'self_scale' goes with 'reduce' in {SIGNED_REDUCES} (got {reduce!r}):"
+                f" add the nodes themselves behind 'aggregate'"
+            )
+        if hag.num_src != hag.num_dst:
+            raise ValueError(
+                f"'self_scale' needs as many sources as destinations (got "
+                f"{hag.num_src} and {hag.num_dst})"
+            )
     for name, scale, size in (
         ("src_scale", src_scale, hag.num_src),
         ("dst_scale", dst_scale, hag.num_dst),
+        ("self_scale", self_scale, hag.num_dst),
     ):
         if scale is None:
             continue
@@ -135,3 +172,16 @@ def _check(
             f"'backend' out"
         )
     return backend
+
+
+def _check_reduce(reduce: object, hag: HAG) -> None:
+    names = reduce if isinstance(reduce, list | tuple) else [reduce]
+    if not names or any(name not in REDUCES for name in names):
+        raise ValueError(
+            f"'reduce' must be one of {REDUCES}, or a list of them (got {reduce!r})"
+        )
+    if hag.is_signed and (names != [reduce] or reduce not in SIGNED_REDUCES):
+        raise ValueError(
+            f"'reduce' must be one of {SIGNED_REDUCES} over a HAG that subtracts (got "
+            f"{reduce!r}): build it without 'subtract'"
+        )

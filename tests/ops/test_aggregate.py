@@ -1,6 +1,6 @@
 import pytest
 import torch
-from contract import AggregateContract, SignedContract
+from contract import AggregateContract, ManyContract, SignedContract
 from graphs import fewest_hag, in_forked_child, random_graph
 
 from pyg_hag import aggregate
@@ -11,6 +11,14 @@ class TestNumba(AggregateContract):
 
 
 class TestTorch(AggregateContract):
+    backend = "torch"
+
+
+class TestNumbaMany(ManyContract):
+    backend = "numba"
+
+
+class TestTorchMany(ManyContract):
     backend = "torch"
 
 
@@ -43,7 +51,15 @@ def test_the_default_backend_of_the_cpu_is_numba(ran):
         ({"x": torch.ones(6, 3, device="meta")}, ValueError, "'x' is on meta"),
         ({"hag": torch.zeros(2, 3)}, TypeError, "'hag' must be a HAG"),
         ({"reduce": "median"}, ValueError, "'reduce' must be one of .*'median'"),
-        ({"reduce": ["sum"]}, ValueError, "'reduce' must be one of"),
+        ({"reduce": ["sum", "all"]}, ValueError, "'reduce' must be one of"),
+        ({"reduce": []}, ValueError, "'reduce' must be one of"),
+        ({"reduce": {"sum": 1}}, ValueError, "'reduce' must be one of"),
+        (
+            {"reduce": "max", "self_scale": torch.ones(4)},
+            ValueError,
+            "'self_scale' goes",
+        ),
+        ({"self_scale": torch.ones(4)}, ValueError, "got 6 and 4"),
         (
             {"src_scale": torch.ones(4)},
             ValueError,

@@ -1,0 +1,37 @@
+"""Several reductions made of single ones, where no kernel makes them in one pass."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+LEAST_VARIANCE = 1e-5
+"""Up to which the standard deviation is 0, as in PyG."""
+
+
+def composed(
+    x: Tensor,
+    reduces: tuple[str, ...],
+    sum_of: Callable[[Tensor, bool], Tensor],
+    max_of: Callable[[Tensor, bool], Tensor],
+) -> Tensor:
+    """The reductions one by one, side by side.
+
+    `sum_of(x, mean)` and `max_of(x, minimum)` reduce over the graph.
+    """
+    known = []
+    for name in reduces:
+        if name in ("max", "min"):
+            known.append(max_of(x, name == "min"))
+        elif name in ("sum", "mean"):
+            known.append(sum_of(x, name == "mean"))
+        else:
+            mean = sum_of(x, True)
+            var = sum_of(x * x, True) - mean * mean
+            known.append(var if name == "var" else _deviation(var))
+    return torch.cat(known, 1)
+
+
+def _deviation(var: Tensor) -> Tensor:
+    std = var.clamp(min=LEAST_VARIANCE).sqrt()
+    return std.masked_fill(std <= LEAST_VARIANCE**0.5, 0.0)

@@ -1,0 +1,134 @@
+"""What compilers and tracers see: operators of `torch.library`.
+
+They take the HAG's flat tensors; the HAG and what is cached on it are found again
+from them.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyg_hag.hag import HAG
+from pyg_hag.ops._compute import (
+    compute_max,
+    compute_max_grad,
+    compute_sum,
+    sum_grads,
+)
+
+_DST = 4
+"""The place of the destinations among a HAG's tensors."""
+
+
+@torch.library.custom_op("pyg_hag::aggregate_sum", mutates_args=())
+def sum_operator(
+    x: Tensor,
+    src_scale: Tensor | None,
+    dst_scale: Tensor | None,
+    self_scale: Tensor | None,
+    tensors: list[Tensor],
+    num_src: int,
+    mean: bool,
+    transpose: bool,
+    backend: str,
+) -> Tensor:
+    scales = src_scale, dst_scale, self_scale
+    hag = HAG._of(num_src, tensors)
+    return compute_sum(x, scales, hag, mean, transpose, backend)
+
+
+@sum_operator.register_fake
+def _(
+    x: Tensor,
+    src_scale: Tensor | None,
+    dst_scale: Tensor | None,
+    self_scale: Tensor | None,
+    tensors: list[Tensor],
+    num_src: int,
+    mean: bool,
+    transpose: bool,
+    backend: str,
+) -> Tensor:
+    rows = num_src if transpose else tensors[_DST].size(0)
+    return x.new_empty(rows, *x.shape[1:])
+
+
+def _sum_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, *scales, tensors, num_src, mean, transpose, backend = inputs
+    ctx.rest = num_src, mean, transpose, backend
+    scaled = any(ctx.needs_input_grad[1:4])
+    ctx.save_for_backward(x if scaled else None, *scales, *tensors)
+
+
+def _sum_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    x, *rest = ctx.saved_tensors
+    scales, tensors = rest[:3], rest[3:]
+    num_src, mean, transpose, backend = ctx.rest
+
+    def over(x: Tensor, before: Any, after: Any, own: Any, turned: bool) -> Tensor:
+        turned = transpose != turned
+        return sum_operator(
+            x, before, after, own, tensors, num_src, mean, turned, backend
+        )
+
+    grads = sum_grads(grad, x, scales, ctx.needs_input_grad, over)
+    return *grads, [None] * len(tensors), None, None, None, None
+
+
+sum_operator.register_autograd(_sum_backward, setup_context=_sum_setup)
+
+
+@torch.library.custom_op("pyg_hag::aggregate_max", mutates_args=())
+def max_operator(
+    x: Tensor, tensors: list[Tensor], num_src: int, minimum: bool, backend: str
+) -> Tensor:
+    return compute_max(x, HAG._of(num_src, tensors), minimum, backend)
+
+
+@max_operator.register_fake
+def _(
+    x: Tensor, tensors: list[Tensor], num_src: int, minimum: bool, backend: str
+) -> Tensor:
+    return x.new_empty(tensors[_DST].size(0), *x.shape[1:])
+
+
+@torch.library.custom_op("pyg_hag::aggregate_max_backward", mutates_args=())
+def max_grad_operator(
+    grad: Tensor,
+    x: Tensor,
+    out: Tensor,
+    tensors: list[Tensor],
+    num_src: int,
+    minimum: bool,
+    backend: str,
+) -> Tensor:
+    hag = HAG._of(num_src, tensors)
+    return compute_max_grad(grad, x, out, hag, minimum, backend)
+
+
+@max_grad_operator.register_fake
+def _(
+    grad: Tensor,
+    x: Tensor,
+    out: Tensor,
+    tensors: list[Tensor],
+    num_src: int,
+    minimum: bool,
+    backend: str,
+) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+def _max_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, tensors, *ctx.rest = inputs
+    ctx.save_for_backward(x, output, *tensors)
+
+
+def _max_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    x, out, *tensors = ctx.saved_tensors
+    grad_x = max_grad_operator(grad, x, out, tensors, *ctx.rest)
+    return grad_x, [None] * len(tensors), None, None, None
+
+
+max_operator.register_autograd(_max_backward, setup_context=_max_setup)

@@ -1,0 +1,211 @@
+"""Native programs: what each thread runs, and the block of parameters that it reads.
+
+A program is an object that emits code for one task; here is the loop around it, in
+which every thread takes the next task until none is left.
+"""
+
+import functools
+from array import array
+from typing import Any, Protocol
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from torch import Tensor
+
+from pyg_hag import _memory, _parallel
+from pyg_hag._jit import native
+from pyg_hag._plan import Plan
+from pyg_hag.ops._ir import I64, VECTOR_BYTES, Variant, element, variants
+
+TASK = ("first", "last", "feature", "width", "variant")
+"""A task: a range of rows (or groups), the first feature, how many, and the code."""
+
+_PROGRESS = ("next", "thread", "failed", "num_tasks", "tasks")
+_SCRATCH = ("scratch", "scratch_bytes")
+_ROWS = ("kind", "ptr", "mid", "inputs", "part_ptr")
+_SIZES = ("num_slots", "num_src", "num_dst", "columns", "ahead")
+_TENSORS = ("x", "before", "after", "own", "out", "grad", "to")
+FIELDS = (*_PROGRESS, *_SCRATCH, *_ROWS, *_SIZES, *_TENSORS)
+"""The numbers in a block of parameters: counts, and addresses of arrays."""
+_FAILED, _SCRATCH_FIELD = FIELDS.index("failed"), FIELDS.index("scratch")
+_FIRST_TENSOR = FIELDS.index(_TENSORS[0])
+_NO_TENSORS = [0] * len(_TENSORS)
+
+
+class Program(Protocol):
+    """Something that native code can be made of."""
+
+    def __hash__(self) -> int:
+        """It is compiled once."""
+
+    @property
+    def checked(self) -> bool:
+        """Whether every index is checked."""
+
+    @property
+    def most_vectors(self) -> int:
+        """Vectors of features in a tile."""
+
+    @property
+    def slot_vectors(self) -> int:
+        """Vectors of each aggregate in the scratch, for a tile of one vector."""
+
+    def emit(self, b: Any, block: "Block", task: Any, variant: Variant) -> None:
+        """Emits the code for one task."""
+
+
+class Block:
+    """The fields of a block of parameters, loaded."""
+
+    def __init__(self, b: Any, at: Any, failure: Any) -> None:
+        self.at = at
+        self.failure = failure
+        """Where to go if an index is wrong, or None if none is checked."""
+        for i, name in enumerate(FIELDS):
+            setattr(self, name, b.load(b.gep(at, [I64(i)])))
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"no parameter is called {name!r}")
+
+
+class _Task:
+    """The numbers of a task, loaded, and the scratch of the thread."""
+
+    def __init__(self, b: Any, block: Block, i: Any, scratch: Any) -> None:
+        self.scratch = scratch
+        for k, name in enumerate(TASK):
+            place = b.add(b.mul(i, I64(len(TASK))), I64(k))
+            setattr(self, name, element(b, block.tasks, I64, place))
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"no number of a task is called {name!r}")
+
+
+def guarded(b: Any, block: Block, index: Any, limit: Any) -> Any:
+    """The index; where indices are checked, leaves the program if it is wrong."""
+    if block.failure is not None:
+        fine = b.append_basic_block("index.fine")
+        b.cbranch(b.icmp_unsigned("<", index, limit), fine, block.failure)
+        b.position_at_end(fine)
+    return index
+
+
+class Call:
+    """All that a call of a program needs but its tensors: made once per HAG and width.
+
+    Args:
+        program: What to run.
+        tasks: One tuple of :data:`TASK` each.
+        plan: The arrays that the program reads.
+        sizes: Slots, sources, destinations, columns, and how many inputs ahead they
+            are brought near.
+        scratch: Bytes of scratch of each thread.
+        threads: How many there may be.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        tasks: list[tuple[int, ...]],
+        plan: Plan,
+        sizes: tuple[int, int, int, int, int],
+        scratch: int,
+        threads: int,
+    ) -> None:
+        self.num_dst = sizes[2]
+        self.tasks = len(tasks)
+        self.scratch = scratch
+        self.memory = scratch * threads + VECTOR_BYTES if scratch else 0
+        self.checked = program.checked
+        self.entry = entry_of(program) if tasks else None
+        self._array = np.array(tasks, np.int64)
+        self._plan = plan  # keeps its arrays alive
+        fields = 0, 0, 0, len(tasks), self._array.ctypes.data, 0, scratch
+        self.block = array("q", [*fields, *plan.addresses, *sizes, *_NO_TENSORS])
+
+
+def run(call: Call, *tensors: Tensor | None) -> None:
+    """Runs the tasks of a call on all threads, or here if there is one task.
+
+    Args:
+        call: What to run.
+        tensors: x, factors of sources, of destinations and of nodes themselves, the
+            result, its gradient and that of x, as far as the program knows them.
+
+    Raises:
+        IndexError: If the program checks its indices and one is wrong.
+    """
+    block = call.block[:]
+    for i, tensor in enumerate(tensors, _FIRST_TENSOR):
+        if tensor is not None:
+            block[i] = tensor.data_ptr()
+    if call.scratch:
+        memory = _memory.scratch(call.memory)
+        place = memory.ctypes.data
+        block[_SCRATCH_FIELD] = place + -place % VECTOR_BYTES
+    _parallel.run(call.entry, block.buffer_info()[0], call.tasks)
+    if call.checked and block[_FAILED]:
+        raise IndexError("a HAG reads beyond its inputs: was it changed in place?")
+
+
+_programs: dict[str, Program] = {}
+
+
+@functools.cache
+def entry_of(program: Program) -> Any:
+    """The native function of a program, compiled or from disk."""
+    name = str(program)
+    _programs[name] = program
+
+    def entry(at: Any) -> None:
+        _emitted(name, at)
+
+    return native(entry)
+
+
+@intrinsic(prefer_literal=True)
+def _emitted(_: Any, name: Any, at: Any) -> Any:
+    """The loop in which one thread takes tasks."""
+    program = _programs[name.literal_value]
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        at = b.bitcast(args[1], I64.as_pointer())
+        names = ("tasks", "task", "tasks.failed", "tasks.done")
+        head, body, failed, done = (b.append_basic_block(name) for name in names)
+        block = Block(b, at, failed if program.checked else None)
+        thread = _taken(b, at, "thread")
+        scratch = b.add(block.scratch, b.mul(thread, block.scratch_bytes))
+        b.branch(head)
+
+        b.position_at_end(head)
+        i = _taken(b, at, "next")
+        b.cbranch(b.icmp_signed("<", i, block.num_tasks), body, done)
+
+        b.position_at_end(body)
+        task = _Task(b, block, i, scratch)
+        switch = b.switch(task.variant, failed)
+        for number, variant in enumerate(variants(program.most_vectors)):
+            place = b.append_basic_block(f"variant.{number}")
+            switch.add_case(I64(number), place)
+            b.position_at_end(place)
+            program.emit(b, block, task, variant)
+            b.branch(head)
+
+        b.position_at_end(failed)
+        b.store(I64(1), _field(b, at, "failed"))
+        b.branch(done)
+        b.position_at_end(done)
+        return context.get_dummy_value()
+
+    return types.void(name, at), codegen
+
+
+def _field(b: Any, at: Any, name: str) -> ir.Value:
+    return b.gep(at, [I64(FIELDS.index(name))])
+
+
+def _taken(b: Any, at: Any, name: str) -> Any:
+    """Takes the next number from a counter in the block."""
+    return b.atomic_rmw("add", _field(b, at, name), I64(1), "monotonic")

@@ -1,0 +1,108 @@
+"""What is particular to native kernels: tiles, checked indices, memory."""
+
+import pytest
+import torch
+from graphs import fewest_hag, random_graph, signed_hag
+
+from pyg_hag import aggregate
+from pyg_hag.ops import _ir, _tasks
+
+
+@pytest.mark.parametrize("lanes", [2, 4, 8, 16])
+@pytest.mark.parametrize("most", [1, 2, 4, 6, 8, 12, 16])
+def test_tiles_cover_every_feature_once(lanes, most):
+    known = _ir.variants(most)
+    for width in range(400):
+        end = 0
+        for first, size, number in _ir.tile(width, lanes, most):
+            variant = known[number]
+            room = variant.vectors * lanes
+            assert first == end and size <= room and variant.vectors <= most
+            assert (variant.kind == "masked") == (size < lanes)
+            assert (variant.kind == "exact") <= (size == room)
+            assert variant.kind != "loose" or size > variant.least * lanes
+            end += size
+        assert end == width
+
+
+@pytest.fixture
+def checked(monkeypatch):
+    monkeypatch.setattr("pyg_hag._parallel.checks_bounds", lambda: True)
+
+
+@pytest.mark.parametrize("reduce", ["sum", "max", ["sum", "max"]])
+@pytest.mark.parametrize("change", ["source", "aggregate", "destination"])
+def test_checked_kernels_find_wrong_indices(checked, reduce, change):
+    edge_index, size = random_graph(0, 30, 30, 0.5)
+    hag = fewest_hag(edge_index, size=size)
+    x = torch.randn(30, 20)
+    wanted = aggregate(x, hag, reduce)
+    (call,) = (c for c in hag._cache.values() if isinstance(c, _tasks.Call))
+    plan = call._plan
+    array, place = {
+        "source": (plan.inputs, (plan.inputs >= 0).argmax()),
+        "aggregate": (plan.inputs, (plan.inputs < 0).argmax()),
+        "destination": (plan.kind, (plan.kind >= 0).argmax()),
+    }[change]
+    limit = {"source": 30, "aggregate": -1 - plan.num_slots, "destination": 30}[change]
+    before = array[place]
+    array[place] = limit
+    with pytest.raises(IndexError, match="beyond its inputs"):
+        aggregate(x, hag, reduce)
+    array[place] = before
+    assert torch.equal(aggregate(x, hag, reduce), wanted)
+
+
+@pytest.mark.parametrize("change", ["source", "aggregate", "destination"])
+def test_checked_gradients_find_wrong_indices(checked, change):
+    edge_index, size = random_graph(0, 30, 30, 0.5)
+    hag = fewest_hag(edge_index, size=size)
+    x = torch.randn(30, 20, requires_grad=True)
+    out = aggregate(x, hag, "max").sum()
+    out.backward(retain_graph=True)
+    plan = hag._cache["group plan"]
+    array, place, value = {
+        "source": (plan.inputs, (plan.inputs >= 0).argmax(), 30),
+        "aggregate": (plan.inputs, (plan.inputs < 0).argmax(), -1 - plan.num_slots),
+        "destination": (plan.kind, (plan.kind >= 0).argmax(), 30),
+    }[change]
+    array[place] = value
+    with pytest.raises(IndexError, match="beyond its inputs"):
+        out.backward()
+
+
+def test_checked_kernels_give_the_same_bits(monkeypatch):
+    edge_index, size = random_graph(1, 50, 50, 0.4)
+    for build in (fewest_hag, signed_hag):
+        hag = build(edge_index, size=size)
+        x = torch.randn(50, 33)
+        wanted = aggregate(x, hag)
+        with monkeypatch.context() as patch:
+            patch.setattr("pyg_hag._parallel.checks_bounds", lambda: True)
+            assert torch.equal(aggregate(x, hag), wanted)
+
+
+@pytest.mark.parametrize("near", [0, 1 << 40])
+@pytest.mark.parametrize("width", [5, 64, 200])
+def test_prefetching_changes_nothing(monkeypatch, near, width):
+    edge_index, size = random_graph(2, 60, 60, 0.4)
+    x = torch.randn(60, width)
+    for reduce in ("sum", "max", ["sum", "std"]):
+        wanted = aggregate(x, fewest_hag(edge_index, size=size), reduce)
+        with monkeypatch.context() as patch:
+            patch.setattr("pyg_hag.ops._numba.NEAR", near)
+            got = aggregate(x, fewest_hag(edge_index, size=size), reduce)
+        assert torch.equal(got, wanted)
+
+
+def test_bfloat16_is_rounded_to_nearest_even():
+    values = torch.cat([torch.randn(4000), torch.tensor([torch.inf, -torch.inf, 0.0])])
+    bits = torch.arange(-4, 5) + torch.tensor([0x3F808000, 0x3F818000])[:, None]
+    values = torch.cat([values, bits.int().flatten().view(torch.float32)])
+    n = values.numel()
+    # x is exact in bfloat16, and so is twice x; the factor makes the rest.
+    hag = fewest_hag(torch.stack([torch.arange(n), torch.arange(n)]), num_nodes=n)
+    out = aggregate(torch.ones(n, 1).bfloat16(), hag, "sum", None, values)
+    assert torch.equal(out.flatten(), values.bfloat16())
+    nan = aggregate(torch.full((n, 1), torch.nan).bfloat16(), hag)
+    assert nan.isnan().all()
