@@ -19,6 +19,7 @@ from torch import Tensor
 
 LEAST = 4 << 20  # bytes: from here large pages pay
 _SHARE = 16  # of the machine's memory may wait: one part in so many
+_LINE = 64  # bytes of a cache line
 _WASTE = 1.25  # a buffer may be so much larger than what it is used for
 
 
@@ -91,13 +92,14 @@ def empty(like: Tensor, rows: int, columns: int) -> Tensor:
 
 
 def scratch(size: int) -> NDArray[np.uint8]:
-    """So many uninitialised bytes."""
+    """So many uninitialised bytes, from a multiple of 64 on if there are many."""
     if size < LEAST or LIMIT == 0:
         return np.empty(size, np.uint8)
-    buffer = _waiting.take(size)
-    if buffer is None:
-        buffer = np.empty(size, np.uint8)  # NumPy asks the system for large pages
-    view: NDArray[np.uint8] = buffer[:size].view()
+    buffer = _waiting.take(size + _LINE)
+    if buffer is None:  # NumPy asks the system for large pages
+        buffer = np.empty(size + _LINE, np.uint8)
+    first = -buffer.ctypes.data % _LINE
+    view: NDArray[np.uint8] = buffer[first : first + size].view()
     if size <= LIMIT:
         weakref.finalize(view, _keep, buffer).atexit = False
     return view

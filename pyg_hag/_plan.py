@@ -22,7 +22,7 @@ CHUNKS_PER_THREAD = 4
 _WINDOW, _WINDOWS = 1024, 17  # inputs that are looked at for their reach
 LANES = 16  # features of one cache line in float32
 AHEAD = 32  # source inputs that kernels look ahead
-MOST_REPEATED = 1.3  # reads when parts repeat aggregates, over those when none does
+MOST_REPEATED = 1.5  # reads when parts repeat aggregates, over those when none does
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ class Plan:
     @cached_property
     def reach(self) -> int:
         """About how many sources a row and those close to it choose among."""
-        return _reach(self.inputs)
+        return reach(self.inputs)
 
     def row_tasks(self, width: int, threads: int) -> I64:
         """Cuts rows and features into `(first row, last row, f0, f1)`.
@@ -82,8 +82,11 @@ class Plan:
         return _tasks(np.arange(self.part_ptr.size), work, width, threads)
 
 
-def _reach(inputs: I32) -> int:
-    """The middle 80 % of some windows of inputs, as a range of sources."""
+def reach(inputs: I32) -> int:
+    """The middle 80 % of some windows of inputs, as a range of sources.
+
+    Negative inputs are left out.
+    """
     size = min(_WINDOW, inputs.size)
     if size == 0:
         return 0

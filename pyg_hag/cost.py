@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pyg_hag._derived import pointers
 from pyg_hag._jit import jit
-from pyg_hag._plan import forward_plan, is_shared, is_work_shared
+from pyg_hag._plan import Plan, forward_plan, is_shared, is_work_shared
 
 if TYPE_CHECKING:
     from pyg_hag.hag import HAG
@@ -53,14 +53,16 @@ class CostModel:
     .. math::
         t = c_\text{call} + \frac{1}{p} \sum_g \left(
             c_\text{row}(W_g) \, \text{rows}_g + c_\text{read} \, \text{reads}_g
+            + c_\text{choose} \, \text{reads}_g [\text{aggregates} > 0]
             + F b \, \left( c_\text{byte}(W_g) \, \text{reads}_g
             + c_\text{stream} (\text{sources}_g + \text{destinations}_g)
             + c_\text{write} \, \text{aggregates}_g
             \right) \right) + c_\text{fresh} \, \text{fresh bytes}
 
     for :math:`F` features of :math:`b` bytes on :math:`p` threads (one, where there
-    is little to do). :math:`W_g` is the working set of part g of the rows, its
-    sources and the aggregates alive at once: a byte of it, and waiting for the first
+    is little to do). :math:`W_g` is the working set of part g of the rows, the
+    sources that rows close to each other choose among and the aggregates alive at
+    once: a byte of it, and waiting for the first
     one of a row, costs what it costs in the cache in which it fits, interpolated over
     :data:`SETS`. Every row of the features and of the result streams through memory
     once. Memory for many aggregates is fresh, so that its pages are made on the way;
@@ -73,6 +75,7 @@ class CostModel:
         call (float): Seconds per call.
         row (tuple[float, ...]): Seconds per non-empty row, for each of :data:`SETS`.
         read (float): Seconds per input of a row, whatever its width.
+        choose (float): Seconds more per input where some are aggregates.
         byte (tuple[float, ...]): Seconds per byte read, for each of :data:`SETS`.
         stream (float): Seconds per byte of features and result.
         write (float): Seconds per byte of an aggregate written.
@@ -83,6 +86,7 @@ class CostModel:
     call: float
     row: tuple[float, ...]
     read: float
+    choose: float
     byte: tuple[float, ...]
     stream: float
     write: float
@@ -139,6 +143,7 @@ class CostModel:
                 self.call,
                 *self.row,
                 self.read,
+                self.choose,
                 *self.byte,
                 self.stream,
                 self.write,
@@ -186,7 +191,8 @@ def features(hag: "HAG", width: int, itemsize: int, threads: int) -> F64:
     moved = 1.0 if len(tasks) == 1 else 1 / threads
     aggregates = int((plan.kind < 0).sum())
     size = (width * itemsize, tile * itemsize)
-    return _terms(work, hag.num_dst, aggregates, plan.slots, size, walked, moved)
+    near = _near(work[2], plan) + plan.slots
+    return _terms(work, near, hag.num_dst, aggregates, plan.slots, size, walked, moved)
 
 
 def plain_features(hag: "HAG", width: int, itemsize: int, threads: int) -> F64:
@@ -202,12 +208,19 @@ def plain_features(hag: "HAG", width: int, itemsize: int, threads: int) -> F64:
     shared = is_work_shared(int(work[1].sum()) + hag.num_dst, width, threads)
     share = 1 / threads if shared else 1.0
     size = width * itemsize
+    near = _near(sources, forward_plan(hag, width, threads))
     none = np.zeros_like(rows)
-    return _terms(work, hag.num_dst, 0, none, (size, size), share, share)
+    return _terms(work, near, hag.num_dst, 0, none, (size, size), share, share)
+
+
+def _near(sources: Any, plan: Plan) -> Any:
+    """How many of a part's sources its rows choose among at a time."""
+    return np.minimum(sources, plan.reach)
 
 
 def _terms(
     work: F64,
+    near: Any,
     num_dst: int,
     aggregates: int,
     slots: I64,
@@ -217,12 +230,12 @@ def _terms(
 ) -> F64:
     """The terms of parts with so many rows, reads and sources, in the rows of `work`.
 
-    `slots` aggregates are alive at once in each part; `sizes` are the bytes of a row
-    of features and of a tile of it.
+    `near` rows of features are in use at a time, and `slots` aggregates alive, in each
+    part; `sizes` are the bytes of a row of features and of a tile of it.
     """
     rows, reads, sources = work
     size, tile = sizes
-    by_set = _hats((sources + slots) * tile)
+    by_set = _hats(near * tile)
     scratch = slots.max(initial=0) * tile
     result = num_dst * size
     fresh = scratch * (scratch > FRESH)
@@ -231,6 +244,7 @@ def _terms(
             1.0,
             *(walked * rows @ by_set),
             reads.sum() * walked,
+            reads.sum() * walked * (aggregates > 0),
             *(size * moved * reads @ by_set),
             size * moved * sources.sum() + result * moved,
             size * moved * aggregates,
@@ -271,12 +285,13 @@ def _part_work(num_src: int, part_ptr: I64, ptr: I64, inputs: Any) -> I64:
 
 DEFAULT_COST = CostModel(
     threads=2,
-    call=15e-6,
-    row=(7.4e-9, 12.3e-9, 9.8e-9, 25.7e-9),
-    read=0.43e-9,
-    byte=(2.5e-12, 4.2e-12, 6.0e-12, 11.2e-12),
-    stream=19.9e-12,
-    write=4.5e-12,
-    fresh=385e-12,
+    call=0.0,
+    row=(1.8e-9, 3.3e-9, 1.3e-9, 14.0e-9),
+    read=0.17e-9,
+    choose=0.33e-9,
+    byte=(2.4e-12, 6.9e-12, 7.5e-12, 18.1e-12),
+    stream=12.6e-12,
+    write=3.4e-12,
+    fresh=83e-12,
 )
 """Measured on two cores of a server (x86-64, AVX-512, 1 MiB of L2 cache each)."""

@@ -42,6 +42,11 @@ def find_root(root: str | os.PathLike[str] | None = None) -> Path:
     return Path(cache).expanduser() / "pyg_hag"
 
 
+def is_there(name: str, root: str | os.PathLike[str] | None = None) -> bool:
+    """Whether the folder of the data sets has one of this name."""
+    return (find_root(root) / name).is_dir()
+
+
 def load_graphs(name: str, root: str | os.PathLike[str] | None = None) -> list[Data]:
     """Loads a data set through PyG's own class, downloading it where it is not there.
 

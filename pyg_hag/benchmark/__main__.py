@@ -5,24 +5,33 @@ import sys
 import warnings
 
 from pyg_hag._table import markdown_table, text_table
-from pyg_hag.benchmark import aggregate, cost, search
+from pyg_hag.benchmark import aggregate, cost, reduce, search
 from pyg_hag.benchmark._report import environment
+from pyg_hag.datasets import is_there
 
-SMALL = ["MUTAG", "BZR_MD", "IMDB-BINARY", "Cora"]
-CHOICES = ["search", "aggregate", "cost", "environment"]
-LARGE = ["ego-Facebook", "ca-AstroPh", "COLLAB"]
+WIDTHS = [16, 64, 128, 256, 512]
+CHOICES = ["search", "aggregate", "reduce", "cost", "environment"]
+GRAPHS = [
+    *("MUTAG", "BZR", "BZR_MD", "ENZYMES", "PROTEINS", "IMDB-BINARY", "IMDB-MULTI"),
+    *("REDDIT-BINARY", "COLLAB", "Cora", "CS", "Photo", "Computers", "cornell5"),
+    *("ego-Facebook", "ca-AstroPh", "email-Enron", "Gowalla_bip", "HeCo_DBLP_APCPA"),
+    "cnr-2000",
+]
+"""The graphs that are measured where none are named; those that can be had."""
 
 
 def main() -> int:
     """Runs one benchmark; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m pyg_hag.benchmark")
     parser.add_argument("benchmark", choices=CHOICES)
-    parser.add_argument("graphs", nargs="*", help=f"default: {SMALL + LARGE}")
+    parser.add_argument("graphs", nargs="*", help="default: all in the folder")
     parser.add_argument("--root", help="folder of data sets ($PYG_HAG_DATA)")
     parser.add_argument("--out", help="CSV file to write")
     parser.add_argument("--markdown", action="store_true", help="print Markdown")
-    parser.add_argument("--widths", type=int, nargs="+", default=[16, 64, 128])
-    parser.add_argument("--plot", help="cost: PNG file to write")
+    parser.add_argument(
+        "--widths", type=int, nargs="+", default=[16, 64, 128, 256, 512]
+    )
+    parser.add_argument("--plot", help="aggregate, cost: PNG file to write")
     parser.add_argument(
         "--self-loops", action="store_true", help="search: closed neighbourhoods"
     )
@@ -32,8 +41,8 @@ def main() -> int:
         print(environment())
         return 0
     warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-    names = options.graphs or SMALL + LARGE
     try:
+        names = options.graphs or [n for n in GRAPHS if is_there(n, options.root)]
         if options.benchmark == "search":
             table = search.run(names, options.root, options.out, options.self_loops)
         elif options.benchmark == "cost":
@@ -45,8 +54,12 @@ def main() -> int:
                 options.plot,
                 options.fit,
             )
+        elif options.benchmark == "reduce":
+            table = reduce.run(names, options.root, options.out, options.widths)
         else:
-            table = aggregate.run(names, options.root, options.out, options.widths)
+            table = aggregate.run(
+                names, options.root, options.out, options.widths, options.plot
+            )
     except ValueError as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 2

@@ -1,102 +1,128 @@
-"""How long one aggregation takes, next to PyTorch's and PyG's ways."""
+"""How long one sum over all neighbours takes, next to PyTorch's and PyG's ways."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
-from torch_geometric.utils import scatter
 from tqdm import tqdm
 
+from pyg_hag.benchmark._plots import figure
 from pyg_hag.benchmark._report import write_csv
+from pyg_hag.benchmark._rivals import BASELINE, Rivals
 from pyg_hag.benchmark._timing import measure
 from pyg_hag.datasets import as_one_graph, load_graphs
 from pyg_hag.ops import aggregate
 from pyg_hag.search import build_hag
 
-BASELINE = "embedding_bag"
-MOST_MESSAGE_BYTES = 4 << 30  # of edges x features, which PyG's edge_index path makes
+OTHERS = {
+    "edge_index": ["0.75", "x"],
+    "CSR @": ["0.55", "^"],
+    "sparse.mm": ["0.35", "v"],
+    "copy of x": ["0.8", "|"],
+    "plain HAG": ["tab:blue", "o"],
+    "HAG": ["tab:orange", "D"],
+    "subtract": ["tab:red", "s"],
+    "backward": ["tab:green", "."],
+}
+"""What stands beside the baseline, with its colour and marker."""
 
 
 def run(
-    names: list[str], root: str | None, out: str | None, widths: list[int]
+    names: list[str],
+    root: str | None,
+    out: str | None,
+    widths: list[int],
+    plot: str | None = None,
 ) -> list[list[str]]:
-    """Times the sum over all neighbours, float32, forward.
+    """Times the sum over all neighbours in float32.
 
     Returns:
         list[list[str]]: A table: milliseconds of `F.embedding_bag` (median), and how
-        many times faster than it the others are (median of the rounds).
+        many times faster than it the others are (median of the rounds). `plain HAG`
+        is the graph as it is, `HAG` that of least time, `subtract` that with
+        subtraction, `backward` the gradient of the sum over `HAG`.
     """
     rows: list[dict[str, Any]] = []
     with torch.no_grad():
         for name in tqdm(names, "aggregate"):
             edge_index, num_nodes = as_one_graph(load_graphs(name, root))
-            hag = build_hag(edge_index, num_nodes)
+            rivals = Rivals(edge_index, num_nodes)
             plain = build_hag(edge_index, num_nodes, capacity=0)
             for width in widths:
                 x = torch.randn(num_nodes, width)
-                rivals = _rivals(x, edge_index)
-                rivals["plain HAG"] = partial(aggregate, x, plain)
-                rivals["HAG"] = partial(aggregate, x, hag)
-                rows += _rows(name, width, rivals)
+                hag = build_hag(edge_index, num_nodes, num_features=width)
+                signed = build_hag(
+                    edge_index, num_nodes, num_features=width, subtract=True
+                )
+                ways = rivals.sums(x)
+                ways["plain HAG"] = partial(aggregate, x, plain)
+                ways["HAG"] = partial(aggregate, x, hag)
+                ways["subtract"] = partial(aggregate, x, signed)
+                ways["backward"] = partial(aggregate, x, hag.t())
+                times = measure(ways, budget=4.0)
+                rows += [
+                    {
+                        "graph": name,
+                        "width": width,
+                        "rival": way,
+                        "milliseconds_20": 1e3 * t.quantile(20),
+                        "milliseconds_50": 1e3 * t.median,
+                        "milliseconds_80": 1e3 * t.quantile(80),
+                        "speedup": t.speedup_over(times[BASELINE]),
+                        "aggregates": hag.num_aggregates,
+                    }
+                    for way, t in times.items()
+                ]
     if out is not None:
         write_csv(out, rows)
-    return _table(rows)
+    cases = _cases(rows)
+    if plot is not None:
+        _plot(cases, plot)
+    return _table(cases)
 
 
-def _rivals(x: Tensor, edge_index: Tensor) -> dict[str, Callable[[], Any]]:
-    num_nodes = x.size(0)
-    order = edge_index[1].argsort(stable=True)
-    col = edge_index[0][order]
-    ptr = torch.zeros(num_nodes + 1, dtype=torch.long)
-    ptr[1:] = torch.bincount(edge_index[1], minlength=num_nodes).cumsum(0)
-    ones = torch.ones(col.numel())
-    adjacency = torch.sparse_csr_tensor(
-        ptr, col, ones, (num_nodes, num_nodes), check_invariants=False
-    )
-    rivals: dict[str, Callable[[], Any]] = {
-        BASELINE: lambda: F.embedding_bag(
-            col, x, ptr, mode="sum", include_last_offset=True
-        ),
-        "CSR @": lambda: adjacency @ x,
-        "copy of x": lambda: x.clone(),
-    }
-    if col.numel() * x.size(1) * x.element_size() <= MOST_MESSAGE_BYTES:
-        rivals["edge_index"] = lambda: scatter(
-            x.index_select(0, edge_index[0]), edge_index[1], 0, num_nodes
-        )
-    return rivals
+Cases = dict[tuple[str, int], dict[str, dict[str, Any]]]
+"""By graph and width, the row of each rival."""
 
 
-def _rows(
-    name: str, width: int, rivals: dict[str, Callable[[], Any]]
-) -> list[dict[str, Any]]:
-    times = measure(rivals)
-    return [
-        {
-            "graph": name,
-            "width": width,
-            "rival": rival,
-            "milliseconds_20": 1e3 * t.quantile(20),
-            "milliseconds_50": 1e3 * t.median,
-            "milliseconds_80": 1e3 * t.quantile(80),
-            "speedup": t.speedup_over(times[BASELINE]),
-        }
-        for rival, t in times.items()
-    ]
-
-
-def _table(rows: list[dict[str, Any]]) -> list[list[str]]:
-    others = ["edge_index", "CSR @", "plain HAG", "HAG", "copy of x"]
-    table = [["graph", "F", f"{BASELINE} ms", *others]]
-    by_case: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
+def _cases(rows: list[dict[str, Any]]) -> Cases:
+    cases: Cases = {}
     for row in rows:
-        case = by_case.setdefault((row["graph"], row["width"]), {})
-        case[row["rival"]] = row
-    for (name, width), case in by_case.items():
-        cells = [f"{case[o]['speedup']:.2f}x" if o in case else "-" for o in others]
+        cases.setdefault((row["graph"], row["width"]), {})[row["rival"]] = row
+    return cases
+
+
+def _table(cases: Cases) -> list[list[str]]:
+    table = [["graph", "F", f"{BASELINE} ms", *OTHERS]]
+    for (name, width), case in cases.items():
+        cells = [f"{case[o]['speedup']:.2f}x" if o in case else "-" for o in OTHERS]
         base = case[BASELINE]["milliseconds_50"]
-        table.append([name, str(width), f"{base:.2f}", *cells])
+        table.append([name, str(width), f"{base:.3g}", *cells])
     return table
+
+
+def _plot(cases: Cases, path: str) -> None:
+    names = list(dict.fromkeys(name for name, _ in cases))
+    widths = list(dict.fromkeys(width for _, width in cases))
+    size = 2.0 + 2.4 * len(widths), 1.6 + 0.3 * len(names)
+    picture = figure(size)
+    panels = picture.subplots(1, len(widths), sharey=True, squeeze=False)[0]
+    for axes, width in zip(panels, widths, strict=True):
+        for other, (color, marker) in OTHERS.items():
+            if other == "backward":
+                continue
+            known = [i for i, n in enumerate(names) if other in cases[n, width]]
+            values = [cases[names[i], width][other]["speedup"] for i in known]
+            style = {"color": color, "marker": marker, "s": 28}
+            axes.scatter(values, known, label=other, zorder=3, **style)
+        axes.axvline(1, color="0.3", linewidth=1)
+        axes.set(xscale="log", title=f"F = {width}")
+        axes.set_yticks(range(len(names)), names)
+        axes.grid(axis="y", color="0.93")
+    panels[0].invert_yaxis()
+    picture.supxlabel(f"times as fast as {BASELINE} (log scale)")
+    handles, labels = panels[0].get_legend_handles_labels()
+    picture.legend(
+        handles, labels, loc="outside upper center", ncols=len(labels), frameon=False
+    )
+    picture.savefig(path, dpi=130)

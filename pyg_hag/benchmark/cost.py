@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from pyg_hag.benchmark._plots import figure
 from pyg_hag.benchmark._report import write_csv
 from pyg_hag.benchmark._timing import measure
 from pyg_hag.cost import DEFAULT_COST, SETS, CostModel, features
@@ -92,7 +93,8 @@ def fitted(samples: list[dict[str, Any]]) -> CostModel:
         call=constants[0],
         row=tuple(constants[1 : n + 1].tolist()),
         read=constants[n + 1],
-        byte=tuple(constants[n + 2 : 2 * n + 2].tolist()),
+        choose=constants[n + 2],
+        byte=tuple(constants[n + 3 : 2 * n + 3].tolist()),
         stream=constants[-3],
         write=constants[-2],
         fresh=constants[-1],
@@ -140,12 +142,8 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def _plot(rows: list[dict[str, Any]], path: str) -> None:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ValueError("'--plot' needs Matplotlib: pip install matplotlib") from None
-    figure = Figure(figsize=(6.4, 6.0), layout="constrained")
-    axes = figure.subplots()
+    picture = figure((6.4, 6.0))
+    axes = picture.subplots()
     measured = np.array([row["measured"] for row in rows])
     ends = np.array([measured.min() / 1.5, measured.max() * 1.5])
     axes.fill_between(ends, ends / 1.25, ends * 1.25, color="0.92", label="±25 %")
@@ -168,4 +166,4 @@ def _plot(rows: list[dict[str, Any]], path: str) -> None:
     axes.set_xlabel("measured time, HAG / plain")
     axes.set_ylabel("predicted time, HAG / plain")
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=150)
+    picture.savefig(path, dpi=150)

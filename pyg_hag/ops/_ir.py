@@ -2,7 +2,7 @@
 
 LLVM does not keep an array's elements in registers across a loop over inputs, and
 prefers narrow vectors; what is emitted here spells out what it should do. The width
-follows from the host's instruction set.
+follows from the instruction set.
 """
 
 import platform
@@ -11,14 +11,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import llvmlite.binding as llvm
+import numba
 from llvmlite import ir
 from numba.core import cgutils
 
-_features = llvm.get_host_cpu_features()
-_wide = _features.get("avx512f", False)
-VECTOR_BYTES = 64 if _wide else 32 if _features.get("avx", False) else 16
+
+def _target_features() -> dict[str, bool]:
+    """The instruction sets for which Numba compiles: the host's, or what it is told."""
+    told = numba.config.CPU_FEATURES
+    if told is None:
+        return dict(llvm.get_host_cpu_features())
+    return {name[1:]: name[0] == "+" for name in told.split(",") if name}
+
+
+_features = _target_features()
+_wide = _features.get("avx512f", False) and _features.get("avx512bw", False)
+_x86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
+VECTOR_BYTES = 64 if _wide else 32 if _features.get("avx2", False) else 16
 """Bytes of a vector register of this machine."""
-ACCUMULATORS = 24 if _wide else 8
+ACCUMULATORS = 16 if _wide else 8
 """Registers that may hold sums: what is left is for inputs and factors."""
 HALF = _features.get("f16c", False) or platform.machine() in ("arm64", "aarch64")
 """Whether the machine converts float16."""
@@ -95,6 +106,32 @@ def integer(b: Any, array: Any, i: Any) -> Any:
     return b.sext(element(b, array, I32, i), I64)
 
 
+def extreme(b: Any, which: str, old: Any, new: Any) -> Any:
+    """The larger (or smaller) of two vectors, element by element, or NaN if one is."""
+    kind = old.type
+    if not _x86:  # one instruction
+        name = f"llvm.{which}imum.v{kind.count}f{64 if kind.element is F64 else 32}"
+        return b.call(_function(b, name, kind, [kind, kind]), [old, new])
+    letter = "d" if kind.element is F64 else "s"
+    if VECTOR_BYTES == 64:
+        name = f"llvm.x86.avx512.{which}.p{letter}.512"
+        last = [I32(4)]  # rounds as usual
+    elif VECTOR_BYTES == 32:
+        name, last = f"llvm.x86.avx.{which}.p{letter}.256", []
+    else:
+        name, last = f"llvm.x86.sse{2 * (letter == 'd') or ''}.{which}.p{letter}", []
+    kinds = [kind, kind, *(value.type for value in last)]
+    better = b.call(_function(b, name, kind, kinds), [new, old, *last])
+    # That is `old` where one is NaN. Whether `new` is, is known before `old` is.
+    return b.select(b.fcmp_unordered("uno", new, new), new, better)
+
+
+def _function(b: Any, name: str, result: Any, kinds: list[Any]) -> Any:
+    return cgutils.get_or_insert_function(
+        b.module, ir.FunctionType(result, kinds), name
+    )
+
+
 # Formats ######################################################################
 
 
@@ -160,6 +197,7 @@ def variants(most: int) -> list[Variant]:
 def tile(width: int, lanes: int, most: int) -> list[tuple[int, int, int]]:
     """Cuts features into about equal tiles: `(first, width, number of variant)`."""
     known = variants(most)
+    most = max(variant.vectors for variant in known)
     vectors = -(-width // lanes)
     passes = max(1, -(-vectors // most))
     step = max(1, -(-vectors // passes) * lanes)
@@ -181,6 +219,7 @@ class Tile:
         self.b = b
         self.format = fmt
         self.count = variant.vectors
+        self.is_exact = variant.kind == "exact"
         self.vector = ir.VectorType(fmt.computed, fmt.lanes)
         self.bytes = self.count * VECTOR_BYTES
         """Of the features while they are computed."""
@@ -218,16 +257,24 @@ class Tile:
         """The features at an address."""
         return [self._widened(self._loaded(row, t)) for t in range(self.count)]
 
-    def store(self, row: Any, values: list[Any]) -> None:
-        """Writes the features to an address."""
+    def store(self, row: Any, values: list[Any], stream: bool = False) -> None:
+        """Writes the features to an address, or past the caches.
+
+        The latter only where they fill vectors and lie at a multiple of their size.
+        """
+        stream = stream and self.is_exact
         for t, value in enumerate(values):
-            self._stored(row, t, self._narrowed(value))
+            instruction = self._stored(row, t, self._narrowed(value))
+            if stream:
+                instruction.align = self.format.lanes * self.format.size
+                one = self.b.module.add_metadata([I32(1)])
+                instruction.set_metadata("nontemporal", one)
 
     def prefetch(self, row: Any) -> None:
         """Has the features at an address brought near."""
         b = self.b
         kinds = [I8.as_pointer(), I32, I32, I32]
-        function = self._function("llvm.prefetch.p0", ir.VoidType(), kinds)
+        function = _function(self.b, "llvm.prefetch.p0", ir.VoidType(), kinds)
         stored = self.format.lanes * self.format.size
         for t in range(0, self.count, max(1, CACHE_LINE // stored)):
             place = b.inttoptr(b.add(row, self._offsets[t]), I8.as_pointer())
@@ -247,25 +294,20 @@ class Tile:
         zero = ir.Constant(kind, None)
         return self.b.call(function, [place, I32(self.format.size), self._mask, zero])
 
-    def _stored(self, row: Any, t: int, value: Any) -> None:
+    def _stored(self, row: Any, t: int, value: Any) -> Any:
         place = self._place(row, t)
         if self._mask is None:
-            self.b.store(value, place, align=self.format.size)
-            return
+            return self.b.store(value, place, align=self.format.size)
         kinds = [value.type, place.type, I32, self._mask.type]
         function = self._masked("store", ir.VoidType(), kinds)
         size = I32(self.format.size)
-        self.b.call(function, [value, place, size, self._mask])
+        return self.b.call(function, [value, place, size, self._mask])
 
     def _masked(self, what: str, result: Any, kinds: list[Any]) -> Any:
         stored = self.format.stored
         letter = f"i{stored.width}" if stored is I16 else f"f{8 * self.format.size}"
         name = f"llvm.masked.{what}.v{self.format.lanes}{letter}.p0"
-        return self._function(name, result, kinds)
-
-    def _function(self, name: str, result: Any, kinds: list[Any]) -> Any:
-        kind = ir.FunctionType(result, kinds)
-        return cgutils.get_or_insert_function(self.b.module, kind, name)
+        return _function(self.b, name, result, kinds)
 
     def _widened(self, value: Any) -> Any:
         b, stored = self.b, self.format.stored

@@ -12,10 +12,10 @@ from pyg_hag.ops._ir import (
     Tile,
     Variant,
     element,
+    extreme,
     integer,
     loop,
 )
-from pyg_hag.ops._reduce import extreme
 from pyg_hag.ops._tasks import Block, guarded
 
 
@@ -38,6 +38,8 @@ class ExtremeGradient:
     dtype: str
     shared: bool
     checked: bool
+
+    stream = False
 
     @property
     def most_vectors(self) -> int:

@@ -18,6 +18,8 @@ from pyg_hag.ops._tasks import Call, Program, entry_of, run
 DTYPES = tuple(getattr(torch, name) for name in FORMATS)
 """The dtypes of features that kernels read as they are."""
 
+FAR = 32 << 20
+"""Bytes of results from which on they are written past the caches."""
 NEAR = 2 << 20
 """Bytes of features in reach, up to which caches need no help by prefetching."""
 
@@ -86,10 +88,16 @@ def _reduce_call(
         plan.mid.size > 0,
         plan.num_slots > 0,
         not near,
+        _is_streamed(columns * dtype.itemsize, len(results) * hag.num_dst),
         checked,
     )
     cuts = plan.row_tasks(columns, threads)
     return _call(program, plan, cuts, dtype, columns, threads, hag)
+
+
+def _is_streamed(row: int, rows: int) -> bool:
+    """Whether vectors of results are aligned, and more than caches hold."""
+    return row % VECTOR_BYTES == 0 and row * rows >= FAR
 
 
 def aggregate_max(x: Tensor, hag: HAG, minimum: bool) -> Tensor:
@@ -163,8 +171,8 @@ def compile_ahead(dtype: torch.dtype) -> None:
         sums = result in ("sum", "scaled_sum")
         for scaled, signed, shared in product(flags, flags, flags):
             if sums or not (scaled or signed):
-                for prefetch in flags:
-                    rest = scaled, signed, shared, prefetch, checked
+                for prefetch, stream in product(flags, flags):
+                    rest = scaled, signed, shared, prefetch, stream, checked
                     entry_of(_reduction((result,), name, *rest))
     wide = "float64" if name == "float64" else "float32"
     for which, shared in product(("max", "min"), flags):

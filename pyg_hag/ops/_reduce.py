@@ -24,6 +24,7 @@ from pyg_hag.ops._ir import (
     Variant,
     chosen,
     element,
+    extreme,
     integer,
     joined,
     loop,
@@ -55,6 +56,7 @@ class Reduction:
         signed: Whether rows subtract some of their inputs.
         shared: Whether there are aggregates.
         prefetch: Whether inputs are brought near before they are read.
+        stream: Whether results are written past the caches, which would not hold them.
         checked: Whether every index is checked.
     """
 
@@ -64,6 +66,7 @@ class Reduction:
     signed: bool
     shared: bool
     prefetch: bool
+    stream: bool
     checked: bool
 
     @cached_property
@@ -136,7 +139,7 @@ class _Rows:
         empty = b.icmp_signed("==", begin, end)
         if not what.shared:
             self._finish(self._destination(kind), kind, values, empty)
-        elif self.alike:
+        elif self.alike and not what.stream:
             v = b.select(is_aggregate, I64(0), kind)
             out = self._destination(v)
             to = b.select(is_aggregate, self._scratch_row(kind), out)
@@ -147,7 +150,10 @@ class _Rows:
                     place = self._scratch_row(kind)
                     for i, vectors in enumerate(values):
                         at = b.add(place, I64(i * self.tile.bytes))
-                        self.tile.store_wide(at, vectors)
+                        if self.alike:
+                            self.tile.store(at, vectors)
+                        else:
+                            self.tile.store_wide(at, vectors)
                 with destination:
                     self._finish(self._destination(kind), kind, values, empty)
         return [end]
@@ -226,11 +232,12 @@ class _Rows:
     def _input_row(self, i: Any) -> Any:
         """Where the features of an input lie."""
         b = self.b
-        source = b.add(self.x, b.mul(i, self.x_stride))
-        if not self.what.shared:
-            return source
-        is_aggregate = b.icmp_signed("<", i, I64(0))
-        return b.select(is_aggregate, self._scratch_row(i), source)
+        base, stride = self.x, self.x_stride
+        if self.what.shared:
+            is_aggregate = b.icmp_signed("<", i, I64(0))
+            base = b.select(is_aggregate, b.sub(self.task.scratch, self.slot), base)
+            stride = b.select(is_aggregate, b.neg(self.slot), stride)
+        return b.add(base, b.mul(i, stride))
 
     def _scratch_row(self, number: Any) -> Any:
         """The row of the scratch for slot `-1 - number`."""
@@ -278,7 +285,8 @@ class _Rows:
             vectors = self._result(name, known, factor, empty)
             if name == "scaled_sum":
                 vectors = self._with_own(v, vectors, is_aggregate)
-            self.tile.store(b.add(to, b.mul(self.x_stride, I64(i))), vectors)
+            at = b.add(to, b.mul(self.x_stride, I64(i)))
+            self.tile.store(at, vectors, what.stream)
 
     def _factor(self, v: Any, is_aggregate: Any) -> Any:
         """The factor of destination v; 1 without one, or for an aggregate."""
@@ -340,14 +348,6 @@ class _Rows:
         tiny = self.tile.constant(math.sqrt(LEAST_VARIANCE))
         tiny = b.fcmp_ordered("<=", value, tiny)
         return b.select(tiny, self.tile.constant(0.0), value)
-
-
-def extreme(b: Any, which: str, old: Any, new: Any) -> Any:
-    """The larger (or smaller) of two values, or the one that is NaN."""
-    better = b.fcmp_ordered(">" if which == "max" else "<", old, new)
-    kept = b.select(better, old, new)  # one instruction: `new` where one is NaN
-    invalid = b.fcmp_unordered("uno", old, old)
-    return b.select(invalid, old, kept)
 
 
 def _flat(values: list[list[Any]]) -> list[Any]:

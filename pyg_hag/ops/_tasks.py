@@ -45,6 +45,10 @@ class Program(Protocol):
         """Whether every index is checked."""
 
     @property
+    def stream(self) -> bool:
+        """Whether results are written past the caches."""
+
+    @property
     def most_vectors(self) -> int:
         """Vectors of features in a tile."""
 
@@ -191,6 +195,8 @@ def _emitted(_: Any, name: Any, at: Any) -> Any:
             switch.add_case(I64(number), place)
             b.position_at_end(place)
             program.emit(b, block, task, variant)
+            if program.stream:
+                b.fence("seq_cst")  # what is written past the caches is seen first
             b.branch(head)
 
         b.position_at_end(failed)

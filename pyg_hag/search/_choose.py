@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyg_hag._derived import pointers
+from pyg_hag._plan import reach
 from pyg_hag.cost import CostModel
 from pyg_hag.search import _layout
 from pyg_hag.search._cancel import cancel
@@ -58,6 +59,8 @@ def assemble(
     if prices is not None:
         given = label[: rules.num_items][origin >= 0]
         sources = np.bincount(given[given >= 0], minlength=num_groups)
+        near = reach(np.where(rules.row < rules.num_items, rules.row, -1))
+        sources = np.minimum(sources, near)
         groups = label[rules.num_items :]
         read, row = (
             price[groups] if num_groups else price

@@ -1,15 +1,20 @@
 """What is particular to native kernels: tiles, checked indices, memory."""
 
+import os
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
-from graphs import fewest_hag, random_graph, signed_hag
+from graphs import fewest_hag, near_cliques, random_graph, signed_hag
 
 from pyg_hag import aggregate
 from pyg_hag.ops import _ir, _tasks
 
 
 @pytest.mark.parametrize("lanes", [2, 4, 8, 16])
-@pytest.mark.parametrize("most", [1, 2, 4, 6, 8, 12, 16])
+@pytest.mark.parametrize("most", [1, 2, 3, 4, 5, 6, 8, 10, 12, 16])
 def test_tiles_cover_every_feature_once(lanes, most):
     known = _ir.variants(most)
     for width in range(400):
@@ -106,3 +111,58 @@ def test_bfloat16_is_rounded_to_nearest_even():
     assert torch.equal(out.flatten(), values.bfloat16())
     nan = aggregate(torch.full((n, 1), torch.nan).bfloat16(), hag)
     assert nan.isnan().all()
+
+
+NARROW = """
+import sys
+import torch
+from pyg_hag import HAG, aggregate
+from pyg_hag.ops import _ir
+torch.manual_seed(0)
+CASES = {
+    torch.float32: ("sum", "max", "min", ["sum", "max", "var"]),
+    torch.float64: ("sum", "max"),
+    torch.bfloat16: ("sum",),
+    torch.float16: ("sum",),
+}
+for file in sys.argv[1:]:
+    hag = HAG.load(file)
+    assert hag.num_aggregates > 0 and hag.is_signed == ("signed" in file)
+    for dtype, reduces in CASES.items():
+        for width in (1, 3, 4, 7, 8, 13, 16, 40, 65):
+            x = torch.randn(hag.num_src, width).to(dtype)
+            for reduce in reduces if not hag.is_signed else ["sum"]:
+                scales = (x[:, 0], x[:, 0]) if reduce == "sum" else ()
+                results = []
+                for backend in ("numba", "torch"):
+                    leaf = x.clone().requires_grad_(dtype == torch.float32)
+                    out = aggregate(leaf, hag, reduce, *scales, backend=backend)
+                    if leaf.requires_grad:
+                        out.backward(torch.ones_like(out))
+                    results.append([out, leaf.grad] if leaf.requires_grad else [out])
+                near = 1e-3 if dtype in (torch.float32, torch.float64) else 4e-2
+                torch.testing.assert_close(*results, rtol=near, atol=near)
+print(_ir.VECTOR_BYTES, len(_ir.FORMATS))
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names x86 features")
+@pytest.mark.parametrize(
+    ("features", "vector_bytes", "formats"),
+    [("", 16, 3), ("+avx,+avx2", 32, 3), ("+avx,+avx2,+f16c,+fma", 32, 4)],
+)
+def test_narrower_instruction_sets(features, vector_bytes, formats, tmp_path):
+    told = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": features}
+    told["NUMBA_CACHE_DIR"] = str(tmp_path)
+    edge_index, size = near_cliques(5)
+    files = [str(tmp_path / "set.hag"), str(tmp_path / "signed.hag")]
+    for file, build in zip(files, (fewest_hag, signed_hag), strict=True):
+        build(edge_index, size=size).save(file)
+    out = subprocess.run(
+        [sys.executable, "-c", NARROW, *files],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **told},
+    )
+    assert out.stdout.split() == [str(vector_bytes), str(formats)]

@@ -80,6 +80,7 @@ def propagate_hag(
     x: Any,
     scale: Tensor | None = None,
     size: tuple[int | None, int | None] | None = None,
+    self_scale: Tensor | None = None,
 ) -> Tensor:
     """What `conv.propagate` gives on the graph of the HAG, for the message `x_j`.
 
@@ -90,6 +91,7 @@ def propagate_hag(
             destinations.
         scale (torch.Tensor, optional): Factor of every node, before and after.
         size (tuple, optional): `(num_src, num_dst)`, which must be the HAG's.
+        self_scale (torch.Tensor, optional): Factor by which every node is added.
     """
     _check_shareable(conv)
     reduce = _REDUCES.get(type(conv.aggr_module))
@@ -119,8 +121,9 @@ def propagate_hag(
             )
     dim = conv.node_dim if conv.node_dim >= 0 else x.dim() + conv.node_dim
     if dim == 0:
-        return aggregate(x, hag, reduce, scale, scale)
-    return aggregate(x.movedim(dim, 0), hag, reduce, scale, scale).movedim(0, dim)
+        return aggregate(x, hag, reduce, scale, scale, self_scale)
+    out = aggregate(x.movedim(dim, 0), hag, reduce, scale, scale, self_scale)
+    return out.movedim(0, dim)
 
 
 def closed(hag: HAG) -> tuple[HAG, Tensor | None]:

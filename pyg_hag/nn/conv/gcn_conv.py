@@ -27,7 +27,8 @@ class HAGGCNConv(HAGMessagePassing, GCNConv):
     <https://arxiv.org/abs/1609.02907>`_ (Eq. 2). The weight of an edge is a product
     of its two ends, so neighbourhoods stay shareable: nodes are scaled before and
     after an unweighted sum, and the self-loops that the normalisation adds are
-    added behind it. The factors are computed once per HAG, whatever `cached` says.
+    added in the same pass. The factors are computed once per HAG, whatever `cached`
+    says.
 
     Arguments, parameters and outputs are those of
     :class:`torch_geometric.nn.GCNConv` on an `edge_index` without weights (where
@@ -75,11 +76,7 @@ class HAGGCNConv(HAGMessagePassing, GCNConv):
         walked = hag.t() if self.flow == "target_to_source" else hag
         scale, loop = _norm(walked, bool(self.add_self_loops), x.dtype)
         x = self.lin(x)
-        out = propagate_hag(self, hag, x, scale)
-        if loop is not None:
-            shape = [1] * x.dim()
-            shape[self.node_dim] = -1
-            out = out + loop.view(shape) * x
+        out = propagate_hag(self, hag, x, scale, self_scale=loop)
         if self.bias is not None:
             out = out + self.bias
         return out

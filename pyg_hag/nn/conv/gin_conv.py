@@ -2,14 +2,15 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch_geometric.nn import GINConv
 
 from pyg_hag.hag import HAG
-from pyg_hag.nn.conv._message_passing import HAGMessagePassing, closed
-
-_SUMS = ("add", "sum")
+from pyg_hag.nn.conv._message_passing import (
+    HAGMessagePassing,
+    closed,
+    propagate_hag,
+)
 
 
 class HAGGINConv(HAGMessagePassing, GINConv):
@@ -39,18 +40,17 @@ class HAGGINConv(HAGMessagePassing, GINConv):
     def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
         """Convolves `x` on the graph of a HAG or of an `edge_index`."""
         hag = edge_index
-        subtracts = isinstance(hag, HAG) and hag.is_signed and self.aggr in _SUMS
-        if not subtracts or isinstance(x, tuple | list):
+        if (
+            not isinstance(hag, HAG)
+            or isinstance(x, tuple | list)
+            or self.aggr not in ("add", "sum")
+        ):
             out: Tensor = super().forward(x, edge_index, size)
             return out
-        hag, added = closed(hag)
-        out = self.propagate(hag, x=(x, x), size=size)
-        weight = 1 + self.eps
-        if added is not None:
-            shape = [1] * x.dim()
-            shape[self.node_dim] = -1
-            weight = weight - added.to(x.dtype).view(shape)
-        # Nothing is left to add where eps is 0 and all nodes have been:
-        if torch.compiler.is_compiling() or weight.requires_grad or bool(weight.any()):
-            out = out + weight * x
+        weight = (1 + self.eps).to(x.dtype).expand(hag.num_dst)
+        if hag.is_signed:  # which may have added the nodes already
+            hag, added = closed(hag)
+            weight = weight if added is None else weight - added.to(x.dtype)
+        # The node itself is a source and a destination:
+        out = propagate_hag(self, hag, (x, x), size=size, self_scale=weight)
         return self.nn(out)

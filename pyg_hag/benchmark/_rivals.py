@@ -1,0 +1,67 @@
+"""The ways in which PyTorch and PyG aggregate, for comparison."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric.nn import SimpleConv
+
+BASELINE = "embedding_bag"
+MOST_MESSAGE_BYTES = 4 << 30  # of edges x features, which PyG's edge_index path makes
+_SPARSE_REDUCES = {"sum": "sum", "mean": "mean", "max": "amax", "min": "amin"}
+
+
+class Rivals:
+    """A graph in the forms that they take."""
+
+    def __init__(self, edge_index: Tensor, num_nodes: int) -> None:
+        order = edge_index[1].argsort(stable=True)
+        self.edge_index = edge_index
+        self.num_nodes = num_nodes
+        self.col = edge_index[0][order]
+        self.ptr = torch.zeros(num_nodes + 1, dtype=torch.long)
+        self.ptr[1:] = torch.bincount(edge_index[1], minlength=num_nodes).cumsum(0)
+        self.adjacency = torch.sparse_csr_tensor(
+            self.ptr,
+            self.col,
+            torch.ones(self.col.numel()),
+            (num_nodes, num_nodes),
+            check_invariants=False,
+        )
+
+    def embedding_bag(self, x: Tensor) -> Any:
+        """Sums of rows of x, by PyTorch's fastest operator for it on a CPU."""
+        bag = F.embedding_bag
+        return bag(self.col, x, self.ptr, mode="sum", include_last_offset=True)
+
+    def csr(self, x: Tensor) -> Any:
+        """The product of a sparse matrix and x."""
+        return self.adjacency @ x
+
+    def sparse_reduce(self, x: Tensor, reduce: str) -> Any:
+        """The same for another reduction: what PyG calls for a sparse matrix."""
+        return torch.sparse.mm(self.adjacency, x, _SPARSE_REDUCES[reduce])
+
+    def messages_fit(self, x: Tensor) -> bool:
+        """Whether the messages on `edge_index` stay below a limit."""
+        return self.col.numel() * x[0].nbytes <= MOST_MESSAGE_BYTES
+
+    def pyg(self, x: Tensor, reduce: str) -> Any:
+        """PyG's layer on `edge_index`."""
+        return SimpleConv(aggr=reduce)(x, self.edge_index)
+
+    def sums(self, x: Tensor) -> dict[str, Callable[[], Any]]:
+        """All ways to sum, by name, and as a floor a copy of x."""
+        out = torch.empty_like(x)
+        ways: dict[str, Callable[[], Any]] = {
+            BASELINE: partial(self.embedding_bag, x),
+            "CSR @": partial(self.csr, x),
+            "sparse.mm": partial(self.sparse_reduce, x, "sum"),
+            "copy of x": partial(out.copy_, x),
+        }
+        if self.messages_fit(x):
+            ways["edge_index"] = partial(self.pyg, x, "sum")
+        return ways
