@@ -44,7 +44,8 @@ class Forecast:
     @property
     def speedup(self) -> float:
         """Time of the plain graph over that of the HAG."""
-        return self.plain_seconds / self.hag_seconds
+        same = self.plain_seconds == self.hag_seconds  # nothing, maybe
+        return 1.0 if same else self.plain_seconds / self.hag_seconds
 
     @property
     def payback_epochs(self) -> int | None:

@@ -21,10 +21,17 @@ _FEW = 32  # items that are inlined at once, without looking at each other
 
 
 class Prices(NamedTuple):
-    """What an aggregate costs, for the objective of least time."""
+    """What an aggregate costs, for the objective of least time.
+
+    Attributes:
+        model: Prices of rows and reads.
+        num_features: Features per node.
+        share: Of a row's price that an aggregate must earn.
+    """
 
     model: CostModel
     num_features: int
+    share: float
 
 
 def assemble(
@@ -56,6 +63,7 @@ def assemble(
     _layout.inline_unshared(*graph, keep)
     read: F64 | float = 1.0
     row: F64 | float = 0.0
+    share = 1.0
     if prices is not None:
         given = label[: rules.num_items][origin >= 0]
         sources = np.bincount(given[given >= 0], minlength=num_groups)
@@ -66,13 +74,14 @@ def assemble(
             price[groups] if num_groups else price
             for price in prices.model.prices(sources, prices.num_features)
         )
+        share = prices.share
     while True:
         excess = 0 if capacity is None else int(keep.sum()) - capacity
         if prices is None and excess <= 0:
             break
         uses, width = _layout.measure(*graph, keep)
         # Inputs that others read when the aggregate is gone, less those it reads:
-        gain = read * (uses * width - uses - width) - row
+        gain = read * (uses * width - uses - width) - share * row
         losers = (keep & (gain < 0)).nonzero()[0]
         if losers.size > 0:
             count = losers.size if losers.size <= _FEW else losers.size // 2

@@ -73,14 +73,40 @@ def test_aggregate(monkeypatch, root, capsys):
         "embedding_bag",
         "edge_index",
         "CSR @",
+        "sparse.mm",
         "plain HAG",
         "HAG",
+        "subtract",
+        "backward",
         "copy of x",
     }
     assert {row["width"] for row in rows} == {"4", "8"}
     for row in rows:
         assert 0 < float(row["milliseconds_20"]) <= float(row["milliseconds_80"])
     assert capsys.readouterr().out.startswith("| graph")
+
+
+def test_the_plot_of_aggregations(monkeypatch, root):
+    pytest.importorskip("matplotlib")
+    plot = root / "aggregate.png"
+    arguments = ["aggregate", "clique", "--root", root, "--plot", plot]
+    assert run(monkeypatch, *arguments, "--widths", 4, 8) == 0
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_reduce(monkeypatch, root, capsys):
+    out = root / "rows.csv"
+    arguments = ["reduce", "clique", "--root", root, "--out", out, "--widths", 8]
+    assert run(monkeypatch, *arguments) == 0
+    (row,) = read(out)
+    assert float(row["gradient / sum"]) > 0 and float(row["PyG / max trained"]) > 0
+    assert "backward / forward" in capsys.readouterr().out
+
+
+def test_graphs_that_are_not_there_are_left_out(monkeypatch, root, capsys):
+    monkeypatch.setattr(benchmark, "GRAPHS", ["MUTAG", "clique"])
+    assert run(monkeypatch, "reduce", "--root", root, "--widths", 4) == 0
+    assert "MUTAG" not in capsys.readouterr().out
 
 
 def test_cost(monkeypatch, root, capsys):

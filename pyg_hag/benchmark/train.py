@@ -1,0 +1,214 @@
+"""How long an epoch of training takes: PyG's layers, and ours on a HAG."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.data import Data
+from torch_geometric.loader import DataLoader
+from torch_geometric.nn import (
+    GCNConv,
+    GINConv,
+    SAGEConv,
+    global_add_pool,
+)
+from torch_geometric.transforms import Compose, GCNNorm, ToSparseTensor
+from tqdm import tqdm
+
+from pyg_hag.benchmark._report import write_csv
+from pyg_hag.benchmark._rivals import MOST_MESSAGE_BYTES
+from pyg_hag.benchmark._timing import measure
+from pyg_hag.datasets import as_one_graph, is_there, load_graphs
+from pyg_hag.nn import HAGGCNConv, HAGGINConv, HAGSAGEConv
+from pyg_hag.transforms import HAGTransform
+
+CLASSES = 4
+BATCH = 128
+
+
+class Case(NamedTuple):
+    """What is trained on what."""
+
+    graph: str
+    model: str
+    layers: int
+    width: int
+
+
+FULL = [
+    *(Case("COLLAB", "GCN", 2, width) for width in (16, 128)),
+    *(Case("COLLAB", f"SAGE {aggr}", 2, 16) for aggr in ("mean", "max")),
+    *(Case("cnr-2000", f"SAGE {aggr}", 2, 64) for aggr in ("mean", "max")),
+    *(Case("cnr-2000", "GCN", 2, width) for width in (16, 128)),
+    *(Case("Cora", "GCN", 2, width) for width in (16, 128)),
+    *(Case("Cora", f"SAGE {aggr}", 2, 64) for aggr in ("mean", "max")),
+]
+"""All graphs of a set at once."""
+BATCHED = [Case(name, "GIN", 5, 64) for name in ("COLLAB", "MUTAG", "REDDIT-BINARY")]
+"""Graphs in batches, loading included."""
+
+PATHS = ["edge_index", "CSR", "HAG"]
+HEADER = ["graph", "model", "HAG ms", "over edge_index", "over CSR"]
+
+Epoch = Callable[[], None]
+
+
+def run(names: list[str], root: str | None, out: str | None) -> list[list[str]]:
+    """Times epochs: forward, backward and step.
+
+    Args:
+        names: Data sets; those that there are where none are named.
+        root: Their folder.
+        out: A CSV file to write.
+
+    Returns:
+        list[list[str]]: A table: milliseconds of an epoch on a HAG, and how many times
+        faster it is than on `edge_index` and on a sparse matrix (CSR).
+    """
+    rows: list[dict[str, Any]] = []
+    cases = [(case, _full) for case in FULL] + [(case, _batched) for case in BATCHED]
+    for case, make in tqdm(cases, "train"):
+        wanted = case.graph in names if names else is_there(case.graph, root)
+        if not wanted:
+            continue
+        torch.manual_seed(0)
+        times = measure(make(case, load_graphs(case.graph, root)), 7, 40.0)
+        row: dict[str, Any] = {
+            "graph": case.graph,
+            "model": f"{case.model} {case.layers}x{case.width}",
+        }
+        for path, t in times.items():
+            row[f"milliseconds {path}"] = 1e3 * t.median
+            row[f"HAG over {path}"] = times["HAG"].speedup_over(t)
+        rows.append(row)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    rows = [{key: row.get(key, "") for key in columns} for row in rows]
+    if out is not None and rows:
+        write_csv(out, rows)
+    return [HEADER, *map(_cells, rows)]
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    ratios = (row.get(f"HAG over {path}", "") for path in PATHS[:2])
+    cells = ["-" if ratio == "" else f"{ratio:.2f}x" for ratio in ratios]
+    return [row["graph"], row["model"], f"{row['milliseconds HAG']:.1f}", *cells]
+
+
+# Models #######################################################################
+
+
+class _Model(nn.Module):
+    """Some layers with activations between, and for graphs a sum at the end."""
+
+    def __init__(self, layers: list[nn.Module], width: int, pooled: bool) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.last = nn.Linear(width, CLASSES) if pooled else None
+
+    def forward(self, x: Tensor, graph: Any, batch: Tensor | None = None) -> Tensor:
+        for i, layer in enumerate(self.layers):
+            x = layer(x, graph)
+            if i + 1 < len(self.layers) or self.last is not None:
+                x = x.relu()
+        if self.last is not None:
+            x = self.last(global_add_pool(x, batch))
+        return x
+
+
+def _model(case: Case, path: str, features: int, pooled: bool) -> _Model:
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    for i in range(case.layers):
+        inner = features if i == 0 else case.width
+        outer = case.width if pooled or i + 1 < case.layers else CLASSES
+        layers.append(_layer(case.model, path, inner, outer))
+    return _Model(layers, case.width, pooled)
+
+
+def _layer(model: str, path: str, inner: int, outer: int) -> nn.Module:
+    kind, _, aggr = model.partition(" ")
+    ours = path == "HAG"
+    if kind == "GCN":
+        if path == "CSR":  # which is normalised beforehand
+            return GCNConv(inner, outer, normalize=False)
+        return (HAGGCNConv if ours else GCNConv)(inner, outer, cached=True)
+    if kind == "SAGE":
+        return (HAGSAGEConv if ours else SAGEConv)(inner, outer, aggr=aggr)
+    mlp = nn.Sequential(
+        nn.Linear(inner, outer),
+        nn.BatchNorm1d(outer),
+        nn.ReLU(),
+        nn.Linear(outer, outer),
+    )
+    return (HAGGINConv if ours else GINConv)(mlp)
+
+
+def _step(model: nn.Module, optimizer: Any, y: Tensor, *inputs: Any) -> None:
+    optimizer.zero_grad()
+    F.cross_entropy(model(*inputs), y).backward()
+    optimizer.step()
+
+
+# Epochs #######################################################################
+
+
+def _full(case: Case, graphs: list[Data]) -> dict[str, Epoch]:
+    edge_index, num_nodes = as_one_graph(graphs)
+    x = torch.randn(num_nodes, case.width)
+    y = torch.randint(CLASSES, (num_nodes,))
+    data = Data(x, edge_index, num_nodes=num_nodes)
+    to_csr = ToSparseTensor(layout=torch.sparse_csr, remove_edge_index=False)
+    csr = Compose([GCNNorm(), to_csr]) if case.model == "GCN" else to_csr
+    inputs: dict[str, Any] = {
+        "edge_index": edge_index,
+        "CSR": csr(data).adj_t,
+        "HAG": HAGTransform(num_features=case.width)(data).hag,
+    }
+    if edge_index.size(1) * x[0].nbytes > MOST_MESSAGE_BYTES:
+        del inputs["edge_index"]
+    epochs: dict[str, Epoch] = {}
+    for path, graph in inputs.items():
+        model = _model(case, path, case.width, False)
+        optimizer = torch.optim.Adam(model.parameters())
+        epochs[path] = _bound(model, optimizer, y, x, graph)
+    return epochs
+
+
+def _bound(model: nn.Module, optimizer: Any, y: Tensor, *inputs: Any) -> Epoch:
+    return lambda: _step(model, optimizer, y, *inputs)
+
+
+def _batched(case: Case, graphs: list[Data]) -> dict[str, Epoch]:
+    prepared = [
+        Data(
+            torch.randn(int(g.num_nodes), case.width),
+            g.edge_index,
+            y=torch.randint(CLASSES, (1,)),
+        )
+        for g in graphs
+    ]
+    to_csr = ToSparseTensor(layout=torch.sparse_csr)
+    to_hag = HAGTransform(num_features=case.width)
+    sets: dict[str, tuple[str, list[Data]]] = {
+        "edge_index": ("edge_index", prepared),
+        "CSR": ("adj_t", [to_csr(data) for data in prepared]),
+        "HAG": ("hag", [to_hag(data) for data in prepared]),
+    }
+    epochs: dict[str, Epoch] = {}
+    for path, (key, data) in sets.items():
+        model = _model(case, path, case.width, True)
+        loader = DataLoader(data, BATCH, shuffle=True)
+        optimizer = torch.optim.Adam(model.parameters())
+        epochs[path] = _epoch(model, optimizer, loader, key)
+    return epochs
+
+
+def _epoch(model: nn.Module, optimizer: Any, loader: Any, key: str) -> Epoch:
+    def epoch() -> None:
+        for batch in loader:
+            graph = getattr(batch, key)
+            _step(model, optimizer, batch.y, batch.x, graph, batch.batch)
+
+    return epoch
