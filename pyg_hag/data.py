@@ -76,11 +76,11 @@ class HAGData(Data):
             self[key] = value.to(device)
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
-        if key == "hag_ids":
-            return self._hag_size(0)
-        if key == "hag_aggs":
-            return self._hag_size(1)
-        return super().__inc__(key, value, *args, **kwargs)
+        if key not in KEYS:
+            return super().__inc__(key, value, *args, **kwargs)
+        if key in ("hag_counts", "hag_sizes"):
+            return 0
+        return self._hag_size(0 if key == "hag_ids" else 1)
 
     def _hag_size(self, column: int) -> int:
         return sum(row[column] for row in self._store["hag_sizes"].tolist())

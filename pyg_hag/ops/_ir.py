@@ -5,6 +5,7 @@ prefers narrow vectors; what is emitted here spells out what it should do. The w
 follows from the instruction set.
 """
 
+import functools
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -182,6 +183,7 @@ class Variant:
     least: int = 0
 
 
+@functools.cache
 def variants(most: int) -> list[Variant]:
     """The variants of a kernel that has registers for so many vectors."""
     sizes = [n for n in (1, 2, 3, 4, 6, 8, 12, 16) if n <= most]
@@ -194,6 +196,7 @@ def variants(most: int) -> list[Variant]:
     ]
 
 
+@functools.lru_cache(1000)
 def tile(width: int, lanes: int, most: int) -> list[tuple[int, int, int]]:
     """Cuts features into about equal tiles: `(first, width, number of variant)`."""
     known = variants(most)

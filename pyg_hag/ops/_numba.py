@@ -80,7 +80,8 @@ def _reduce_call(
 ) -> Call:
     plan = forward_plan(hag, columns, threads)
     size = columns * dtype.itemsize
-    near = plan.reach * min(size, 16 * VECTOR_BYTES) <= NEAR
+    tiled = min(size, 16 * VECTOR_BYTES)
+    near = hag.num_src * tiled <= NEAR or plan.reach * tiled <= NEAR
     program = _reduction(
         results,
         _NAMES[dtype],
