@@ -9,8 +9,9 @@ from pyg_hag._jit import jit
 
 I64 = NDArray[np.int64]
 
-KIND = 5  # the column of `sizes` with the kind of a HAG:
+KIND = 5  # the column of a header with the kind of a HAG:
 SET, SEQUENTIAL, SIGNED = range(3)
+HEADER = 7  # numbers: six sizes and kind, and the hash
 
 
 @jit
@@ -84,55 +85,91 @@ def fingerprint(
 
 
 @jit
-def unpack(
-    ids: I64, counts: I64, sizes: I64
-) -> tuple[I64, I64, I64, I64, I64, I64, I64, I64]:
-    """Undoes the packing of :mod:`pyg_hag.data`, graph by graph.
+def headers(packed: I64) -> tuple[I64, bool]:
+    """The headers of the records in `packed`, and whether these are whole.
 
-    `ids` holds the source inputs and the destinations of each graph in turn, and
-    `counts` its counts: by row of source and of aggregate inputs, by group of
-    aggregates and of destinations, and, if it is signed, by row of subtracted source
-    and aggregate inputs. `sizes` is that of :func:`fingerprint`.
+    A header has the columns of `sizes` in :func:`fingerprint`, and the hash. Its
+    record goes on with source inputs, destinations, aggregate inputs, and the counts:
+    by row of source and of aggregate inputs, by group of aggregates and of
+    destinations, and, if it is signed, by row of subtracted source and aggregate
+    inputs. All ids are relative to their graph.
     """
-    totals = sizes.sum(0)
+    count = 0
+    place = 0
+    while place < packed.size:
+        end = place + _record(packed, place)
+        if end <= place or end > packed.size:
+            return np.zeros((0, HEADER), np.int64), False
+        count += 1
+        place = end
+    out = np.empty((count, HEADER), np.int64)
+    place = 0
+    for g in range(count):
+        out[g] = packed[place : place + HEADER]
+        place += _record(packed, place)
+    return out, True
+
+
+@jit
+def _record(packed: I64, place: int) -> int:
+    """The length of the record at a place, 0 if it is none."""
+    if place + HEADER > packed.size:
+        return 0
+    for k in range(5):
+        if packed[place + k] < 0 or packed[place + k] > packed.size:
+            return 0
+    nodes, aggs, groups = packed[place], packed[place + 1], packed[place + 2]
+    rows = nodes + aggs
+    counts = 2 * (rows + groups)
+    if packed[place + KIND] == SIGNED:
+        counts += 2 * rows
+    return HEADER + packed[place + 3] + nodes + packed[place + 4] + counts
+
+
+@jit
+def unpack(
+    packed: I64, sizes: I64
+) -> tuple[I64, I64, I64, I64, I64, I64, I64, I64, I64]:
+    """The arrays of one HAG of all graphs, from their records and headers."""
+    totals = sizes[:, :5].sum(0)
     num_rows = totals[0] + totals[1]
     num_minus = num_rows if (sizes[:, KIND] == SIGNED).any() else 0
     src = np.empty(totals[3], np.int64)
-    dst = np.empty(totals[0], np.int64)
+    agg = np.empty(totals[4], np.int64)
     src_count = np.empty(num_rows, np.int64)
     agg_count = np.empty(num_rows, np.int64)
+    dst = np.empty(totals[0], np.int64)
     group_aggs = np.empty(totals[2], np.int64)
     group_dsts = np.empty(totals[2], np.int64)
     src_minus = np.zeros(num_minus, np.int64)
     agg_minus = np.zeros(num_minus, np.int64)
-    i = 0
-    c = 0
+    p = 0
     node = 0
-    row = 0
+    first = 0
     group = 0
     s = 0
+    a = 0
     for g in range(sizes.shape[0]):
-        nodes, groups, inputs = sizes[g, 0], sizes[g, 2], sizes[g, 3]
-        rows = nodes + sizes[g, 1]
-        src[s : s + inputs] = ids[i : i + inputs]
-        dst[node : node + nodes] = ids[i + inputs : i + inputs + nodes]
-        src_count[row : row + rows] = counts[c : c + rows]
-        agg_count[row : row + rows] = counts[c + rows : c + 2 * rows]
-        c += 2 * rows
-        group_aggs[group : group + groups] = counts[c : c + groups]
-        group_dsts[group : group + groups] = counts[c + groups : c + 2 * groups]
-        c += 2 * groups
+        nodes, aggs, groups, num_src, num_agg = sizes[g, :5]
+        row, rows = node + first, nodes + aggs
+        p = _copied(packed, p + HEADER, src, s, num_src, node)
+        p = _copied(packed, p, dst, node, nodes, node)
+        p = _copied(packed, p, agg, a, num_agg, first)
+        p = _copied(packed, p, src_count, row, rows, 0)
+        p = _copied(packed, p, agg_count, row, rows, 0)
+        p = _copied(packed, p, group_aggs, group, groups, 0)
+        p = _copied(packed, p, group_dsts, group, groups, 0)
         if sizes[g, KIND] == SIGNED:
-            src_minus[row : row + rows] = counts[c : c + rows]
-            agg_minus[row : row + rows] = counts[c + rows : c + 2 * rows]
-            c += 2 * rows
-        i += inputs + nodes
-        s += inputs
+            p = _copied(packed, p, src_minus, row, rows, 0)
+            p = _copied(packed, p, agg_minus, row, rows, 0)
         node += nodes
-        row += rows
+        first += aggs
         group += groups
+        s += num_src
+        a += num_agg
     return (
         src,
+        agg,
         src_count,
         agg_count,
         dst,
@@ -141,3 +178,11 @@ def unpack(
         src_minus,
         agg_minus,
     )
+
+
+@jit
+def _copied(packed: I64, p: int, to: I64, first: int, count: int, shift: int) -> int:
+    """Copies a part of a record to its place; returns where the next part begins."""
+    for i in range(count):
+        to[first + i] = packed[p + i] + shift
+    return p + count

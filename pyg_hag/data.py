@@ -1,5 +1,6 @@
 """HAGData: a graph that carries its HAG. The only collation code."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,18 +10,16 @@ from torch_geometric.data import Data
 from pyg_hag import _packing
 from pyg_hag.hag import HAG
 
-KEYS = ("hag_ids", "hag_aggs", "hag_counts", "hag_sizes")
-"""Where the HAG is stored: its source inputs and destinations (which shift with the
-nodes), its aggregate inputs (which shift with the aggregates), all counts, and per
-graph the numbers of nodes, aggregates, groups, source inputs and aggregate inputs,
-the kind of HAG, and a hash. Few tensors, because each one costs time whenever a batch
-is made."""
+KEY = "hag_packed"
+"""Where the HAG is stored: one record of numbers for each graph, which names its nodes
+and aggregates from 0 on. One tensor that does not change in a batch, because each one,
+and each that does, costs time whenever a batch is made."""
 
 
 class HAGData(Data):
     r"""A :class:`torch_geometric.data.Data` object with the HAG of its graph.
 
-    What :class:`pyg_hag.HAGTransform` returns. The HAG is stored as flat tensors,
+    What :class:`pyg_hag.HAGTransform` returns. The HAG is stored as a flat tensor,
     so batches, datasets, :meth:`to` and pickling work as for any other attribute;
     :attr:`hag` makes the container of them on first use.
 
@@ -36,7 +35,7 @@ class HAGData(Data):
             ValueError: If the graph, or what is stored of the HAG, was changed
                 since the HAG was built.
         """
-        stored = [self._store.get(key) for key in (*KEYS, "edge_index")]
+        stored = [self._store.get(key) for key in (KEY, "edge_index")]
         if any(not isinstance(value, Tensor) for value in stored):
             missing = "HAG" if stored[-1] is not None else "'edge_index'"
             raise ValueError(_stale(f"the data has no {missing}"))
@@ -63,27 +62,15 @@ class HAGData(Data):
             hag.agg.numel(),
             kind,
         ]
-        table = torch.tensor([[*sizes, 0]])
-        table[:, -1] = _hashes(hag.tensors, table, self.edge_index)
-        counts = [hag.src_count, hag.agg_count, hag.group_aggs, hag.group_dsts]
-        values = (
-            torch.cat([hag.src, hag.dst]),
-            hag.agg,
-            torch.cat([*counts, hag.src_minus, hag.agg_minus]),
-            table,
-        )
-        for key, value in zip(KEYS, values, strict=True):
-            self[key] = value.to(device)
+        header = torch.tensor([[*sizes, 0]])
+        header[:, -1] = _hashes(hag.tensors, header, self.edge_index)
+        counts = hag.src_count, hag.agg_count, hag.group_aggs, hag.group_dsts
+        record = header[0], hag.src, hag.dst, hag.agg, *counts
+        record = *record, hag.src_minus, hag.agg_minus
+        self[KEY] = torch.cat([part.cpu() for part in record]).to(device)
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
-        if key not in KEYS:
-            return super().__inc__(key, value, *args, **kwargs)
-        if key in ("hag_counts", "hag_sizes"):
-            return 0
-        return self._hag_size(0 if key == "hag_ids" else 1)
-
-    def _hag_size(self, column: int) -> int:
-        return sum(row[column] for row in self._store["hag_sizes"].tolist())
+        return 0 if key == KEY else super().__inc__(key, value, *args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
@@ -91,34 +78,31 @@ class HAGData(Data):
         return state
 
 
-def _hashes(tensors: list[Tensor], sizes: Tensor, edge_index: Tensor) -> Tensor:
+def _hashes(tensors: Sequence[Tensor], sizes: Tensor, edge_index: Tensor) -> Tensor:
     arrays = [tensor.cpu().numpy() for tensor in tensors]
     edges = edge_index.cpu().long().contiguous().numpy()
-    table = sizes.cpu().contiguous().numpy()
-    return torch.from_numpy(_packing.fingerprint(*edges, *arrays, table))
+    return torch.from_numpy(_packing.fingerprint(*edges, *arrays, sizes.numpy()))
 
 
 def _restore(stored: list[Tensor], num_nodes: int) -> HAG:
-    ids, agg, counts, sizes, edge_index = (value.cpu() for value in stored)
-    if sizes.dim() != 2 or sizes.size(1) != 7 or bool((sizes[:, :-1] < 0).any()):
+    packed, edge_index = stored
+    if packed.dim() != 1 or packed.dtype != torch.long:
         raise ValueError(_stale("what is stored of the HAG has changed"))
-    kind = sizes[:, _packing.KIND]
-    nodes, aggregates, groups, num_src, num_agg, *_ = sizes.sum(0).tolist()
+    numbers = packed.cpu().contiguous().numpy()
+    headers, are_whole = _packing.headers(numbers)
+    if not are_whole:
+        raise ValueError(_stale("what is stored of the HAG has changed"))
+    nodes = int(headers[:, 0].sum())
     if nodes != num_nodes:
         raise ValueError(_stale(f"it had {nodes} nodes and has {num_nodes}"))
-    minus = int(sizes[kind == _packing.SIGNED, :2].sum())
-    wanted = [num_src + nodes, num_agg, 2 * (nodes + aggregates + groups + minus)]
-    if [list(value.shape) for value in (ids, agg, counts)] != [[n] for n in wanted]:
-        raise ValueError(_stale("what is stored of the HAG has changed"))
-    arrays = [value.contiguous().numpy() for value in (ids, counts, sizes)]
-    src, *rest = map(torch.from_numpy, _packing.unpack(*arrays))
-    tensors = [src, agg, *rest]
+    tensors = [torch.from_numpy(a) for a in _packing.unpack(numbers, headers)]
+    sizes = torch.from_numpy(headers)
     if not torch.equal(sizes[:, -1], _hashes(tensors, sizes, edge_index)):
         raise ValueError(_stale("its edges have changed"))
     # Graphs of several kinds together have no order:
-    sequential = bool((kind == _packing.SEQUENTIAL).all())
+    sequential = bool((headers[:, _packing.KIND] == _packing.SEQUENTIAL).all())
     hag = HAG(num_nodes, *tensors, sequential=sequential)
-    return hag.to(stored[0].device)
+    return hag.to(packed.device)
 
 
 def _stale(reason: str) -> str:

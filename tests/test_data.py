@@ -17,7 +17,8 @@ from torch_geometric.loader import DataLoader
 from torch_geometric.nn import SimpleConv
 
 from pyg_hag import HAGData, aggregate
-from pyg_hag._packing import KIND, SEQUENTIAL
+from pyg_hag._packing import HEADER, KIND, SEQUENTIAL
+from pyg_hag.data import KEY
 
 
 def graph(seed, n=None):
@@ -230,28 +231,40 @@ def test_what_is_stored_of_the_hag_cannot_change_unnoticed(subtract):
     edge_index, (n, _) = near_cliques(5)
     data = FewestTransform(subtract=subtract)(Data(edge_index=edge_index, num_nodes=n))
     assert data.hag.is_signed == subtract
-    for key in ("hag_ids", "hag_aggs", "hag_counts", "hag_sizes"):
-        for change in (
-            lambda t: t[:-1],
-            lambda t: t.flip(0) + 1,
-            lambda t: torch.cat([t, t]),
-            lambda t: -t,
-            lambda t: torch.cat([t[:-3], t[-3:] + 1]),
-            partial(torch.zeros_like),
-        ):
-            other = copy.copy(data)
-            other[key] = change(data[key])
-            with pytest.raises(ValueError, match="does not belong to this graph"):
-                print(other.hag)
+    for change in (
+        lambda t: t[:-1],
+        lambda t: t[:5],
+        lambda t: t.flip(0) + 1,
+        lambda t: torch.cat([t, t]),
+        lambda t: torch.cat([t, t[:9]]),
+        lambda t: -t,
+        lambda t: torch.cat([t[:-3], t[-3:] + 1]),
+        lambda t: torch.cat([t[:9], t[9:10] + 1, t[10:]]),
+        lambda t: t.int(),
+        lambda t: t[None],
+        lambda t: t[:0],
+        partial(torch.zeros_like),
+        *(partial(_one_more, place=place) for place in range(HEADER)),
+    ):
         other = copy.copy(data)
-        del other[key]
-        with pytest.raises(ValueError, match="the data has no HAG"):
+        other[KEY] = change(data[KEY])
+        with pytest.raises(ValueError, match="does not belong to this graph"):
             print(other.hag)
+    other = copy.copy(data)
+    del other[KEY]
+    with pytest.raises(ValueError, match="the data has no HAG"):
+        print(other.hag)
+
+
+def _one_more(tensor, place):
+    changed = tensor.clone()
+    changed[place] += 1
+    return changed
 
 
 def test_the_kind_of_hag_cannot_change_unnoticed():
     data = FewestTransform(capacity=0)(graph(6))
-    data.hag_sizes[0, KIND] = SEQUENTIAL
+    data[KEY][KIND] = SEQUENTIAL
     with pytest.raises(ValueError, match="does not belong to this graph"):
         print(data.hag)
 

@@ -5,12 +5,12 @@ import sys
 import warnings
 
 from pyg_hag._table import markdown_table, text_table
-from pyg_hag.benchmark import aggregate, cost, reduce, search, train
+from pyg_hag.benchmark import aggregate, cost, memory, reduce, search, train
 from pyg_hag.benchmark._report import environment
 from pyg_hag.datasets import is_there
 
 WIDTHS = [16, 64, 128, 256, 512]
-CHOICES = ["search", "aggregate", "reduce", "train", "cost", "environment"]
+CHOICES = ["search", "aggregate", "reduce", "train", "memory", "cost", "environment"]
 GRAPHS = [
     *("MUTAG", "BZR", "BZR_MD", "ENZYMES", "PROTEINS", "IMDB-BINARY", "IMDB-MULTI"),
     *("REDDIT-BINARY", "COLLAB", "Cora", "CS", "Photo", "Computers", "cornell5"),
@@ -54,6 +54,8 @@ def main() -> int:
                 options.plot,
                 options.fit,
             )
+        elif options.benchmark == "memory":
+            table = memory.run(names, options.root, options.out, options.widths)
         elif options.benchmark == "train":
             table = train.run(options.graphs, options.root, options.out)
         elif options.benchmark == "reduce":

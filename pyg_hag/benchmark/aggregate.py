@@ -59,7 +59,7 @@ def run(
                 ways["HAG"] = partial(aggregate, x, hag)
                 ways["subtract"] = partial(aggregate, x, signed)
                 ways["backward"] = partial(aggregate, x, hag.t())
-                times = measure(ways, budget=4.0)
+                times = measure(ways, budget=3.0)
                 rows += [
                     {
                         "graph": name,
