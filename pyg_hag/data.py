@@ -65,9 +65,9 @@ class HAGData(Data):
         header = torch.tensor([[*sizes, 0]])
         header[:, -1] = _hashes(hag.tensors, header, self.edge_index)
         counts = hag.src_count, hag.agg_count, hag.group_aggs, hag.group_dsts
-        record = header[0], hag.src, hag.dst, hag.agg, *counts
-        record = *record, hag.src_minus, hag.agg_minus
-        self[KEY] = torch.cat([part.cpu() for part in record]).to(device)
+        ids = hag.src, hag.dst, hag.agg
+        parts = header[0], *ids, *counts, hag.src_minus, hag.agg_minus
+        self[KEY] = torch.cat([part.cpu() for part in parts]).to(device)
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
         return 0 if key == KEY else super().__inc__(key, value, *args, **kwargs)
