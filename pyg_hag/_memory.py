@@ -86,6 +86,8 @@ def empty(like: Tensor, rows: int, columns: int) -> Tensor:
     """An uninitialised matrix with the dtype of another, on the CPU."""
     size = rows * columns * like.element_size()
     if size < LEAST or LIMIT == 0:
+        if like.shape == (rows, columns):
+            return torch.empty_like(like)  # the fastest way to ask
         return like.new_empty((rows, columns))
     view = scratch(size)
     return torch.from_numpy(view).view(like.dtype).view(rows, columns)

@@ -10,7 +10,7 @@ import ctypes
 import functools
 import os
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 
@@ -28,21 +28,32 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_team)
 
 
-def run(entry: Any, block: int, num_tasks: int) -> None:
-    """Calls a native function on every thread, or once, here, for a single task.
+class Team(NamedTuple):
+    """The runtime that PyTorch has loaded."""
+
+    start: Any
+    """`GOMP_parallel`: calls a function on every thread."""
+    number: int
+    """Address of `omp_get_thread_num`, by which each thread knows its number."""
+
+
+def team() -> Team | None:
+    """PyTorch's threads, if kernels can run on them."""
+    return None if _forked else _gnu_openmp()
+
+
+def run(entry: Any, block: int, num_tasks: int, team: Team | None) -> None:
+    """Calls a native function on every thread.
 
     Args:
         entry: What :func:`pyg_hag._jit.native` has made.
         block: Address of its parameters.
         num_tasks: Among how many tasks the threads can choose.
+        team: Whose threads; the library's own if None.
     """
-    if num_tasks == 1:
-        entry.ctypes(block)
-        return
     threads = _threads.num_threads()  # as many as PyTorch: another number costs more
-    team = None if _forked else _gnu_openmp()
     if team is not None:
-        team(entry.address, block, threads, 0)
+        team.start(entry.address, block, threads, 0)
     else:
         call = entry.ctypes
         _threads.run(lambda _: call(block), min(threads, num_tasks))
@@ -54,8 +65,7 @@ def checks_bounds() -> bool:
 
 
 @functools.cache
-def _gnu_openmp() -> Any:
-    """`GOMP_parallel` of the runtime that PyTorch has loaded, or None."""
+def _gnu_openmp() -> Team | None:
     if not sys.platform.startswith("linux"):
         return None
     try:
@@ -63,9 +73,10 @@ def _gnu_openmp() -> Any:
             paths = {line.split()[-1] for line in maps if "libgomp" in line}
         if len(paths) != 1:  # none, or two: which one is PyTorch's?
             return None
-        team = ctypes.CDLL(paths.pop()).GOMP_parallel
+        runtime = ctypes.CDLL(paths.pop())
+        start, number = runtime.GOMP_parallel, runtime.omp_get_thread_num
     except (OSError, AttributeError):
         return None
-    team.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
-    team.restype = None
-    return team
+    start.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+    start.restype = None
+    return Team(start, ctypes.cast(number, ctypes.c_void_p).value or 0)

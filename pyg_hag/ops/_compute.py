@@ -32,7 +32,7 @@ def compute_sum(
     kernels = BACKENDS[backend]
     flat = _flat(x, kernels)
     dtype = computed_dtype(x)
-    before, after, own = (_factors(s, dtype) for s in scales)
+    before, after, own = [s if s is None else _factors(s, dtype) for s in scales]
     if mean:  # a weight of the destinations, which the transpose reads as sources
         weight = inverse_degree(hag, dtype)
         if transpose:
@@ -86,8 +86,8 @@ def _shaped(out: Tensor, like: Tensor) -> Tensor:
     return out if like.dim() == 2 else out.view(out.size(0), *like.shape[1:])
 
 
-def _factors(scale: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    return None if scale is None else scale.detach().to(dtype).contiguous()
+def _factors(scale: Tensor, dtype: torch.dtype) -> Tensor:
+    return scale.detach().to(dtype).contiguous()
 
 
 # Gradients ####################################################################

@@ -20,7 +20,7 @@ DTYPES = tuple(getattr(torch, name) for name in FORMATS)
 
 FAR = 32 << 20
 """Bytes of results from which on they are written past the caches."""
-NEAR = 2 << 20
+NEAR = 1 << 20
 """Bytes of features in reach, up to which caches need no help by prefetching."""
 
 _reduction = functools.cache(Reduction)

@@ -1,7 +1,8 @@
 """Native programs: what each thread runs, and the block of parameters that it reads.
 
-A program is an object that emits code for one task; here is the loop around it, in
-which every thread takes the next task until none is left.
+A program is an object that emits code for one task; here is the loop around it. Each
+thread begins with a share of the tasks that is its own, so that from call to call it
+finds in its cache what it has read before, and then helps others with theirs.
 """
 
 import functools
@@ -11,25 +12,36 @@ from typing import Any, Protocol
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from torch import Tensor
 
 from pyg_hag import _memory, _parallel
 from pyg_hag._jit import native
 from pyg_hag._plan import Plan
-from pyg_hag.ops._ir import I64, VECTOR_BYTES, Variant, element, variants
+from pyg_hag.ops._ir import (
+    I32,
+    I64,
+    VECTOR_BYTES,
+    Variant,
+    element,
+    joined,
+    variants,
+)
 
 TASK = ("first", "last", "feature", "width", "variant")
 """A task: a range of rows (or groups), the first feature, how many, and the code."""
 
-_PROGRESS = ("next", "thread", "failed", "num_tasks", "tasks")
+_PROGRESS = ("thread", "number", "threads", "failed", "num_tasks", "tasks")
 _SCRATCH = ("scratch", "scratch_bytes")
 _ROWS = ("kind", "ptr", "mid", "inputs", "part_ptr")
 _SIZES = ("num_slots", "num_src", "num_dst", "columns", "ahead")
 _TENSORS = ("x", "before", "after", "own", "out", "grad", "to")
 FIELDS = (*_PROGRESS, *_SCRATCH, *_ROWS, *_SIZES, *_TENSORS)
-"""The numbers in a block of parameters: counts, and addresses of arrays."""
-_FAILED, _SCRATCH_FIELD = FIELDS.index("failed"), FIELDS.index("scratch")
+"""The numbers in a block of parameters: counts, and addresses of arrays. Behind them is
+one more for each task: whether a thread has taken it."""
+_NUMBER, _FAILED = FIELDS.index("number"), FIELDS.index("failed")
+_SCRATCH_FIELD = FIELDS.index("scratch")
 _FIRST_TENSOR = FIELDS.index(_TENSORS[0])
 _NO_TENSORS = [0] * len(_TENSORS)
 
@@ -123,11 +135,13 @@ class Call:
         self.scratch = scratch
         self.memory = scratch * threads + VECTOR_BYTES if scratch else 0
         self.checked = program.checked
-        self.entry = entry_of(program) if tasks else None
+        self.entry: Any = entry_of(program) if tasks else None
         self._array = np.array(tasks, np.int64)
         self._plan = plan  # keeps its arrays alive
-        fields = 0, 0, 0, len(tasks), self._array.ctypes.data, 0, scratch
-        self.block = array("q", [*fields, *plan.addresses, *sizes, *_NO_TENSORS])
+        progress = 0, 0, threads, 0
+        fields = *progress, len(tasks), self._array.ctypes.data, 0, scratch
+        rest = *plan.addresses, *sizes, *_NO_TENSORS, *([0] * len(tasks))
+        self.block = array("q", [*fields, *rest])
 
 
 def run(call: Call, *tensors: Tensor | None) -> None:
@@ -149,7 +163,14 @@ def run(call: Call, *tensors: Tensor | None) -> None:
         memory = _memory.scratch(call.memory)
         place = memory.ctypes.data
         block[_SCRATCH_FIELD] = place + -place % VECTOR_BYTES
-    _parallel.run(call.entry, block.buffer_info()[0], call.tasks)
+    address = block.buffer_info()[0]
+    if call.tasks == 1:
+        call.entry.ctypes(address)
+    else:
+        team = _parallel.team()
+        if team is not None:
+            block[_NUMBER] = team.number
+        _parallel.run(call.entry, address, call.tasks, team)
     if call.checked and block[_FAILED]:
         raise IndexError("a HAG reads beyond its inputs: was it changed in place?")
 
@@ -176,16 +197,27 @@ def _emitted(_: Any, name: Any, at: Any) -> Any:
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
         at = b.bitcast(args[1], I64.as_pointer())
-        names = ("tasks", "task", "tasks.failed", "tasks.done")
-        head, body, failed, done = (b.append_basic_block(name) for name in names)
+        names = ("tasks", "take", "task", "tasks.failed", "tasks.done")
+        head, take, body, failed, done = (b.append_basic_block(n) for n in names)
         block = Block(b, at, failed if program.checked else None)
-        thread = _taken(b, at, "thread")
+        thread = _thread(b, block)
         scratch = b.add(block.scratch, b.mul(thread, block.scratch_bytes))
+        share = b.sdiv(b.mul(thread, block.num_tasks), block.threads)
+        steps = cgutils.alloca_once_value(b, I64(0))
         b.branch(head)
 
         b.position_at_end(head)
-        i = _taken(b, at, "next")
-        b.cbranch(b.icmp_signed("<", i, block.num_tasks), body, done)
+        step = b.load(steps)
+        b.cbranch(b.icmp_signed("<", step, block.num_tasks), take, done)
+
+        b.position_at_end(take)
+        b.store(b.add(step, I64(1)), steps)
+        i = b.add(share, step)
+        beyond = b.icmp_signed(">=", i, block.num_tasks)
+        i = b.select(beyond, b.sub(i, block.num_tasks), i)
+        flag = b.gep(at, [b.add(i, I64(len(FIELDS)))])
+        before = b.atomic_rmw("xchg", flag, I64(1), "monotonic")
+        b.cbranch(b.icmp_signed("==", before, I64(0)), body, head)
 
         b.position_at_end(body)
         task = _Task(b, block, i, scratch)
@@ -200,7 +232,7 @@ def _emitted(_: Any, name: Any, at: Any) -> Any:
             b.branch(head)
 
         b.position_at_end(failed)
-        b.store(I64(1), _field(b, at, "failed"))
+        b.store(I64(1), b.gep(at, [I64(_FAILED)]))
         b.branch(done)
         b.position_at_end(done)
         return context.get_dummy_value()
@@ -208,10 +240,16 @@ def _emitted(_: Any, name: Any, at: Any) -> Any:
     return types.void(name, at), codegen
 
 
-def _field(b: Any, at: Any, name: str) -> ir.Value:
-    return b.gep(at, [I64(FIELDS.index(name))])
-
-
-def _taken(b: Any, at: Any, name: str) -> Any:
-    """Takes the next number from a counter in the block."""
-    return b.atomic_rmw("add", _field(b, at, name), I64(1), "monotonic")
+def _thread(b: Any, block: Block) -> Any:
+    """The number of this thread: what its runtime says, or the next one."""
+    known = b.icmp_signed("!=", block.number, I64(0))
+    with b.if_else(known) as (told, counted):
+        with told:
+            function = ir.FunctionType(I32, []).as_pointer()
+            theirs = b.sext(b.call(b.inttoptr(block.number, function), []), I64)
+            from_told = b.block
+        with counted:
+            place = b.gep(block.at, [I64(FIELDS.index("thread"))])
+            ours = b.atomic_rmw("add", place, I64(1), "monotonic")
+            from_counted = b.block
+    return joined(b, (theirs, from_told), (ours, from_counted))

@@ -135,6 +135,28 @@ def _check(
             f"'x' is on {x.device}, but 'hag' is on {hag.device}: move one with '.to()'"
         )
     _check_reduce(reduce, hag)
+    if src_scale is not None or dst_scale is not None or self_scale is not None:
+        _check_scales(x, hag, reduce, src_scale, dst_scale, self_scale)
+    if backend is None:
+        return "numba" if x.device.type == "cpu" else "torch"
+    if backend not in BACKENDS:
+        raise ValueError(f"'backend' must be one of {list(BACKENDS)} (got {backend!r})")
+    if backend == "numba" and x.device.type != "cpu":
+        raise ValueError(
+            f"backend 'numba' runs on the CPU, but 'x' is on {x.device}: leave "
+            f"'backend' out"
+        )
+    return backend
+
+
+def _check_scales(
+    x: Tensor,
+    hag: HAG,
+    reduce: object,
+    src_scale: Tensor | None,
+    dst_scale: Tensor | None,
+    self_scale: Tensor | None,
+) -> None:
     if self_scale is not None:
         if reduce not in SIGNED_REDUCES:
             raise ValueError(
@@ -162,25 +184,17 @@ def _check(
             )
         if scale.device != x.device:
             raise ValueError(f"'{name}' is on {scale.device}, but 'x' is on {x.device}")
-    if backend is None:
-        return "numba" if x.device.type == "cpu" else "torch"
-    if backend not in BACKENDS:
-        raise ValueError(f"'backend' must be one of {list(BACKENDS)} (got {backend!r})")
-    if backend == "numba" and x.device.type != "cpu":
-        raise ValueError(
-            f"backend 'numba' runs on the CPU, but 'x' is on {x.device}: leave "
-            f"'backend' out"
-        )
-    return backend
 
 
 def _check_reduce(reduce: object, hag: HAG) -> None:
+    if isinstance(reduce, str) and reduce in SIGNED_REDUCES:
+        return
     names = reduce if isinstance(reduce, list | tuple) else [reduce]
     if not names or any(name not in REDUCES for name in names):
         raise ValueError(
             f"'reduce' must be one of {REDUCES}, or a list of them (got {reduce!r})"
         )
-    if hag.is_signed and (names != [reduce] or reduce not in SIGNED_REDUCES):
+    if hag.is_signed:
         raise ValueError(
             f"'reduce' must be one of {SIGNED_REDUCES} over a HAG that subtracts (got "
             f"{reduce!r}): build it without 'subtract'"
