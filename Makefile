@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet \
 	--constraint .ci/constraints.txt
 
-.PHONY: demo test lint test-sparse benchmark clean
+.PHONY: demo test lint test-bounds test-sparse benchmark clean
 
 demo: $(VENV)/installed
 	$(BIN)/pyg-hag demo
@@ -18,6 +18,10 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy pyg_hag
+
+# The same tests with every index of every kernel checked; other machine code.
+test-bounds: $(VENV)/installed-dev
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)/bounds $(BIN)/python -m pytest
 
 # Builds torch_scatter and torch_sparse against the installed torch: minutes, once.
 test-sparse: $(VENV)/installed-sparse
