@@ -102,7 +102,7 @@ def _restore(stored: list[Tensor], num_nodes: int) -> HAG:
     # Graphs of several kinds together have no order:
     sequential = bool((headers[:, _packing.KIND] == _packing.SEQUENTIAL).all())
     hag = HAG(num_nodes, *tensors, sequential=sequential)
-    return hag.to(packed.device)
+    return hag.to(packed.device)._knows(edge_index)
 
 
 def _stale(reason: str) -> str:

@@ -219,6 +219,9 @@ class HAG:
         if tensors[0].device == self.device:
             return self
         hag = HAG._trusted(self.num_src, tensors, self.is_sequential)
+        given: Tensor | None = self._cache.get("given")  # type: ignore[attr-defined]
+        if given is not None:
+            hag._knows(given.to(device))
         return hag._decided(self.stats.decision)
 
     def t(self) -> "HAG":
@@ -228,9 +231,12 @@ class HAG:
         unique, so no search is needed. It is a set HAG, also where this one is
         sequential: a node's readers have no order.
         """
-        return self._cached(
-            "t", lambda: HAG._trusted(self.num_dst, _derived.transposed(self))
-        )
+        return self._cached("t", self._transpose)
+
+    def _transpose(self) -> "HAG":
+        hag = HAG._trusted(self.num_dst, _derived.transposed(self))
+        given: Tensor | None = self._cache.get("given")  # type: ignore[attr-defined]
+        return hag if given is None else hag._knows(given.flip(0))
 
     def closed(self) -> tuple["HAG", Tensor]:
         """Returns the HAG of closed neighbourhoods, where this one subtracts the self.
@@ -251,6 +257,39 @@ class HAG:
             return self, torch.zeros_like(self.dst)
         tensors, added = _derived.closed(self)
         return HAG._trusted(self.num_src, tensors), added
+
+    @property
+    def edge_index(self) -> Tensor:
+        """The graph's edges, `[2, num_edges]`: as they were given, if still known.
+
+        A HAG that was loaded or copied does not know the order any more:
+        :meth:`to_edge_index` then gives one.
+        """
+        return self._cached("edge_index", self.to_edge_index)
+
+    def edge_index_in_order(self, name: str) -> Tensor:
+        """The edges in the order in which they were given.
+
+        Args:
+            name (str): What is given edge by edge in that order, for the error.
+
+        Raises:
+            ValueError: If the order is not known any more.
+        """
+        given: Tensor | None = self._cache.get("given")  # type: ignore[attr-defined]
+        if given is None:
+            raise ValueError(
+                f"'{name}' is given edge by edge, but this HAG does not know the "
+                f"order of its edges (it was loaded or copied): use 'data.hag' or "
+                f"'build_hag(edge_index)'"
+            )
+        return given
+
+    def _knows(self, edge_index: Tensor) -> "HAG":
+        """Notes the edges in the order in which they were given."""
+        cache: dict[Hashable, Any] = self._cache  # type: ignore[attr-defined]
+        cache["given"] = cache["edge_index"] = edge_index
+        return self
 
     def to_edge_index(self) -> Tensor:
         """Expands back to the graph's edges, duplicates included.

@@ -1,5 +1,13 @@
-"""PyG's layers over a HAG."""
+"""PyG's layers and models over a HAG."""
 
 from pyg_hag.nn.conv import HAGGCNConv, HAGGINConv, HAGSAGEConv
+from pyg_hag.nn.convert import from_hag, hag_support, to_hag
 
-__all__ = ["HAGGCNConv", "HAGGINConv", "HAGSAGEConv"]
+__all__ = [
+    "HAGGCNConv",
+    "HAGGINConv",
+    "HAGSAGEConv",
+    "from_hag",
+    "hag_support",
+    "to_hag",
+]

@@ -1,9 +1,10 @@
-"""Degrees of a HAG's graph, also inside compiled code."""
+"""Degrees of a HAG's graph, and sums against its arrows, also in compiled code."""
 
 import torch
 from torch import Tensor
 
 from pyg_hag.hag import HAG
+from pyg_hag.ops._operators import sum_over
 
 
 def degrees(hag: HAG) -> tuple[Tensor, Tensor]:
@@ -20,6 +21,33 @@ def degrees(hag: HAG) -> tuple[Tensor, Tensor]:
     return hag.in_degree, hag.self_loops
 
 
+def in_degree(hag: HAG, turned: bool = False) -> Tensor:
+    """Number of edges into each destination, or out of each source.
+
+    Args:
+        hag (HAG): The graph.
+        turned (bool): Whether sources are asked for.
+
+    Returns:
+        torch.Tensor: int64 of shape `[num_dst]`, or `[num_src]`.
+    """
+    if torch.compiler.is_compiling():
+        return _in_degree(hag.tensors, hag.num_src, turned)
+    return (hag.t() if turned else hag).in_degree
+
+
+def sum_back(x: Tensor, hag: HAG, src_scale: Tensor | None = None) -> Tensor:
+    """Sums over the edges out of each source: `aggregate(x, hag.t())`.
+
+    Args:
+        x (torch.Tensor): Features of the destinations, `[num_dst, *]`.
+        hag (HAG): The graph.
+        src_scale (torch.Tensor, optional): Factors of the sums, `[num_src]`.
+    """
+    backend = "numba" if x.device.type == "cpu" else "torch"
+    return sum_over(x, (None, src_scale, None), hag, False, True, backend)
+
+
 @torch.library.custom_op("pyg_hag::degrees", mutates_args=())
 def _degrees(tensors: list[Tensor], num_src: int) -> tuple[Tensor, Tensor]:
     hag = HAG._of(num_src, tensors)
@@ -29,3 +57,14 @@ def _degrees(tensors: list[Tensor], num_src: int) -> tuple[Tensor, Tensor]:
 @_degrees.register_fake
 def _(tensors: list[Tensor], num_src: int) -> tuple[Tensor, Tensor]:
     return torch.empty_like(tensors[4]), torch.empty_like(tensors[4])
+
+
+@torch.library.custom_op("pyg_hag::in_degree", mutates_args=())
+def _in_degree(tensors: list[Tensor], num_src: int, turned: bool) -> Tensor:
+    hag = HAG._of(num_src, tensors)
+    return (hag.t() if turned else hag).in_degree.clone()
+
+
+@_in_degree.register_fake
+def _(tensors: list[Tensor], num_src: int, turned: bool) -> Tensor:
+    return tensors[4].new_empty(num_src) if turned else torch.empty_like(tensors[4])

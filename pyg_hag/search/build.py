@@ -145,13 +145,13 @@ def build_with(edge_index: Tensor, size: tuple[int, int], options: Options) -> H
 
     if options.order == "sequential":
         hag = build_sequential(edges[0], edges[1], *size, options)
-        return hag.to(edge_index.device)
+        return hag.to(edge_index.device)._knows(edge_index)
     small = edges.shape[1] < _WATCHED
     if small and options.time_limit is None and not options.progress:
         hag = run(np.zeros(2, np.int64))
     else:
         hag = watched(run, options.time_limit, options.progress)
-    return hag.to(edge_index.device)
+    return hag.to(edge_index.device)._knows(edge_index)
 
 
 def _check_size(

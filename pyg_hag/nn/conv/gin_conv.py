@@ -1,19 +1,11 @@
 """GIN over a HAG."""
 
-from typing import Any
-
-from torch import Tensor
 from torch_geometric.nn import GINConv
 
-from pyg_hag.hag import HAG
-from pyg_hag.nn.conv._message_passing import (
-    HAGMessagePassing,
-    closed,
-    propagate_hag,
-)
+from pyg_hag.nn.conv._shared import Isomorphism
 
 
-class HAGGINConv(HAGMessagePassing, GINConv):
+class HAGGINConv(Isomorphism, GINConv):
     r"""The graph isomorphism operator over a HAG.
 
     .. math::
@@ -34,23 +26,7 @@ class HAGGINConv(HAGMessagePassing, GINConv):
 
     Raises:
         ValueError: If the HAG does not fit the features, or `aggr` is not one of
-            sum, mean, max and min.
+            sum, mean, max, min, var and std, or a list of them.
     """
 
-    def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
-        """Convolves `x` on the graph of a HAG or of an `edge_index`."""
-        hag = edge_index
-        if (
-            not isinstance(hag, HAG)
-            or isinstance(x, tuple | list)
-            or self.aggr not in ("add", "sum")
-        ):
-            out: Tensor = super().forward(x, edge_index, size)
-            return out
-        weight = (1 + self.eps).to(x.dtype).expand(hag.num_dst)
-        if hag.is_signed:  # which may have added the nodes already
-            hag, added = closed(hag)
-            weight = weight if added is None else weight - added.to(x.dtype)
-        # The node itself is a source and a destination:
-        out = propagate_hag(self, hag, (x, x), size=size, self_scale=weight)
-        return self.nn(out)
+    _pyg_class = GINConv

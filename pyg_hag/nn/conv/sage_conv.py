@@ -14,8 +14,9 @@ class HAGSAGEConv(HAGMessagePassing, SAGEConv):
 
     from `Inductive Representation Learning on Large Graphs
     <https://arxiv.org/abs/1706.02216>`_ (Algorithm 1), with `aggr` one of `"mean"`,
-    `"max"`, `"sum"` and `"min"`. Arguments, parameters and outputs are those of
-    :class:`torch_geometric.nn.SAGEConv`; `state_dict` loads both ways.
+    `"max"`, `"sum"`, `"min"`, `"var"` and `"std"`, or a list of them. Arguments,
+    parameters and outputs are those of :class:`torch_geometric.nn.SAGEConv`;
+    `state_dict` loads both ways.
 
     `forward(x, edge_index)` takes a :class:`pyg_hag.HAG` as well as an `edge_index`.
 
@@ -27,5 +28,7 @@ class HAGSAGEConv(HAGMessagePassing, SAGEConv):
 
     Raises:
         ValueError: If the HAG does not fit the features, or `aggr` is not one of
-            sum, mean, max and min.
+            sum, mean, max, min, var and std, or a list of them.
     """
+
+    _pyg_class = SAGEConv

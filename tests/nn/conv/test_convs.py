@@ -27,15 +27,15 @@ class TestGCN(ConvContract):
         hag, x = fewest_hag(edge_index, n), torch.randn(20, 8)
         _, ours = self.pair(options)
         ours(x, hag)
-        monkeypatch.setattr("pyg_hag.nn.conv.gcn_conv._make_norm", None)
+        monkeypatch.setattr("pyg_hag.nn.conv._adjacency._gcn", None)
         assert ours(x, hag).shape == (20, 6)
 
     def test_what_a_hag_cannot_do_is_refused(self, options):
         edge_index, (n, _) = random_graph(0, 20, 20, 0.3)
         hag, x = fewest_hag(edge_index, n), torch.randn(20, 8)
         _, ours = self.pair(options)
-        with pytest.raises(ValueError, match="edge_weight"):
-            ours(x, hag, torch.ones(hag.num_edges))
+        with pytest.raises(ValueError, match=r"'edge_weight' .* is no product"):
+            ours(x, hag, torch.rand(hag.num_edges))
         with pytest.raises(ValueError, match="tuple"):
             ours((x, x), hag)
         mean = self.make(HAGGCNConv, {**options, "aggr": "mean"})
@@ -43,7 +43,7 @@ class TestGCN(ConvContract):
             with pytest.raises(ValueError, match="'aggr'"):
                 mean(x, hag)
             bipartite = fewest_hag(edge_index, size=(20, 21))
-            with pytest.raises(ValueError, match="as many sources as destinations"):
+            with pytest.raises(ValueError, match=r"as many sources|the HAG has 21"):
                 ours(x, bipartite)
 
 
@@ -62,10 +62,10 @@ class TestSAGE(ConvContract):
 
     def test_other_aggregations_need_an_edge_index(self):
         edge_index, (n, _) = random_graph(0, 20, 20, 0.3)
-        layer = HAGSAGEConv(8, 6, aggr=["mean", "std"])
+        layer = HAGSAGEConv(8, 6, aggr=["mean", "median"])
         x = torch.randn(20, 8)
         assert layer(x, edge_index).shape == (20, 6)
-        with pytest.raises(ValueError, match="'aggr' of 'HAGSAGEConv'"):
+        with pytest.raises(ValueError, match="'HAGSAGEConv': 'aggr' must be one of"):
             layer(x, fewest_hag(edge_index, n))
 
     def test_size_must_be_that_of_the_hag(self):

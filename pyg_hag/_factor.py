@@ -1,0 +1,102 @@
+"""Edge weights as products of a factor of the source and one of the destination."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyg_hag._derived import pointers
+from pyg_hag._jit import jit
+
+I64 = NDArray[np.int64]
+F64 = NDArray[np.float64]
+
+_ROUNDS = 4  # in which rounding errors are spread over the edges
+MOST_ULPS = 16  # by which a weight may differ from the product of its factors
+
+
+def factors(
+    src: I64, dst: I64, weight: F64, num_src: int, num_dst: int, epsilon: float
+) -> tuple[F64, F64, int]:
+    """Finds `a` and `b` with `a[src] * b[dst] == weight`, but for rounding.
+
+    Along a spanning forest of the bipartite graph of sources and destinations, every
+    factor follows from one weight; the other weights either agree or there are none.
+
+    Args:
+        src: Source of each edge.
+        dst: Destination of each edge.
+        weight: Weight of each edge.
+        num_src: Number of sources.
+        num_dst: Number of destinations.
+        epsilon: The relative rounding error of the weights.
+
+    Returns:
+        tuple: `a`, `b` (1 where there is no edge; `b` not negative if that can be),
+        and the first edge whose weight is no such product, or -1.
+    """
+    if not np.isfinite(weight).all():
+        return np.ones(num_src), np.ones(num_dst), int(np.isfinite(weight).argmin())
+    by_src = np.argsort(src, kind="stable")
+    by_dst = np.argsort(dst, kind="stable")
+    src_ptr = pointers(np.bincount(src, minlength=num_src))
+    dst_ptr = pointers(np.bincount(dst, minlength=num_dst))
+    a, b = np.zeros(num_src), np.zeros(num_dst)
+    _spread(src, dst, weight, src_ptr, by_src, dst_ptr, by_dst, a, b, _ROUNDS)
+    wrong = np.abs(a[src] * b[dst] - weight) > MOST_ULPS * epsilon * np.abs(weight)
+    a[np.diff(src_ptr) == 0] = 1
+    b[np.diff(dst_ptr) == 0] = 1
+    return a, b, int(wrong.argmax()) if wrong.any() else -1
+
+
+@jit
+def _spread(src, dst, weight, src_ptr, by_src, dst_ptr, by_dst, a, b, rounds):  # type: ignore[no-untyped-def]
+    """Fills the factors; those of nodes that have no weight but 0 stay 0."""
+    num_dst = b.size
+    queue = np.empty(a.size + num_dst, np.int64)  # destinations, then sources
+    for root in range(num_dst):
+        if b[root] != 0 or not _has_weight(weight, dst_ptr, by_dst, root):
+            continue
+        b[root] = 1.0
+        queue[0] = root
+        head, tail = 0, 1
+        while head < tail:
+            node = queue[head]
+            head += 1
+            if node < num_dst:
+                for i in range(dst_ptr[node], dst_ptr[node + 1]):
+                    e = by_dst[i]
+                    if a[src[e]] == 0 and weight[e] != 0:
+                        a[src[e]] = weight[e] / b[node]
+                        queue[tail] = num_dst + src[e]
+                        tail += 1
+            else:
+                for i in range(src_ptr[node - num_dst], src_ptr[node - num_dst + 1]):
+                    e = by_src[i]
+                    if b[dst[e]] == 0 and weight[e] != 0:
+                        b[dst[e]] = weight[e] / a[node - num_dst]
+                        queue[tail] = dst[e]
+                        tail += 1
+    for _ in range(rounds):
+        _averaged(dst, weight, src_ptr, by_src, b, a)
+        _averaged(src, weight, dst_ptr, by_dst, a, b)
+
+
+@jit
+def _has_weight(weight, ptr, order, node):  # type: ignore[no-untyped-def]
+    for i in range(ptr[node], ptr[node + 1]):
+        if weight[order[i]] != 0:
+            return True
+    return False
+
+
+@jit
+def _averaged(other, weight, ptr, order, known, out):  # type: ignore[no-untyped-def]
+    """Each factor becomes the mean of what the weights of its edges ask for."""
+    for node in range(out.size):
+        total, count = 0.0, 0
+        for i in range(ptr[node], ptr[node + 1]):
+            e = order[i]
+            if weight[e] != 0 and known[other[e]] != 0:
+                total += weight[e] / known[other[e]]
+                count += 1
+        if count > 0:
+            out[node] = total / count

@@ -1,0 +1,325 @@
+"""What PyG's layers need on a HAG beyond `propagate`: one mix-in for each kind."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric import nn
+
+from pyg_hag.hag import HAG
+from pyg_hag.nn.conv._adjacency import (
+    Adjacency,
+    gcn_normalized,
+    laplacian,
+    weighted,
+)
+from pyg_hag.nn.conv._message_passing import (
+    HAGMessagePassing,
+    check_square,
+    closed,
+    propagate_hag,
+    unshared_aggregation,
+    unshared_sum,
+)
+from pyg_hag.ops import aggregate
+from pyg_hag.ops.degrees import degrees, in_degree, sum_back
+
+
+class Normalized(HAGMessagePassing):
+    """Layers that normalise the graph as GCN does."""
+
+    @staticmethod
+    def _unshared(conv: Any) -> str | None:
+        if getattr(conv, "normalize", True):
+            return unshared_sum(conv)
+        return unshared_aggregation(conv)
+
+    def _adjacency(self, hag: HAG, x: Tensor, edge_weight: Tensor | None) -> Adjacency:
+        name = type(self).__name__
+        if not getattr(self, "normalize", True):
+            return weighted(hag, edge_weight, name)
+        check_square(self, hag)
+        loops = bool(getattr(self, "add_self_loops", False))
+        if loops and edge_weight is None:  # those that the HAG has need not be added
+            hag, _ = closed(hag)
+        fill = 2.0 if getattr(self, "improved", False) else 1.0
+        return gcn_normalized(weighted(hag, edge_weight, name), loops, fill, x.dtype)
+
+
+class Propagated(Normalized):
+    """APPNP, which drops edges while it trains."""
+
+    def forward(self, x: Tensor, edge_index: Any, edge_weight: Any = None) -> Tensor:
+        if isinstance(edge_index, HAG) and self.dropout > 0 and self.training:
+            if edge_weight is not None:
+                edge_index.edge_index_in_order("edge_weight")
+            edge_index = edge_index.edge_index
+        out: Tensor = super().forward(x, edge_index, edge_weight)
+        return out
+
+
+class Labels(Normalized):
+    """Label propagation, which does not normalise a graph with weights."""
+
+    def _adjacency(self, hag: HAG, x: Tensor, edge_weight: Tensor | None) -> Adjacency:
+        if edge_weight is not None:
+            return weighted(hag, edge_weight, type(self).__name__)
+        return super()._adjacency(hag, x, None)
+
+
+class Isomorphism(HAGMessagePassing):
+    """GIN, which adds each node in the same pass."""
+
+    def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
+        hag = edge_index
+        if (
+            not isinstance(hag, HAG)
+            or isinstance(x, tuple | list)
+            or unshared_sum(self) is not None
+        ):
+            out: Tensor = super().forward(x, edge_index, size)
+            return out
+        check_square(self, hag)
+        weight = (1 + self.eps).to(x.dtype).expand(hag.num_dst)
+        if hag.is_signed:  # which may have added the nodes already
+            hag, added = closed(hag)
+            weight = weight if added is None else weight - added.to(x.dtype)
+        # The node itself is a source and a destination:
+        graph = Adjacency(self._walked(hag), self_scale=weight)
+        out = propagate_hag(self, graph, (x, x), size=size)
+        return self.nn(out)
+
+
+class Simple(HAGMessagePassing):
+    """A layer without parameters that may add self-loops."""
+
+    @staticmethod
+    def _unshared(conv: Any) -> str | None:
+        if conv.combine_root == "self_loop":
+            return unshared_sum(conv)
+        return unshared_aggregation(conv)
+
+    def _adjacency(self, hag: HAG, x: Tensor, edge_weight: Tensor | None) -> Adjacency:
+        graph = super()._adjacency(hag, x, edge_weight)
+        if self.combine_root != "self_loop":
+            return graph
+        check_square(self, hag)
+        return graph._replace(self_scale=x.new_ones(hag.num_dst))
+
+
+class Chebyshev(HAGMessagePassing):
+    """Polynomials of the Laplacian."""
+
+    _unshared = staticmethod(unshared_sum)
+
+    def __norm__(
+        self,
+        edge_index: Any,
+        num_nodes: int | None,
+        edge_weight: Tensor | None,
+        normalization: str | None,
+        lambda_max: Any = None,
+        dtype: Any = None,
+        batch: Tensor | None = None,
+    ) -> Any:
+        hag = edge_index
+        if not isinstance(hag, HAG):
+            rest = normalization, lambda_max, dtype, batch
+            return super().__norm__(hag, num_nodes, edge_weight, *rest)
+        check_square(self, hag)
+        graph = weighted(hag, edge_weight, type(self).__name__)
+        if edge_weight is not None and bool((edge_weight < 0).any()):
+            raise ValueError(
+                f"'edge_weight' of '{type(self).__name__}' must not be negative on a "
+                f"HAG: pass 'edge_index' instead"
+            )
+        a, b, diagonal, loops = laplacian(graph, normalization, dtype)
+        if lambda_max is None:
+            lambda_max = 2.0 * diagonal.max()
+        elif not isinstance(lambda_max, Tensor):
+            lambda_max = torch.tensor(lambda_max, dtype=dtype, device=a.device)
+        if batch is not None and lambda_max.numel() > 1:
+            lambda_max = lambda_max[batch]
+        scale = 2.0 / lambda_max
+        own = (diagonal + loops) * scale - 1
+        a = -a * scale
+        if self.flow == "target_to_source":
+            a, b = b, a
+        return Adjacency(self._walked(hag), a, b, own), None
+
+
+class Cluster(HAGMessagePassing):
+    """ClusterGCN, which weighs self-loops differently."""
+
+    @staticmethod
+    def _unshared(conv: Any) -> str | None:
+        if not conv.add_self_loops:
+            return "'add_self_loops' must be True on a HAG (got False)"
+        return unshared_sum(conv)
+
+    def forward(self, x: Tensor, edge_index: Any) -> Tensor:
+        hag = edge_index
+        if not isinstance(hag, HAG):
+            out: Tensor = super().forward(x, edge_index)
+            return out
+        check_square(self, hag)
+        degree, loops = degrees(hag)
+        inverse = 1.0 / (degree - loops + 1).to(x.dtype)
+        own = (1.0 + self.diag_lambda - loops) * inverse
+        graph = Adjacency(hag, None, inverse, own)
+        if self.flow == "target_to_source":
+            graph = Adjacency(hag.t(), inverse, None, own)
+        return self.lin_out(propagate_hag(self, graph, x)) + self.lin_root(x)
+
+
+class ByDegree(HAGMessagePassing):
+    """The molecular fingerprint layer, with parameters for each in-degree."""
+
+    def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
+        hag = edge_index
+        if not isinstance(hag, HAG):
+            out: Tensor = super().forward(x, edge_index, size)
+            return out
+        x = (x, x) if isinstance(x, Tensor) else x
+        h = propagate_hag(self, hag, x, size=size)
+        turned = self.flow == "target_to_source"
+        degree = in_degree(hag, turned).clamp(max=self.max_degree)
+        out = h.new_empty([*h.shape[:-1], self.out_channels])
+        for i, (left, right) in enumerate(zip(self.lins_l, self.lins_r, strict=True)):
+            nodes = (degree == i).nonzero().view(-1)
+            rows = left(h.index_select(self.node_dim, nodes))
+            if x[1] is not None:
+                rows = rows + right(x[1].index_select(self.node_dim, nodes))
+            out.index_copy_(self.node_dim, nodes, rows)
+        return out
+
+
+class Differences(HAGMessagePassing):
+    r"""LEConv: :math:`\sum_u w_{uv} (\mathbf{a}_u - \mathbf{b}_v)`."""
+
+    _unshared = staticmethod(unshared_sum)
+
+    def _propagate_hag(  # type: ignore[override]
+        self, hag: HAG, a: Tensor, b: Tensor, edge_weight: Any = None, size: Any = None
+    ) -> Tensor:
+        turned = self.flow == "target_to_source"
+        pair = (b, a) if turned else (a, b)
+        total = propagate_hag(self, hag, pair, edge_weight, size)
+        if edge_weight is None:
+            weight = in_degree(hag, turned).to(a.dtype)
+        else:
+            weight = _total_weight(self._adjacency(self._walked(hag), a, edge_weight))
+        return total - weight.view(-1, 1) * b
+
+
+class Hypergraph(HAGMessagePassing):
+    """Two sums: nodes to hyperedges and back, over one bipartite HAG."""
+
+    @staticmethod
+    def _unshared(conv: Any) -> str | None:
+        if conv.use_attention:
+            return "its messages have weights of their own ('use_attention')"
+        return unshared_sum(conv)
+
+    def forward(
+        self,
+        x: Tensor,
+        hyperedge_index: Any,
+        hyperedge_weight: Tensor | None = None,
+        hyperedge_attr: Tensor | None = None,
+        num_edges: int | None = None,
+    ) -> Tensor:
+        hag = hyperedge_index
+        if not isinstance(hag, HAG):
+            rest = hyperedge_weight, hyperedge_attr, num_edges
+            out: Tensor = super().forward(x, hag, *rest)
+            return out
+        if num_edges is not None and num_edges != hag.num_dst:
+            raise ValueError(
+                f"'num_edges' is {num_edges}, but the HAG has {hag.num_dst} hyperedges"
+            )
+        x = self.lin(x)
+        if hyperedge_weight is None:
+            hyperedge_weight = x.new_ones(hag.num_dst)
+        edges = _inverse(in_degree(hag).to(x.dtype))
+        out = propagate_hag(self, Adjacency(hag, dst_scale=edges), x)
+        nodes = _inverse(sum_back(hyperedge_weight, hag))
+        out = sum_back(out, hag, nodes)
+        return out if self.bias is None else out + self.bias
+
+
+class Continuous(HAGMessagePassing):
+    """The continuous Weisfeiler-Lehman layer: half a node, half its neighbours."""
+
+    @staticmethod
+    def _unshared(conv: Any) -> str | None:
+        if conv.flow != "source_to_target":
+            return "'flow' must be 'source_to_target' on a HAG"
+        return unshared_sum(conv)
+
+    def forward(
+        self, x: Any, edge_index: Any, edge_weight: Any = None, size: Any = None
+    ) -> Tensor:
+        hag = edge_index
+        if not isinstance(hag, HAG):
+            out: Tensor = super().forward(x, edge_index, edge_weight, size)
+            return out
+        x = (x, x) if isinstance(x, Tensor) else x
+        out = propagate_hag(self, hag, x, edge_weight, size)
+        if edge_weight is None:
+            degree = in_degree(hag).to(out.dtype)
+        else:
+            degree = _total_weight(self._adjacency(hag, x[0], edge_weight))
+        out = _inverse(degree).view(-1, 1) * out
+        return out if x[1] is None else 0.5 * (x[1] + out)
+
+
+def _total_weight(graph: Adjacency) -> Tensor:
+    """Sum of the weights of the edges into each destination."""
+    assert graph.src_scale is not None
+    return aggregate(graph.src_scale, graph.hag, dst_scale=graph.dst_scale)
+
+
+def _inverse(value: Tensor) -> Tensor:
+    inverse = 1.0 / value
+    return inverse.masked_fill(inverse == torch.inf, 0.0)
+
+
+class BothWays(torch.nn.Module):
+    """DirGNN, which also convolves on the transposed graph."""
+
+    def forward(self, x: Tensor, edge_index: Any) -> Tensor:
+        if not isinstance(edge_index, HAG):
+            out: Tensor = super().forward(x, edge_index)
+            return out
+        out = self.alpha * self.conv_out(x, edge_index.t())  # type: ignore[operator]
+        out = out + (1 - self.alpha) * self.conv_in(x, edge_index)  # type: ignore[operator]
+        return out + self.lin(x) if self.root_weight else out  # type: ignore[operator]
+
+
+SHARED: dict[type, type] = {
+    nn.GCNConv: Normalized,
+    nn.TAGConv: Normalized,
+    nn.SGConv: Normalized,
+    nn.SSGConv: Normalized,
+    nn.APPNP: Propagated,
+    nn.LGConv: Normalized,
+    nn.GCN2Conv: Normalized,
+    nn.ARMAConv: Normalized,
+    nn.MixHopConv: Normalized,
+    nn.LabelPropagation: Labels,
+    nn.SAGEConv: HAGMessagePassing,
+    nn.GraphConv: HAGMessagePassing,
+    nn.GatedGraphConv: HAGMessagePassing,
+    nn.SignedConv: HAGMessagePassing,
+    nn.GINConv: Isomorphism,
+    nn.SimpleConv: Simple,
+    nn.ChebConv: Chebyshev,
+    nn.ClusterGCNConv: Cluster,
+    nn.MFConv: ByDegree,
+    nn.LEConv: Differences,
+    nn.HypergraphConv: Hypergraph,
+    nn.WLConvContinuous: Continuous,
+    nn.DirGNNConv: BothWays,
+}
+"""The mix-in that makes each of PyG's layers accept a HAG."""
