@@ -1,7 +1,9 @@
 """Edge weights as products of a factor of the source and one of the destination."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pyg_hag._derived import pointers
 from pyg_hag._jit import jit
@@ -11,6 +13,34 @@ F64 = NDArray[np.float64]
 
 _ROUNDS = 4  # in which rounding errors are spread over the edges
 MOST_ULPS = 16  # by which a weight may differ from the product of its factors
+
+
+def factors_of(
+    edge_index: Tensor, edge_weight: Tensor, size: tuple[int, int]
+) -> tuple[Tensor, Tensor, str]:
+    """:func:`factors` of a graph of `size` (sources, destinations), as tensors.
+
+    Returns:
+        tuple: The factors, like the weights, and what is wrong with these, `""` if
+        nothing is.
+    """
+    src, dst = edge_index.cpu().long().contiguous().numpy()
+    weight = edge_weight.detach().flatten().cpu().double().numpy()
+    epsilon = torch.finfo(edge_weight.dtype).eps
+    if np.array_equal(weight.astype(np.float32), weight):  # computed in float32
+        epsilon = max(epsilon, torch.finfo(torch.float32).eps)
+    a, b, edge = factors(src, dst, weight, *size, epsilon)
+    wrong = ""
+    if edge >= 0:
+        wrong = (
+            f"is no product of a factor of the source and one of the destination "
+            f"(edge {edge}, from {src[edge]} to {dst[edge]}, weighs {weight[edge]:.6g})"
+        )
+    return (
+        torch.from_numpy(a).to(edge_weight),
+        torch.from_numpy(b).to(edge_weight),
+        wrong,
+    )
 
 
 def factors(
@@ -31,7 +61,7 @@ def factors(
 
     Returns:
         tuple: `a`, `b` (1 where there is no edge; `b` not negative if that can be),
-        and the first edge whose weight is no such product, or -1.
+        and the edge whose weight is furthest from such a product, or -1.
     """
     if not np.isfinite(weight).all():
         return np.ones(num_src), np.ones(num_dst), int(np.isfinite(weight).argmin())
@@ -41,10 +71,10 @@ def factors(
     dst_ptr = pointers(np.bincount(dst, minlength=num_dst))
     a, b = np.zeros(num_src), np.zeros(num_dst)
     _spread(src, dst, weight, src_ptr, by_src, dst_ptr, by_dst, a, b, _ROUNDS)
-    wrong = np.abs(a[src] * b[dst] - weight) > MOST_ULPS * epsilon * np.abs(weight)
+    error = np.abs(a[src] * b[dst] - weight) - MOST_ULPS * epsilon * np.abs(weight)
     a[np.diff(src_ptr) == 0] = 1
     b[np.diff(dst_ptr) == 0] = 1
-    return a, b, int(wrong.argmax()) if wrong.any() else -1
+    return a, b, int(error.argmax()) if error.max(initial=0) > 0 else -1
 
 
 @jit

@@ -105,7 +105,8 @@ def hag_support(model: nn.Module) -> SupportTable:
         if any(name.startswith(f"{other}.") for other in known):
             continue  # inside a layer
         original = _original(module)
-        if _is_layer(original) or _expands(original):
+        container = not isinstance(original, MessagePassing) and _has_layers(original)
+        if _expands(original) or (_is_layer(original) and not container):
             reason = _reason(original) or ""
             table.append(Support(name, type(original).__name__, reason))
             if not _has_layers(original) or _expands(original):
@@ -188,8 +189,11 @@ def _mapped(
         return module
     other: nn.Module = object.__new__(cls or type(module))
     for name, value in module.__dict__.items():
-        own = name.endswith("_hooks") or name == "_modules"
-        other.__dict__[name] = value.copy() if own else value
+        if name.endswith("_hooks") or name == "_modules":
+            value = value.copy()
+        elif inspect.ismethod(value) and value.__self__ is module:
+            value = value.__func__.__get__(other)
+        other.__dict__[name] = value
     other._modules.update(children)
     if isinstance(other, HAGMessagePassing):
         other._set_jittable_templates()

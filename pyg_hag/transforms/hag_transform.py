@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import torch
 from torch_geometric.data import Batch, Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import AddSelfLoops, BaseTransform
 
+from pyg_hag._factor import factors_of
 from pyg_hag.cost import CostModel
 from pyg_hag.data import HAGData
 from pyg_hag.search.build import Options, build_with
@@ -35,8 +35,10 @@ class HAGTransform(BaseTransform):
     Raises:
         TypeError: If the data is not a homogeneous `Data` object, or is one of
             another subclass.
-        ValueError: If the data has no `edge_index`, or has edge weights, which a
-            HAG does not stand for.
+        ValueError: If the data has no `edge_index`, or has an `edge_weight` that is no
+            product of a factor of the source and one of the destination. Weights
+            that are, such as those of :class:`torch_geometric.transforms.GCNNorm`, go
+            to the layer as before: `conv(data.x, data.hag, data.edge_weight)`.
     """
 
     def __init__(
@@ -93,12 +95,6 @@ class HAGTransform(BaseTransform):
                 "'data' has no 'edge_index': apply 'HAGTransform' before transforms "
                 "that replace it, such as 'ToSparseTensor'"
             )
-        weight = data.edge_weight if "edge_weight" in data else None
-        if weight is not None and not torch.equal(weight, torch.ones_like(weight)):
-            raise ValueError(
-                "'data.edge_weight' is set, but a HAG stands for an unweighted graph: "
-                "remove it, or let the layer normalise ('HAGGCNConv' does)"
-            )
         cls = type(data) if isinstance(data, HAGData) else HAGData
         num_nodes = data.num_nodes
         out = cls.from_dict(data.to_dict())
@@ -106,6 +102,14 @@ class HAGTransform(BaseTransform):
             out.num_nodes = num_nodes  # else a batch would have to guess it
         if self.add_self_loops:
             out = AddSelfLoops()(out)
+        if out.get("edge_weight") is not None:
+            size = num_nodes, num_nodes
+            *_, wrong = factors_of(out.edge_index, out.edge_weight, size)
+            if wrong:
+                raise ValueError(
+                    f"'data.edge_weight' {wrong}, so that sums cannot be shared: "
+                    f"remove the weights, or keep 'edge_index'"
+                )
         out._attach(build_with(out.edge_index, (num_nodes, num_nodes), self.options))
         return out
 

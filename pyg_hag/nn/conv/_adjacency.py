@@ -60,18 +60,14 @@ def weighted(hag: HAG, edge_weight: Tensor | None, name: str) -> Adjacency:
 def _factors(
     hag: HAG, edge_index: Tensor, edge_weight: Tensor, name: str
 ) -> tuple[Tensor, Tensor]:
-    src, dst = edge_index.cpu().long().contiguous().numpy()
-    weight = edge_weight.detach().flatten().cpu().double().numpy()
-    epsilon = torch.finfo(edge_weight.dtype).eps
-    a, b, wrong = _factor.factors(src, dst, weight, hag.num_src, hag.num_dst, epsilon)
-    if wrong >= 0:
+    size = hag.num_src, hag.num_dst
+    a, b, wrong = _factor.factors_of(edge_index, edge_weight, size)
+    if wrong:
         raise ValueError(
-            f"'edge_weight' of '{name}' is no product of a factor of the source and "
-            f"one of the destination (edge {wrong}, from {src[wrong]} to {dst[wrong]}, "
-            f"weighs {weight[wrong]:.6g}), so that sums cannot be shared: pass "
+            f"'edge_weight' of '{name}' {wrong}, so that sums cannot be shared: pass "
             f"'edge_index' instead of the HAG"
         )
-    return torch.from_numpy(a).to(edge_weight), torch.from_numpy(b).to(edge_weight)
+    return a, b
 
 
 def gcn_normalized(
