@@ -1,9 +1,10 @@
 """PyG's layers and models over a HAG."""
 
-from pyg_hag.nn.conv import HAGGCNConv, HAGGINConv, HAGSAGEConv
+from pyg_hag.nn.conv import HAGEGConv, HAGGCNConv, HAGGINConv, HAGSAGEConv
 from pyg_hag.nn.convert import from_hag, hag_support, to_hag
 
 __all__ = [
+    "HAGEGConv",
     "HAGGCNConv",
     "HAGGINConv",
     "HAGSAGEConv",

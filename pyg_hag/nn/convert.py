@@ -11,14 +11,14 @@ from torch_geometric.nn import MessagePassing
 
 from pyg_hag.hag import HAG
 from pyg_hag.nn._support import Support, SupportTable, mixin_of, reason_of
-from pyg_hag.nn.conv import HAGGCNConv, HAGGINConv, HAGSAGEConv
+from pyg_hag.nn.conv import HAGEGConv, HAGGCNConv, HAGGINConv, HAGSAGEConv
 from pyg_hag.nn.conv._message_passing import HAGMessagePassing, put_in_front
 
 _GRAPHS = ("edge_index", "hyperedge_index", "adj", "adj_t")
 _WHOLE = ("torch_geometric.nn.pool", "torch_geometric.nn.unpool")
 _TAKE_APART = ("GraphUNet", "SAGPooling", "PANPooling", "ASAPooling", "EdgePooling")
 _OURS: dict[type, type] = {
-    cls._pyg_class: cls for cls in (HAGGCNConv, HAGGINConv, HAGSAGEConv)
+    cls._pyg_class: cls for cls in (HAGEGConv, HAGGCNConv, HAGGINConv, HAGSAGEConv)
 }
 """Classes of ours that have a name of their own."""
 

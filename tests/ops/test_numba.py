@@ -109,8 +109,10 @@ def test_bfloat16_is_rounded_to_nearest_even():
     hag = fewest_hag(torch.stack([torch.arange(n), torch.arange(n)]), num_nodes=n)
     out = aggregate(torch.ones(n, 1).bfloat16(), hag, "sum", None, values)
     assert torch.equal(out.flatten(), values.bfloat16())
-    nan = aggregate(torch.full((n, 1), torch.nan).bfloat16(), hag)
-    assert nan.isnan().all()
+    nans = torch.tensor([0x7FC00000, 0x7FFFFFFF, 0x7FC00001 - 2**31]).int()
+    nans = nans.view(torch.float32).repeat(n)[:n]
+    out = aggregate(torch.ones(n, 1).bfloat16(), hag, "sum", None, nans)
+    assert out.isnan().all()
 
 
 NARROW = """

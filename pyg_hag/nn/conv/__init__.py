@@ -1,7 +1,8 @@
 """Convolutions that take a HAG in place of `edge_index`."""
 
+from pyg_hag.nn.conv.eg_conv import HAGEGConv
 from pyg_hag.nn.conv.gcn_conv import HAGGCNConv
 from pyg_hag.nn.conv.gin_conv import HAGGINConv
 from pyg_hag.nn.conv.sage_conv import HAGSAGEConv
 
-__all__ = ["HAGGCNConv", "HAGGINConv", "HAGSAGEConv"]
+__all__ = ["HAGEGConv", "HAGGCNConv", "HAGGINConv", "HAGSAGEConv"]

@@ -31,6 +31,10 @@ _HOOKS = (
     "_message_and_aggregate_forward_pre_hooks",
     "_message_and_aggregate_forward_hooks",
 )
+_SIZES = (
+    "'x' or 'size' has {} {}, but the HAG has {}: was the HAG built with the right "
+    "'num_nodes' or 'size'?"
+)
 _uncompiled_propagate = MessagePassing.propagate
 
 
@@ -102,7 +106,7 @@ def put_in_front(cls: Any) -> None:
 
 def _explained_propagate(self: Any, edge_index: Any, *args: Any, **kwargs: Any) -> Any:
     if isinstance(edge_index, HAG | Adjacency):
-        _check_shareable(self)
+        check_shareable(self)
     return _uncompiled_propagate(self, edge_index, *args, **kwargs)
 
 
@@ -130,7 +134,7 @@ def propagate_hag(
         edge_weight (torch.Tensor, optional): Weights of its edges.
         size (tuple, optional): `(num_src, num_dst)`, which must be the HAG's.
     """
-    _check_shareable(conv)
+    check_shareable(conv)
     reason = conv._unshared(conv)
     if reason is not None:
         raise ValueError(f"'{_name(conv)}': {reason}: pass 'edge_index' instead")
@@ -149,10 +153,7 @@ def propagate_hag(
         (sizes[1], walked.num_dst, "destinations"),
     ):
         if got is not None and got != wanted:
-            raise ValueError(
-                f"'x' or 'size' has {got} {name}, but the HAG has {wanted}: was the "
-                f"HAG built with the right 'num_nodes' or 'size'?"
-            )
+            raise ValueError(_SIZES.format(got, name, wanted))
     graph = hag
     if not isinstance(graph, Adjacency):
         graph = conv._adjacency(walked, x, edge_weight)
@@ -228,7 +229,8 @@ def closed(hag: HAG) -> tuple[HAG, Tensor | None]:
     return hag.closed()
 
 
-def _check_shareable(conv: Any) -> None:
+def check_shareable(conv: Any) -> None:
+    """Raises if a layer wants to see messages, which a HAG does not have."""
     if conv._explain:
         raise ValueError(
             f"'{_name(conv)}' cannot be explained on a HAG, which has no messages per "
@@ -254,6 +256,12 @@ def overridden(cls: type) -> str | None:
         if not getattr(cls, name).__module__.startswith("torch_geometric."):
             return name
     return None
+
+
+def check_sources(hag: HAG, got: int) -> None:
+    """Raises unless there are features for every source."""
+    if got != hag.num_src:
+        raise ValueError(_SIZES.format(got, "sources", hag.num_src))
 
 
 def check_square(conv: Any, hag: HAG) -> None:

@@ -5,7 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch_geometric import nn
+from torch_geometric.utils import add_remaining_self_loops, is_sparse
 
+from pyg_hag._loops import looped
 from pyg_hag.hag import HAG
 from pyg_hag.nn.conv._adjacency import (
     Adjacency,
@@ -15,6 +17,8 @@ from pyg_hag.nn.conv._adjacency import (
 )
 from pyg_hag.nn.conv._message_passing import (
     HAGMessagePassing,
+    check_shareable,
+    check_sources,
     check_square,
     closed,
     propagate_hag,
@@ -88,6 +92,53 @@ class Isomorphism(HAGMessagePassing):
         graph = Adjacency(self._walked(hag), self_scale=weight)
         out = propagate_hag(self, graph, (x, x), size=size)
         return self.nn(out)
+
+
+class Basis(HAGMessagePassing):
+    """EGConv, which reduces a few bases in several ways and weighs them by node."""
+
+    @staticmethod
+    def _unshared(conv: Any) -> str | None:
+        return None  # it aggregates by itself
+
+    def forward(self, x: Tensor, edge_index: Any) -> Tensor:
+        hag = edge_index
+        if not isinstance(hag, HAG):
+            if self.add_self_loops and isinstance(hag, Tensor) and not is_sparse(hag):
+                # PyG forgets those of the last nodes where they have no edges.
+                hag, _ = add_remaining_self_loops(hag, num_nodes=x.size(self.node_dim))
+            out: Tensor = super().forward(x, hag)
+            return out
+        check_shareable(self)
+        check_square(self, hag)
+        check_sources(hag, x.shape[self.node_dim])
+        walked = self._walked(hag)
+        if self.add_self_loops:
+            walked = looped(walked)
+        bases = self.bases_lin(x)
+        weights = self.comb_lin(x)
+        reduced = self._reduced(bases, walked)
+        heads, width = self.num_heads, self.out_channels // self.num_heads
+        reduced = reduced.view(-1, len(self.aggregators) * self.num_bases, width)
+        out = (weights.view(x.size(0), heads, -1) @ reduced).view(-1, self.out_channels)
+        return out if self.bias is None else out + self.bias
+
+    def _reduced(self, bases: Tensor, hag: HAG) -> Tensor:
+        """All reductions of the bases, `[N, aggregators, bases]`."""
+        names = ["var" if name == "std" else name for name in self.aggregators]
+        known: dict[str, Tensor] = {}
+        if "symnorm" in names:
+            graph = gcn_normalized(Adjacency(hag), False, 1.0, bases.dtype)
+            known["symnorm"] = aggregate(bases, *graph[:1], "sum", *graph[1:])
+        rest = [name for name in dict.fromkeys(names) if name != "symnorm"]
+        if rest and not hag.is_signed:
+            parts = aggregate(bases, hag, rest).chunk(len(rest), -1)
+            known.update(zip(rest, parts, strict=True))
+        elif rest:  # which takes one reduction at a time
+            known.update({name: aggregate(bases, hag, name) for name in rest})
+        if "std" in self.aggregators:  # never below the root of 1e-5 here
+            known["std"] = known["var"].clamp(min=1e-5).sqrt()
+        return torch.stack([known[name] for name in self.aggregators], 1)
 
 
 class Simple(HAGMessagePassing):
@@ -313,6 +364,7 @@ SHARED: dict[type, type] = {
     nn.GatedGraphConv: HAGMessagePassing,
     nn.SignedConv: HAGMessagePassing,
     nn.GINConv: Isomorphism,
+    nn.EGConv: Basis,
     nn.SimpleConv: Simple,
     nn.ChebConv: Chebyshev,
     nn.ClusterGCNConv: Cluster,
