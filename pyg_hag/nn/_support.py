@@ -1,10 +1,11 @@
 """Which modules of a model share sums on a HAG, and why others do not."""
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
-from torch_geometric.nn import MessagePassing
+from torch_geometric.nn import MessagePassing, conv, models
 
 from pyg_hag._table import text_table
 from pyg_hag.nn.conv._message_passing import PER_EDGE, HAGMessagePassing
@@ -12,6 +13,9 @@ from pyg_hag.nn.conv._shared import SHARED
 
 _WHY: dict[str, str] = {
     "AGNNConv": "attention",
+    "CuGraphGATConv": "attention",
+    "CuGraphRGCNConv": "takes a structure of cuGraph",
+    "CuGraphSAGEConv": "takes a structure of cuGraph",
     "CGConv": "messages depend on both nodes",
     "DNAConv": "attention",
     "DynamicEdgeConv": "makes its own graph",
@@ -26,7 +30,6 @@ _WHY: dict[str, str] = {
     "GENConv": "aggregates by a softmax, or by powers",
     "GINEConv": "edge features",
     "GMMConv": "edge features",
-    "GPSConv": "attention; the layer inside it is converted",
     "GeneralConv": "attention, or edge features",
     "GravNetConv": "makes its own graph",
     "HANConv": "attention",
@@ -51,6 +54,17 @@ _WHY: dict[str, str] = {
     "XConv": "makes its own graph",
 }
 """Why layers of PyG cannot share sums."""
+
+_CONTAINERS = ("AntiSymmetricConv", "DirGNNConv", "GPSConv", "HeteroConv")
+_LIMITS: dict[str, str] = {
+    "APPNP": "with `dropout` in evaluation alone",
+    "ClusterGCNConv": "with `add_self_loops`",
+    "HypergraphConv": "without attention",
+    "SAGEConv": "with `aggr` sum, mean, max, min, var, std, or several of them",
+    "SimpleConv": "self-loops with `aggr` sum",
+    "WLConvContinuous": "from source to target",
+}
+"""What must hold for layers that share."""
 
 
 @dataclass(frozen=True)
@@ -120,3 +134,24 @@ def _changed(cls: type) -> str | None:
             if method is not None and not (name == "propagate" and method is compiled):
                 return name
     return None
+
+
+def conv_table() -> list[list[str]]:
+    """What becomes of each convolution of PyG, as a table with a header."""
+    table = [["layer", "on a HAG"]]
+    for name in sorted([*conv.__all__, "LabelPropagation"], key=str.lower):
+        cls = getattr(conv, name, None) or getattr(models, name)
+        if inspect.isclass(cls) and cls is not MessagePassing:
+            table.append([f"`{name}`", _entry(name, cls)])
+    return table
+
+
+def _entry(name: str, cls: Any) -> str:
+    if name in _CONTAINERS:
+        return "the layers inside it"
+    if mixin_of(cls) is None:
+        return f"not shared: {_WHY[name]}"
+    limit = f", {_LIMITS[name]}" if name in _LIMITS else ""
+    if "edge_weight" in inspect.signature(cls.forward).parameters:
+        return f"shared{limit}; with edge weights if they factor"
+    return f"shared{limit}"
