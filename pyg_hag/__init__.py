@@ -2,7 +2,7 @@
 
 from pyg_hag._memory import release_memory
 from pyg_hag._warmup import warmup
-from pyg_hag.data import HAGData
+from pyg_hag.data import HAGData, HAGHeteroData
 from pyg_hag.hag import HAG
 from pyg_hag.ops import aggregate
 from pyg_hag.search import build_hag
@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 __all__ = [
     "HAG",  # hierarchically aggregated graph: the container
     "HAGData",  # a `Data` object that carries its HAG
+    "HAGHeteroData",  # a `HeteroData` object that carries one per edge type
     "HAGTransform",  # builds the HAG of a `Data` object
     "aggregate",  # sum, mean, max or min over a HAG
     "build_hag",  # from an edge_index to its HAG

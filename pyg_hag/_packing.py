@@ -9,9 +9,10 @@ from pyg_hag._jit import jit
 
 I64 = NDArray[np.int64]
 
-KIND = 5  # the column of a header with the kind of a HAG:
+KIND, NUM_SRC = 5, 6  # columns of a header; the kinds of a HAG are:
 SET, SEQUENTIAL, SIGNED = range(3)
-HEADER = 7  # numbers: six sizes and kind, and the hash
+HEADER = 8  # numbers: sizes and kind, and the hash
+MAX_SRC = 2**31 - 1
 
 
 @jit
@@ -50,20 +51,23 @@ def fingerprint(
 ) -> I64:
     """A 64-bit hash of each graph of a batch, and of its HAG.
 
-    Row g of `sizes` holds the numbers of nodes, aggregates, groups, source inputs
-    and aggregate inputs of graph g, and its kind; the arrays must have these totals.
+    Row g of `sizes` holds the numbers of destinations, aggregates, groups, source
+    inputs and aggregate inputs of graph g, its kind, and its number of sources; the
+    arrays must have these totals.
     Ids are hashed relative to their graph, so a graph has the same hash alone and in
     any batch. Edges may come in any order; everything in the HAG has its place.
     """
     num_graphs = sizes.shape[0]
     out = np.zeros(num_graphs, np.uint64)
     starts = np.zeros((num_graphs + 1, 5), np.int64)
+    sources = np.zeros(num_graphs + 1, np.int64)
     for g in range(num_graphs):
         starts[g + 1] = starts[g] + sizes[g, :5]
+        sources[g + 1] = sources[g] + sizes[g, NUM_SRC]
         node, first, group, s, a = starts[g]
         node_end, last, group_end, s_end, a_end = starts[g + 1]
         row, row_end = node + first, node_end + last
-        out[g] += _hash_part(src, node, s, s_end, 1)
+        out[g] += _hash_part(src, sources[g], s, s_end, 1)
         out[g] += _hash_part(agg, first, a, a_end, 2)
         out[g] += _hash_part(src_count, 0, row, row_end, 3)
         out[g] += _hash_part(agg_count, 0, row, row_end, 4)
@@ -73,14 +77,14 @@ def fingerprint(
         if sizes[g, KIND] == SIGNED:
             out[g] += _hash_part(src_minus, 0, row, row_end, 8)
             out[g] += _hash_part(agg_minus, 0, row, row_end, 9)
-        out[g] += _mixed(10, sizes[g, KIND], 0)
+        out[g] += _mixed(10, sizes[g, KIND], sizes[g, NUM_SRC])
     nodes = starts[:, 0].copy()
     g = 0
     for e in range(u.size if num_graphs > 0 else 0):
-        if u[e] < nodes[g] or u[e] >= nodes[g + 1]:
-            g = np.searchsorted(nodes, u[e], "right") - 1
+        if u[e] < sources[g] or u[e] >= sources[g + 1]:
+            g = np.searchsorted(sources, u[e], "right") - 1
             g = min(max(g, 0), num_graphs - 1)
-        out[g] += _mixed(0, u[e] - nodes[g], v[e] - nodes[g])
+        out[g] += _mixed(0, u[e] - sources[g], v[e] - nodes[g])
     return out.view(np.int64)
 
 
@@ -118,6 +122,8 @@ def _record(packed: I64, place: int) -> int:
     for k in range(5):
         if packed[place + k] < 0 or packed[place + k] > packed.size:
             return 0
+    if not (0 <= packed[place + NUM_SRC] <= MAX_SRC):
+        return 0
     nodes, aggs, groups = packed[place], packed[place + 1], packed[place + 2]
     rows = nodes + aggs
     counts = 2 * (rows + groups)
@@ -144,6 +150,7 @@ def unpack(
     src_minus = np.zeros(num_minus, np.int64)
     agg_minus = np.zeros(num_minus, np.int64)
     p = 0
+    source = 0
     node = 0
     first = 0
     group = 0
@@ -152,7 +159,7 @@ def unpack(
     for g in range(sizes.shape[0]):
         nodes, aggs, groups, num_src, num_agg = sizes[g, :5]
         row, rows = node + first, nodes + aggs
-        p = _copied(packed, p + HEADER, src, s, num_src, node)
+        p = _copied(packed, p + HEADER, src, s, num_src, source)
         p = _copied(packed, p, dst, node, nodes, node)
         p = _copied(packed, p, agg, a, num_agg, first)
         p = _copied(packed, p, src_count, row, rows, 0)
@@ -162,6 +169,7 @@ def unpack(
         if sizes[g, KIND] == SIGNED:
             p = _copied(packed, p, src_minus, row, rows, 0)
             p = _copied(packed, p, agg_minus, row, rows, 0)
+        source += sizes[g, NUM_SRC]
         node += nodes
         first += aggs
         group += groups

@@ -1,11 +1,11 @@
-"""HAGData: a graph that carries its HAG. The only collation code."""
+"""HAGData and HAGHeteroData: graphs that carry their HAGs. The only collation code."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Data, HeteroData
 
 from pyg_hag import _packing
 from pyg_hag.hag import HAG
@@ -35,47 +35,71 @@ class HAGData(Data):
             ValueError: If the graph, or what is stored of the HAG, was changed
                 since the HAG was built.
         """
-        stored = [self._store.get(key) for key in (KEY, "edge_index")]
-        if any(not isinstance(value, Tensor) for value in stored):
-            missing = "HAG" if stored[-1] is not None else "'edge_index'"
-            raise ValueError(_stale(f"the data has no {missing}"))
-        # Valid as long as the tensors are the same, and as they were:
-        state = [(id(value), value._version) for value in stored]
+        cache = self.__dict__.setdefault("_hag_cache", {})
         num_nodes = self.num_nodes
-        cached = self.__dict__.get("_hag_cache")
-        if cached is not None and cached[0] == state and cached[3] == num_nodes:
-            return cached[2]
-        hag = _restore(stored, num_nodes)
-        self.__dict__["_hag_cache"] = (state, stored, hag, num_nodes)
-        return hag
-
-    def _attach(self, hag: HAG) -> None:
-        """Stores the HAG of the graph."""
-        device = self.edge_index.device
-        kind = _packing.SEQUENTIAL if hag.is_sequential else _packing.SET
-        kind = _packing.SIGNED if hag.is_signed else kind
-        sizes = [
-            hag.num_dst,
-            hag.num_aggregates,
-            hag.group_aggs.numel(),
-            hag.src.numel(),
-            hag.agg.numel(),
-            kind,
-        ]
-        header = torch.tensor([[*sizes, 0]])
-        header[:, -1] = _hashes(hag.tensors, header, self.edge_index)
-        counts = hag.src_count, hag.agg_count, hag.group_aggs, hag.group_dsts
-        ids = hag.src, hag.dst, hag.agg
-        parts = header[0], *ids, *counts, hag.src_minus, hag.agg_minus
-        self[KEY] = torch.cat([part.cpu() for part in parts]).to(device)
+        return _restored(self._store, (num_nodes, num_nodes), cache, "data.hag")
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
         return 0 if key == KEY else super().__inc__(key, value, *args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        state.pop("_hag_cache", None)
-        return state
+        return _without_cache(self)
+
+
+class HAGHeteroData(HeteroData):
+    r"""A :class:`torch_geometric.data.HeteroData` object with a HAG per edge type.
+
+    What :class:`pyg_hag.HAGTransform` returns of such data. :attr:`hag_dict` goes where
+    `edge_index_dict` went: `model(data.x_dict, data.hag_dict)`.
+    """
+
+    @property
+    def hag_dict(self) -> dict[Any, HAG]:
+        """The HAG of each edge type.
+
+        Raises:
+            ValueError: If a graph, or what is stored of its HAG, was changed since the
+                HAG was built.
+        """
+        caches = self.__dict__.setdefault("_hag_cache", {})
+        hags = {}
+        for kind in self.edge_types:
+            size = self[kind[0]].num_nodes, self[kind[-1]].num_nodes
+            cache = caches.setdefault(kind, {})
+            name = f"data.hag_dict[{kind!r}]"
+            hags[kind] = _restored(self[kind], size, cache, name)
+        return hags
+
+    def __getstate__(self) -> dict[str, Any]:
+        return _without_cache(self)
+
+
+def _without_cache(data: Any) -> dict[str, Any]:
+    state: dict[str, Any] = data.__dict__.copy()
+    state.pop("_hag_cache", None)
+    return state
+
+
+def attach(store: Any, hag: HAG) -> None:
+    """Stores the HAG of a graph with its edges."""
+    edge_index = store["edge_index"]
+    kind = _packing.SEQUENTIAL if hag.is_sequential else _packing.SET
+    kind = _packing.SIGNED if hag.is_signed else kind
+    sizes = [
+        hag.num_dst,
+        hag.num_aggregates,
+        hag.group_aggs.numel(),
+        hag.src.numel(),
+        hag.agg.numel(),
+        kind,
+        hag.num_src,
+    ]
+    header = torch.tensor([[*sizes, 0]])
+    header[:, -1] = _hashes(hag.tensors, header, edge_index)
+    counts = hag.src_count, hag.agg_count, hag.group_aggs, hag.group_dsts
+    ids = hag.src, hag.dst, hag.agg
+    parts = header[0], *ids, *counts, hag.src_minus, hag.agg_minus
+    store[KEY] = torch.cat([part.cpu() for part in parts]).to(edge_index.device)
 
 
 def _hashes(tensors: Sequence[Tensor], sizes: Tensor, edge_index: Tensor) -> Tensor:
@@ -84,33 +108,51 @@ def _hashes(tensors: Sequence[Tensor], sizes: Tensor, edge_index: Tensor) -> Ten
     return torch.from_numpy(_packing.fingerprint(*edges, *arrays, sizes.numpy()))
 
 
-def _restore(stored: list[Tensor], num_nodes: int) -> HAG:
+def _restored(
+    store: Any, size: tuple[int, int], cache: dict[str, Any], name: str
+) -> HAG:
+    """The HAG in a store, from the cache as long as nothing has changed."""
+    stored = [store.get(key) for key in (KEY, "edge_index")]
+    if any(not isinstance(value, Tensor) for value in stored):
+        missing = "HAG" if stored[-1] is not None else "'edge_index'"
+        raise ValueError(_stale(name, f"the data has no {missing}"))
+    # Valid as long as the tensors are the same, and as they were:
+    state = *size, [(id(value), value._version) for value in stored]
+    if cache.get("state") != state:
+        cache.update(hag=_restore(stored, size, name), stored=stored, state=state)
+    hag: HAG = cache["hag"]
+    return hag
+
+
+def _restore(stored: list[Tensor], size: tuple[int, int], name: str) -> HAG:
     packed, edge_index = stored
+    changed = _stale(name, "what is stored of the HAG has changed")
     if packed.dim() != 1 or packed.dtype != torch.long:
-        raise ValueError(_stale("what is stored of the HAG has changed"))
+        raise ValueError(changed)
     numbers = packed.cpu().contiguous().numpy()
     headers, are_whole = _packing.headers(numbers)
     if not are_whole:
-        raise ValueError(_stale("what is stored of the HAG has changed"))
-    nodes = int(headers[:, 0].sum())
-    if nodes != num_nodes:
-        raise ValueError(_stale(f"it had {nodes} nodes and has {num_nodes}"))
+        raise ValueError(changed)
+    had = int(headers[:, _packing.NUM_SRC].sum()), int(headers[:, 0].sum())
+    for before, now in zip(had, size, strict=True):
+        if before != now:
+            raise ValueError(_stale(name, f"it had {before} nodes and has {now}"))
     tensors = [torch.from_numpy(a) for a in _packing.unpack(numbers, headers)]
     sizes = torch.from_numpy(headers)
     if not torch.equal(sizes[:, -1], _hashes(tensors, sizes, edge_index)):
-        raise ValueError(_stale("its edges have changed"))
+        raise ValueError(_stale(name, "its edges have changed"))
     # Graphs of several kinds together have no order:
     sequential = bool((headers[:, _packing.KIND] == _packing.SEQUENTIAL).all())
-    hag = HAG(num_nodes, *tensors, sequential=sequential)
+    hag = HAG(size[0], *tensors, sequential=sequential)
     return hag.to(packed.device)._knows(edge_index)
 
 
-def _stale(reason: str) -> str:
+def _stale(name: str, reason: str) -> str:
     return (
-        f"'data.hag' does not belong to this graph: {reason}; apply 'HAGTransform' "
+        f"'{name}' does not belong to this graph: {reason}; apply 'HAGTransform' "
         f"last, after everything that changes nodes or edges"
     )
 
 
 # Datasets load what they have cached with `weights_only=True`:
-torch.serialization.add_safe_globals([HAGData, HAG])
+torch.serialization.add_safe_globals([HAGData, HAGHeteroData, HAG])

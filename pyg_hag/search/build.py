@@ -1,9 +1,12 @@
 """From a graph to its HAG."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pyg_hag._forms import is_unweighted, to_edges
 from pyg_hag._validation import check_count, check_edge_index
 from pyg_hag.cost import CostModel
 from pyg_hag.hag import HAG, MAX_NODES
@@ -19,7 +22,7 @@ _WATCHED = 1 << 19  # edges from which a search may take long enough to look aft
 
 
 def build_hag(
-    edge_index: Tensor,
+    edge_index: Any,
     num_nodes: int | None = None,
     size: tuple[int, int] | None = None,
     *,
@@ -61,7 +64,11 @@ def build_hag(
 
     Args:
         edge_index (torch.Tensor): Integers of shape `[2, num_edges]`: an edge
-            (u, v) sends from source u to destination v.
+            (u, v) sends from source u to destination v. Or a
+            :class:`torch_geometric.EdgeIndex`; a `torch_sparse.SparseTensor` or sparse
+            tensor of PyTorch with the transposed adjacency matrix, as PyG has them; or
+            a matrix of SciPy, whose entry (u, v) is that edge. A matrix has no values
+            but 1, and its own size.
         num_nodes (int, optional): Number of nodes; the largest in `edge_index`
             plus one if neither this nor `size` is given.
         size (tuple[int, int], optional): `(num_src, num_dst)` of a bipartite graph.
@@ -118,6 +125,7 @@ def build_hag(
         >>> build_hag(edge_index, num_nodes=32)
         HAG(num_src=32, num_dst=32, num_aggregates=1, reads=32, saved=88%)
     """
+    edge_index, size = _read(edge_index, num_nodes, size)
     sizes = _check_size(edge_index, num_nodes, size)
     options = Options(
         objective=objective,
@@ -152,6 +160,31 @@ def build_with(edge_index: Tensor, size: tuple[int, int], options: Options) -> H
     else:
         hag = watched(run, options.time_limit, options.progress)
     return hag.to(edge_index.device)._knows(edge_index)
+
+
+def _read(
+    graph: Any, num_nodes: int | None, size: tuple[int, int] | None
+) -> tuple[Any, tuple[int, int] | None]:
+    """The edges of a graph in any form, and its size where that is known."""
+    edges = to_edges(graph)
+    if edges is None:  # which the next check says
+        return graph, size
+    if not is_unweighted(edges.weight):
+        raise ValueError(
+            "'edge_index' is a sparse matrix with values other than 1, which a HAG "
+            "does not stand for: pass its edges, and the values as 'edge_weight' to "
+            "the layer"
+        )
+    if edges.size is None:
+        return edges.edge_index, size
+    given = size if num_nodes is None else (num_nodes, num_nodes)
+    if given is not None and given != edges.size:
+        name = "size" if num_nodes is None else "num_nodes"
+        raise ValueError(
+            f"'{name}' is {size if num_nodes is None else num_nodes}, but 'edge_index' "
+            f"is a graph of {edges.size[0]} sources and {edges.size[1]} destinations"
+        )
+    return edges.edge_index, edges.size if num_nodes is None else None
 
 
 def _check_size(

@@ -2,14 +2,17 @@
 
 from typing import Any
 
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import AddSelfLoops, BaseTransform
 
 from pyg_hag._factor import factors_of
+from pyg_hag._forms import is_unweighted, to_edges
 from pyg_hag.cost import CostModel
-from pyg_hag.data import HAGData
+from pyg_hag.data import HAGData, HAGHeteroData, attach
 from pyg_hag.search.build import Options, build_with
+
+HETERO = HeteroData, HAGHeteroData
 
 
 @functional_transform("to_hag")
@@ -17,9 +20,12 @@ class HAGTransform(BaseTransform):
     r"""Builds the HAG of a graph (functional name: :obj:`to_hag`).
 
     Returns a :class:`pyg_hag.HAGData` with all that the graph had, whose `hag`
-    attribute layers take in place of `edge_index`. Apply it last: when the graph is
-    changed afterwards, `data.hag` raises. The search and its source are described at
-    :func:`pyg_hag.build_hag`.
+    attribute layers take in place of `edge_index`; of a
+    :class:`torch_geometric.data.HeteroData`, a :class:`pyg_hag.HAGHeteroData` whose
+    `hag_dict` has one for each edge type. The graph is `edge_index`, or `adj_t` where
+    :class:`torch_geometric.transforms.ToSparseTensor` has left that alone. Apply it
+    last: when the graph is changed afterwards, `data.hag` raises. The search and its
+    source are described at :func:`pyg_hag.build_hag`.
 
     As a `pre_transform` of a dataset the HAGs are built once and stored with it.
 
@@ -33,9 +39,9 @@ class HAGTransform(BaseTransform):
             neighbours had here, also when the edges of the data are sorted later.
 
     Raises:
-        TypeError: If the data is not a homogeneous `Data` object, or is one of
-            another subclass.
-        ValueError: If the data has no `edge_index`, or has an `edge_weight` that is no
+        TypeError: If the data is neither `Data` nor `HeteroData`, or of another
+            subclass.
+        ValueError: If the data has no graph, or has an `edge_weight` that is no
             product of a factor of the source and one of the destination. Weights
             that are, such as those of :class:`torch_geometric.transforms.GCNNorm`, go
             to the layer as before: `conv(data.x, data.hag, data.edge_weight)`.
@@ -77,43 +83,66 @@ class HAGTransform(BaseTransform):
         )
 
     def forward(self, data: Any) -> Any:
-        """Returns a `HAGData` with the HAG of `data` (of each graph of a batch)."""
+        """Returns the data with the HAG of its graph (of each graph of a batch)."""
         if isinstance(data, Batch):
             return Batch.from_data_list([self(graph) for graph in data.to_data_list()])
-        if not isinstance(data, Data):
-            raise TypeError(
-                f"'data' must be a homogeneous 'Data' object (got "
-                f"{type(data).__name__})"
-            )
-        if type(data) is not Data and not isinstance(data, HAGData):
-            raise TypeError(
-                f"'data' is a {type(data).__name__}, whose own methods would be lost: "
-                f"derive that class from 'pyg_hag.HAGData'"
-            )
-        if data.edge_index is None:
-            raise ValueError(
-                "'data' has no 'edge_index': apply 'HAGTransform' before transforms "
-                "that replace it, such as 'ToSparseTensor'"
-            )
-        cls = type(data) if isinstance(data, HAGData) else HAGData
-        num_nodes = data.num_nodes
-        out = cls.from_dict(data.to_dict())
-        if out.x is None and "num_nodes" not in out:
-            out.num_nodes = num_nodes  # else a batch would have to guess it
+        out = _copied(data)
+        for store in out.edge_stores:
+            _give_edges(store)
         if self.add_self_loops:
             out = AddSelfLoops()(out)
-        if out.get("edge_weight") is not None:
-            size = num_nodes, num_nodes
-            *_, wrong = factors_of(out.edge_index, out.edge_weight, size)
+            for store in out.edge_stores:
+                store.pop("adj_t", None)  # which lacks them
+        for store in out.edge_stores:
+            self._attach(store)
+        return out
+
+    def _attach(self, store: Any) -> None:
+        size = store.size()
+        edge_index, weight = store["edge_index"], store.get("edge_weight")
+        if weight is not None:
+            *_, wrong = factors_of(edge_index, weight, size)
             if wrong:
                 raise ValueError(
-                    f"'data.edge_weight' {wrong}, so that sums cannot be shared: "
+                    f"'edge_weight' of 'data' {wrong}, so that sums cannot be shared: "
                     f"remove the weights, or keep 'edge_index'"
                 )
-        out._attach(build_with(out.edge_index, (num_nodes, num_nodes), self.options))
-        return out
+        attach(store, build_with(edge_index, size, self.options))
 
     def __repr__(self) -> str:
         shown = {"add_self_loops": self.add_self_loops, **self.options.shown()}
         arguments = ", ".join(f"{name}={value!r}" for name, value in shown.items())
         return f"{self.__class__.__name__}({arguments})"
+
+
+def _copied(data: Any) -> Any:
+    """The data as one that can carry HAGs."""
+    if isinstance(data, Data | HeteroData):
+        plain, ours = (Data, HAGData) if isinstance(data, Data) else HETERO
+        if type(data) is not plain and not isinstance(data, ours):
+            raise TypeError(
+                f"'data' is a {type(data).__name__}, whose own methods would be lost: "
+                f"derive that class from 'pyg_hag.{ours.__name__}'"
+            )
+        num_nodes = data.num_nodes
+        out = (type(data) if isinstance(data, ours) else ours).from_dict(data.to_dict())
+        if isinstance(data, Data) and out.x is None and "num_nodes" not in out:
+            out.num_nodes = num_nodes  # else a batch would have to guess it
+        return out
+    raise TypeError(
+        f"'data' must be a 'Data' or 'HeteroData' object (got {type(data).__name__})"
+    )
+
+
+def _give_edges(store: Any) -> None:
+    """Has the store hold its edges, if it has only their adjacency matrix."""
+    if store.get("edge_index") is not None:
+        return
+    edges = to_edges(store.get("adj_t"))
+    if edges is None:
+        raise ValueError(
+            "'data' has neither 'edge_index' nor 'adj_t': a HAG needs a graph"
+        )
+    store["edge_index"] = edges.edge_index
+    if not is_unweighted(edges.weight):
+        store["edge_weight"] = edges.weight

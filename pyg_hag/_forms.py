@@ -1,0 +1,80 @@
+"""The forms in which people hold graphs, as an edge_index."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+SPARSE = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc)
+
+
+class Edges(NamedTuple):
+    """A graph as a list of edges."""
+
+    edge_index: Tensor
+    """Sources and destinations, `[2, num_edges]`."""
+    size: tuple[int, int] | None
+    """`(num_src, num_dst)`, where the form knows it."""
+    weight: Tensor | None
+    """The values of a sparse matrix that has any."""
+
+
+def to_edges(graph: Any) -> Edges | None:
+    """Reads a graph, or returns None if it is in none of these forms.
+
+    Args:
+        graph: A tensor of shape `[2, num_edges]`; a :class:`torch_geometric.EdgeIndex`;
+            a :class:`torch_sparse.SparseTensor` or a sparse tensor of PyTorch, which
+            in PyG hold the transposed adjacency matrix (entry (v, u) is the edge from u
+            to v); or a matrix of SciPy, in which entry (u, v) is that edge.
+    """
+    if isinstance(graph, Tensor):
+        if graph.layout in SPARSE:
+            return _of_torch(graph)
+        size = getattr(graph, "sparse_size", None)  # of an EdgeIndex
+        if size is None:
+            return Edges(graph, None, None)
+        return Edges(graph.as_tensor(), _known(size()), None)  # type: ignore[attr-defined]
+    name = f"{type(graph).__module__}.{type(graph).__name__}"
+    if name.startswith("torch_sparse.") and hasattr(graph, "coo"):
+        row, col, value = graph.coo()
+        num_dst, num_src = graph.sparse_sizes()
+        return Edges(torch.stack([col, row]), (num_src, num_dst), value)
+    if name.startswith("scipy.sparse.") and hasattr(graph, "tocoo"):
+        matrix = graph.tocoo()
+        ends = np.stack([matrix.row, matrix.col]).astype(np.int64)
+        value = torch.from_numpy(np.asarray(matrix.data, np.float64))
+        return Edges(torch.from_numpy(ends), tuple(matrix.shape), value)
+    return None
+
+
+def _known(size: tuple[int | None, int | None]) -> tuple[int, int] | None:
+    num_src, num_dst = size
+    return None if num_src is None or num_dst is None else (num_src, num_dst)
+
+
+def _of_torch(matrix: Tensor) -> Edges:
+    if matrix.layout == torch.sparse_coo:
+        matrix = matrix if matrix.is_coalesced() else matrix.coalesce()
+        row, col = matrix.indices()
+        value = matrix.values()
+    elif matrix.layout == torch.sparse_csr:
+        value, col = matrix.values(), matrix.col_indices()
+        row = _expanded(matrix.crow_indices())
+    else:
+        value, row = matrix.values(), matrix.row_indices()
+        col = _expanded(matrix.ccol_indices())
+    num_dst, num_src = matrix.shape
+    return Edges(torch.stack([col.long(), row.long()]), (num_src, num_dst), value)
+
+
+def _expanded(ptr: Tensor) -> Tensor:
+    return torch.arange(ptr.numel() - 1, device=ptr.device).repeat_interleave(
+        ptr.diff()
+    )
+
+
+def is_unweighted(weight: Tensor | None) -> bool:
+    """Whether all edges weigh 1."""
+    return weight is None or bool((weight == 1).all())
