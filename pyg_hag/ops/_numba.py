@@ -23,6 +23,7 @@ FAR = 32 << 20
 NEAR = 1 << 20
 """Bytes of features in reach, up to which caches need no help by prefetching."""
 
+_BY_INPUT = 2  # where factors belong, else 1 for sources and 0 for none
 _reduction = functools.cache(Reduction)
 _extreme_gradient = functools.cache(ExtremeGradient)
 _NAMES = {dtype: str(dtype).removeprefix("torch.") for dtype in DTYPES}
@@ -44,6 +45,11 @@ def aggregate_sum(
     return _reduce(x, src_scale, dst_scale, self_scale, hag, results)
 
 
+def aggregate_weighted(x: Tensor, weight: Tensor, hag: HAG) -> Tensor:
+    """`out[v] = sum_e(weight[e] * x[u])`, for the weights of inputs, row by row."""
+    return _reduce(x, weight, None, None, hag, ("sum",), True)
+
+
 def aggregate_many(
     x: Tensor, inverse_degree: Tensor | None, hag: HAG, results: tuple[str, ...]
 ) -> Tensor:
@@ -58,10 +64,12 @@ def _reduce(
     own: Tensor | None,
     hag: HAG,
     results: tuple[str, ...],
+    weighted: bool = False,
 ) -> Tensor:
     columns = x.size(1)
     threads = _threads.num_threads()
-    key = results, x.dtype, columns, before is None, threads, _parallel.checks_bounds()
+    factors = _BY_INPUT if weighted else before is not None
+    key = results, x.dtype, columns, factors, threads, _parallel.checks_bounds()
     call = hag._cached(key, lambda: _reduce_call(hag, *key))
     out = _memory.empty(x, call.num_dst, len(results) * columns)
     if call.tasks:
@@ -74,7 +82,7 @@ def _reduce_call(
     results: tuple[str, ...],
     dtype: torch.dtype,
     columns: int,
-    unscaled: bool,
+    factors: int,
     threads: int,
     checked: bool,
 ) -> Call:
@@ -85,12 +93,13 @@ def _reduce_call(
     program = _reduction(
         results,
         _NAMES[dtype],
-        not unscaled,
+        factors != 0,
         plan.mid.size > 0,
         plan.num_slots > 0,
         not near,
         _is_streamed(columns * dtype.itemsize, len(results) * hag.num_dst),
         checked,
+        factors == _BY_INPUT,
     )
     cuts = plan.row_tasks(columns, threads)
     return _call(program, plan, cuts, dtype, columns, threads, hag)

@@ -52,12 +52,13 @@ class Reduction:
     Attributes:
         results: Some of :data:`STATISTICS`, stored side by side in each row.
         dtype: That of features and results, one of :data:`FORMATS`.
-        scaled: Whether each source has a factor.
+        scaled: Whether each source has a factor, or each input where `weighted`.
         signed: Whether rows subtract some of their inputs.
         shared: Whether there are aggregates.
         prefetch: Whether inputs are brought near before they are read.
         stream: Whether results are written past the caches, which would not hold them.
         checked: Whether every index is checked.
+        weighted: Whether factors belong to inputs, of graphs without aggregates.
     """
 
     results: tuple[str, ...]
@@ -68,6 +69,7 @@ class Reduction:
     prefetch: bool
     stream: bool
     checked: bool
+    weighted: bool = False
 
     @cached_property
     def statistics(self) -> tuple[str, ...]:
@@ -190,7 +192,8 @@ class _Rows:
         i = integer(b, block.inputs, e)
         if not what.shared:
             u = guarded(b, block, i, block.num_src)
-            return self._source(b.add(self.x, b.mul(u, self.x_stride)), u)
+            row = b.add(self.x, b.mul(u, self.x_stride))
+            return self._source(row, e if what.weighted else u)
         is_aggregate = b.icmp_signed("<", i, I64(0))
         limit = b.select(is_aggregate, block.num_slots, block.num_src)
         guarded(b, block, b.select(is_aggregate, b.not_(i), i), limit)
@@ -216,7 +219,7 @@ class _Rows:
         )
 
     def _source(self, row: Any, u: Any, is_aggregate: Any = None) -> list[list[Any]]:
-        """The statistics of the features at an address, of source u."""
+        """The statistics of the features at an address, with factor u."""
         b, what = self.b, self.what
         x = self.tile.load(row)
         if what.scaled:

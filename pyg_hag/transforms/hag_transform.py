@@ -1,5 +1,6 @@
 """HAGTransform: builds the HAG of a graph."""
 
+from dataclasses import replace
 from typing import Any
 
 from torch_geometric.data import Batch, Data, HeteroData
@@ -8,10 +9,12 @@ from torch_geometric.transforms import AddSelfLoops, BaseTransform
 
 from pyg_hag._factor import factors_of
 from pyg_hag._forms import is_unweighted, to_edges
+from pyg_hag._validation import check_choice
 from pyg_hag.cost import CostModel
 from pyg_hag.data import HAGData, HAGHeteroData, attach
 from pyg_hag.search.build import Options, build_with
 
+WEIGHTS = "factored", "plain"
 HETERO = HeteroData, HAGHeteroData
 
 
@@ -33,6 +36,10 @@ class HAGTransform(BaseTransform):
         add_self_loops (bool): Whether to add a self-loop to every node first, as
             :class:`torch_geometric.transforms.AddSelfLoops` does: the graph becomes
             that of closed neighbourhoods. (default: :obj:`False`)
+        weights (str): What becomes of an `edge_weight` that is no product of a factor
+            of the source and one of the destination: `"factored"` raises, `"plain"`
+            leaves the graph without aggregates, and layers sum with the weight of each
+            edge, which may be learned. (default: :obj:`"factored"`)
         objective, method, num_features, capacity, min_redundancy, cost_model, \
         time_limit, memory_limit, progress, order, neighbor_order, subtract: As in
             :func:`pyg_hag.build_hag`. A sequential HAG keeps the order that the
@@ -50,6 +57,7 @@ class HAGTransform(BaseTransform):
     def __init__(
         self,
         add_self_loops: bool = False,
+        weights: str = "factored",
         *,
         objective: str = "time",
         method: str = "auto",
@@ -67,6 +75,7 @@ class HAGTransform(BaseTransform):
         if not isinstance(add_self_loops, bool):
             raise TypeError(f"'add_self_loops' must be a bool (got {add_self_loops!r})")
         self.add_self_loops = add_self_loops
+        self.weights = check_choice("weights", weights, WEIGHTS)
         self.options = Options(
             objective=objective,
             method=method,
@@ -100,17 +109,21 @@ class HAGTransform(BaseTransform):
     def _attach(self, store: Any) -> None:
         size = store.size()
         edge_index, weight = store["edge_index"], store.get("edge_weight")
+        options = self.options
         if weight is not None:
             *_, wrong = factors_of(edge_index, weight, size)
-            if wrong:
+            if wrong and self.weights == "factored":
                 raise ValueError(
                     f"'edge_weight' of 'data' {wrong}, so that sums cannot be shared: "
-                    f"remove the weights, or keep 'edge_index'"
+                    f"use 'HAGTransform(weights=\"plain\")', or remove the weights"
                 )
-        attach(store, build_with(edge_index, size, self.options))
+            if wrong:
+                options = replace(self.options, capacity=0)
+        attach(store, build_with(edge_index, size, options))
 
     def __repr__(self) -> str:
-        shown = {"add_self_loops": self.add_self_loops, **self.options.shown()}
+        shown = {"add_self_loops": self.add_self_loops, "weights": self.weights}
+        shown |= self.options.shown()
         arguments = ", ".join(f"{name}={value!r}" for name, value in shown.items())
         return f"{self.__class__.__name__}({arguments})"
 

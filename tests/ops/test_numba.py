@@ -100,6 +100,20 @@ def test_prefetching_changes_nothing(monkeypatch, near, width):
         assert torch.equal(got, wanted)
 
 
+@pytest.mark.parametrize("width", [16, 64, 200, 256, 507, 512])
+def test_results_past_the_caches_are_the_same(monkeypatch, width):
+    """Where rows are aligned; the first tile of 507 features fills its vectors."""
+    edge_index, size = random_graph(2, 60, 60, 0.4)
+    x = torch.randn(60, width)
+    for reduce in ("sum", "max", ["sum", "std"]):
+        wanted = aggregate(x, fewest_hag(edge_index, size=size), reduce)
+        with monkeypatch.context() as patch:
+            patch.setattr("pyg_hag.ops._numba.FAR", 0)
+            patch.setattr("pyg_hag._memory.LEAST", 0)  # which aligns results
+            got = aggregate(x, fewest_hag(edge_index, size=size), reduce)
+        assert torch.equal(got, wanted)
+
+
 def test_bfloat16_is_rounded_to_nearest_even():
     values = torch.cat([torch.randn(4000), torch.tensor([torch.inf, -torch.inf, 0.0])])
     bits = torch.arange(-4, 5) + torch.tensor([0x3F808000, 0x3F818000])[:, None]

@@ -10,23 +10,34 @@ from pyg_hag import _factor
 from pyg_hag.hag import HAG
 from pyg_hag.ops import aggregate
 from pyg_hag.ops.degrees import degrees, in_degree, sum_back
+from pyg_hag.ops.weighted import check_weights, weighted_sum
 
 
 class Adjacency(NamedTuple):
     r"""A graph whose edge from u to v weighs :math:`a_u b_v`.
 
     The matrix :math:`\mathrm{diag}(b) \mathbf{A} \mathrm{diag}(a) + \mathrm{diag}(c)`,
-    with missing factors 1 and missing :math:`c` 0.
+    with missing factors 1 and missing :math:`c` 0. The edges of a graph without
+    aggregates may have weights of their own besides.
     """
 
     hag: HAG
     src_scale: Tensor | None = None
     dst_scale: Tensor | None = None
     self_scale: Tensor | None = None
+    edge_weight: Tensor | None = None
+
+
+_PLAIN = (
+    "use a graph without aggregates, by 'HAGTransform(weights=\"plain\")' or "
+    "'build_hag(capacity=0)', or pass 'edge_index'"
+)
 
 
 def weighted(hag: HAG, edge_weight: Tensor | None, name: str) -> Adjacency:
-    """The graph with the weights of its edges, which must be products.
+    """The graph with the weights of its edges.
+
+    They must be products, unless the graph has no aggregates.
 
     Args:
         hag (HAG): The graph, which must know the order of its edges.
@@ -35,11 +46,13 @@ def weighted(hag: HAG, edge_weight: Tensor | None, name: str) -> Adjacency:
     """
     if edge_weight is None:
         return Adjacency(hag)
+    if hag.num_aggregates == 0 and not hag.is_signed:
+        check_weights(edge_weight, hag)
+        return Adjacency(hag, edge_weight=edge_weight.flatten())
     if edge_weight.requires_grad and torch.is_grad_enabled():
         raise ValueError(
             f"'edge_weight' of '{name}' requires a gradient for each edge, which sums "
-            f"that are shared do not have: pass 'edge_index' instead of the HAG, or "
-            f"'edge_weight.detach()'"
+            f"that are shared do not have: {_PLAIN}"
         )
     edge_index = hag.edge_index_in_order("edge_weight")
     if edge_weight.numel() != edge_index.size(1):
@@ -64,8 +77,8 @@ def _factors(
     a, b, wrong = _factor.factors_of(edge_index, edge_weight, size)
     if wrong:
         raise ValueError(
-            f"'edge_weight' of '{name}' {wrong}, so that sums cannot be shared: pass "
-            f"'edge_index' instead of the HAG"
+            f"'edge_weight' of '{name}' {wrong}, so that sums cannot be shared: "
+            f"{_PLAIN}"
         )
     return a, b
 
@@ -82,36 +95,30 @@ def gcn_normalized(
         fill (float): Weight of such a self-loop.
         dtype (torch.dtype): That of the factors.
     """
-    hag, a, b, _ = adjacency
-    if a is None and not torch.compiler.is_compiling():
+    hag, a, *_, weight = adjacency
+    if a is None and weight is None and not torch.compiler.is_compiling():
         key = f"gcn {loops} {fill} {dtype}"
         scale, own = hag._cached(key, lambda: _known(hag, loops, fill, dtype))
         return Adjacency(hag, scale, scale, own)
-    return Adjacency(hag, *_gcn(hag, a, b, loops, fill, dtype))
+    return Adjacency(hag, *_gcn(adjacency, loops, fill, dtype), weight)
 
 
 def _known(hag: HAG, loops: bool, fill: float, dtype: torch.dtype) -> Any:
-    scale, _, own = _gcn(hag, None, None, loops, fill, dtype)
+    scale, _, own = _gcn(Adjacency(hag), loops, fill, dtype)
     return scale, own if own is not None and bool(own.any()) else None
 
 
 def _gcn(
-    hag: HAG,
-    a: Tensor | None,
-    b: Tensor | None,
-    loops: bool,
-    fill: float,
-    dtype: torch.dtype,
+    graph: Adjacency, loops: bool, fill: float, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    degree, present = degrees(hag)
-    if a is None or b is None:
-        total, own = degree.to(dtype), torch.ones_like(degree, dtype=dtype)
+    _, a, b, _, weight = graph
+    if a is None and weight is None:
         fill = 1.0  # all edges weigh 1, those that are added as well
-    else:
-        total, own = aggregate(a.to(dtype), hag, dst_scale=b), (a * b).to(dtype)
+    total = total_weight(graph, dtype)
     missing = None
     if loops:  # every node then has exactly one, however many there are
-        missing = torch.where(present > 0, (1 - present) * own, fill)
+        together, last, present = _self_loops(graph, dtype)
+        missing = torch.where(present, last, fill) - together
         total = total + missing
     scale = total.pow(-0.5)
     scale = scale.masked_fill(scale == torch.inf, 0.0)
@@ -121,30 +128,62 @@ def _gcn(
     return scale * a, scale * b, loop
 
 
+def total_weight(graph: Adjacency, dtype: torch.dtype) -> Tensor:
+    """Sum of the weights of the edges into each destination."""
+    hag, a, b, _, weight = graph
+    if weight is not None:
+        return weighted_sum(weight.new_ones(hag.num_src), weight, hag).to(dtype)
+    if a is None or b is None:
+        return in_degree(hag).to(dtype)
+    return aggregate(a.to(dtype), hag, dst_scale=b)
+
+
+def _self_loops(graph: Adjacency, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """Weight of the self-loops of each node, of the last one, and if there is one."""
+    hag, a, b, _, weight = graph
+    if weight is not None:
+        src, dst = hag.edge_index_in_order("edge_weight")
+        loop = src == dst
+        none = weight.new_zeros(hag.num_dst)
+        together = none.index_add(0, dst[loop], weight[loop])
+        last = none.index_put((dst[loop],), weight[loop])
+        present = torch.zeros_like(none, dtype=torch.bool)
+        present = present.index_fill(0, dst[loop], True)
+        return together.to(dtype), last.to(dtype), present
+    _, count = degrees(hag)
+    last = torch.ones_like(count, dtype=dtype)
+    if a is not None and b is not None:
+        last = (a * b).to(dtype)
+    return count * last, last, count > 0
+
+
 def laplacian(
-    adjacency: Adjacency, normalization: str | None, dtype: torch.dtype
+    graph: Adjacency, normalization: str | None, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     r"""The Laplacian of the graph without its self-loops.
 
     Returns:
-        tuple: Factors of sources and destinations, of which minus the product is the
-        weight of an edge; the diagonal; and how much of it makes up for the self-loops.
+        tuple: Factors of sources and destinations, of which minus the product (times
+        the weight of an edge that has its own) is the weight of an edge; the diagonal;
+        and how much of it makes up for the self-loops.
     """
-    hag, a, b, _ = adjacency
-    _, present = degrees(hag)
-    out_degree = in_degree(hag, turned=True)
-    loops = present.to(dtype)
-    if a is None or b is None:
-        degree = out_degree.to(dtype) - loops
-        a = b = torch.ones_like(degree)
+    hag, a, b, _, weight = graph
+    loops, _, _ = _self_loops(graph, dtype)
+    if weight is not None:
+        degree = total_weight(Adjacency(hag.t(), edge_weight=weight), dtype)
+    elif a is None or b is None:
+        degree = in_degree(hag, turned=True).to(dtype)
     else:
-        degree = sum_back(b.to(dtype), hag, a) - loops * a * b
-    if normalization is None:
-        diagonal = degree
-    else:
-        power = -0.5 if normalization == "sym" else -1.0
-        scale = degree.pow(power)
-        scale = scale.masked_fill(scale == torch.inf, 0.0)
-        a, b = a * scale, b * scale if normalization == "sym" else b
-        diagonal = torch.ones_like(degree)
-    return a, b, diagonal, loops * a * b
+        degree = sum_back(b.to(dtype), hag, a)
+    degree = degree - loops
+    one = torch.ones_like(degree)
+    before, after, diagonal = one, one, degree
+    if normalization is not None:
+        scale = degree.pow(-0.5 if normalization == "sym" else -1.0)
+        before = scale.masked_fill(scale == torch.inf, 0.0)
+        after = before if normalization == "sym" else one
+        diagonal = one
+    loops = loops * before * after
+    if a is not None and b is not None:
+        before, after = before * a, after * b
+    return before, after, diagonal, loops

@@ -10,6 +10,9 @@ from torch_geometric.nn.conv import MessagePassing
 from pyg_hag.hag import HAG
 from pyg_hag.nn.conv._adjacency import Adjacency, weighted
 from pyg_hag.ops import aggregate
+from pyg_hag.ops._compute import per_row
+from pyg_hag.ops.degrees import in_degree
+from pyg_hag.ops.weighted import weighted_sum
 
 _REDUCES: dict[type, str] = {
     aggr.SumAggregation: "sum",
@@ -165,7 +168,9 @@ def propagate_hag(
 
 def _aggregated(module: Any, x: Tensor, graph: Adjacency) -> Tensor:
     reduce = _REDUCES.get(type(module))
-    hag, a, b, own = graph
+    hag, a, b, own, weight = graph
+    if weight is not None:
+        return _summed(module, x, graph)
     if reduce is not None:
         if reduce == "sum" or (a is None and b is None):
             return aggregate(x, hag, reduce, a, b, own)
@@ -173,6 +178,25 @@ def _aggregated(module: Any, x: Tensor, graph: Adjacency) -> Tensor:
     reduces = [_REDUCES[type(part)] for part in module.aggrs]
     out = _scaled(x, hag, reduces, a, b)
     return out if module.mode == "cat" else module.combine(out.chunk(len(reduces), -1))
+
+
+def _summed(module: Any, x: Tensor, graph: Adjacency) -> Tensor:
+    """A sum with a weight for each edge."""
+    hag, a, b, own, weight = graph
+    assert weight is not None
+    if type(module) not in (aggr.SumAggregation, aggr.MeanAggregation):
+        raise ValueError(
+            f"'edge_weight' goes with 'aggr' sum and mean on a HAG whose edges have "
+            f"weights of their own (got {type(module).__name__}): pass 'edge_index' "
+            f"instead"
+        )
+    out = weighted_sum(x if a is None else x * per_row(a, x), weight, hag)
+    if type(module) is aggr.MeanAggregation:
+        degree = in_degree(hag).clamp(min=1).to(out.dtype)
+        out = out / per_row(degree, out)
+    if b is not None:
+        out = out * per_row(b, out)
+    return out if own is None else out + x * per_row(own, x)
 
 
 def _scaled(

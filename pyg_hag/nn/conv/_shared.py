@@ -13,6 +13,7 @@ from pyg_hag.nn.conv._adjacency import (
     Adjacency,
     gcn_normalized,
     laplacian,
+    total_weight,
     weighted,
 )
 from pyg_hag.nn.conv._message_passing import (
@@ -129,7 +130,7 @@ class Basis(HAGMessagePassing):
         known: dict[str, Tensor] = {}
         if "symnorm" in names:
             graph = gcn_normalized(Adjacency(hag), False, 1.0, bases.dtype)
-            known["symnorm"] = aggregate(bases, *graph[:1], "sum", *graph[1:])
+            known["symnorm"] = aggregate(bases, hag, "sum", *graph[1:4])
         rest = [name for name in dict.fromkeys(names) if name != "symnorm"]
         if rest and not hag.is_signed:
             parts = aggregate(bases, hag, rest).chunk(len(rest), -1)
@@ -196,7 +197,7 @@ class Chebyshev(HAGMessagePassing):
         a = -a * scale
         if self.flow == "target_to_source":
             a, b = b, a
-        return Adjacency(self._walked(hag), a, b, own), None
+        return Adjacency(self._walked(hag), a, b, own, graph.edge_weight), None
 
 
 class Cluster(HAGMessagePassing):
@@ -259,7 +260,8 @@ class Differences(HAGMessagePassing):
         if edge_weight is None:
             weight = in_degree(hag, turned).to(a.dtype)
         else:
-            weight = _total_weight(self._adjacency(self._walked(hag), a, edge_weight))
+            graph = self._adjacency(self._walked(hag), a, edge_weight)
+            weight = total_weight(graph, a.dtype)
         return total - weight.view(-1, 1) * b
 
 
@@ -320,15 +322,10 @@ class Continuous(HAGMessagePassing):
         if edge_weight is None:
             degree = in_degree(hag).to(out.dtype)
         else:
-            degree = _total_weight(self._adjacency(hag, x[0], edge_weight))
+            graph = self._adjacency(hag, x[0], edge_weight)
+            degree = total_weight(graph, out.dtype)
         out = _inverse(degree).view(-1, 1) * out
         return out if x[1] is None else 0.5 * (x[1] + out)
-
-
-def _total_weight(graph: Adjacency) -> Tensor:
-    """Sum of the weights of the edges into each destination."""
-    assert graph.src_scale is not None
-    return aggregate(graph.src_scale, graph.hag, dst_scale=graph.dst_scale)
 
 
 def _inverse(value: Tensor) -> Tensor:

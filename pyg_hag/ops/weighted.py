@@ -1,0 +1,155 @@
+"""Sums with a weight for each edge, over graphs without aggregates."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyg_hag import _threads
+from pyg_hag._jit import jit
+from pyg_hag._plan import is_shared
+from pyg_hag.hag import HAG
+from pyg_hag.ops import _numba
+from pyg_hag.ops._compute import computed_dtype
+
+
+def weighted_sum(x: Tensor, edge_weight: Tensor, hag: HAG) -> Tensor:
+    r"""Sums the neighbours' features with a weight for each edge.
+
+    .. math::
+        \mathbf{y}_v = \sum_{e = (u, v)} w_e \, \mathbf{x}_u
+
+    Such sums are not shared, so the HAG must be a graph as it is. Gradients flow to
+    `x` and to the weights, any number of times.
+
+    Args:
+        x (torch.Tensor): Source features of shape `[num_src, *]`.
+        edge_weight (torch.Tensor): One weight per edge, `[num_edges]`, in the order in
+            which the edges were given.
+        hag (HAG): The graph: without aggregates, and it knows the order of its edges.
+
+    Returns:
+        torch.Tensor: Shape `[num_dst, *]`, with the dtype of `x`.
+
+    Raises:
+        ValueError: If the HAG has aggregates or does not know the order of its edges,
+            or the number of weights is wrong.
+    """
+    edge_index = check_weights(edge_weight, hag)
+    wide = computed_dtype(x)
+    flat = x.to(wide)
+    flat = flat.flatten(1) if x.dim() > 1 else flat[:, None]
+    weight = edge_weight.flatten().to(wide)
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        messages = flat[edge_index[0]] * weight[:, None]
+        out = flat.new_zeros(hag.num_dst, flat.size(1))
+        out = out.index_add(0, edge_index[1], messages)
+    else:
+        out = _Sum.apply(flat, weight, hag)
+    return out.to(x.dtype).view(hag.num_dst, *x.shape[1:])
+
+
+def check_weights(edge_weight: Tensor, hag: HAG) -> Tensor:
+    """The edges to which the weights belong."""
+    if hag.num_aggregates > 0 or hag.is_signed:
+        raise ValueError(
+            "'hag' has aggregates, which weights of single edges cannot share: build "
+            "it with 'capacity=0'"
+        )
+    edge_index = hag.edge_index_in_order("edge_weight")
+    if edge_weight.numel() != edge_index.size(1):
+        raise ValueError(
+            f"'edge_weight' must have one weight for each of the "
+            f"{edge_index.size(1)} edges (got shape {list(edge_weight.shape)})"
+        )
+    return edge_index
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, hag: HAG) -> Tensor:
+        ordered = weight.detach()[_order(hag)].contiguous()
+        return _numba.aggregate_weighted(x.detach().contiguous(), ordered, hag)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, weight, ctx.hag = inputs
+        ctx.save_for_backward(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        x, weight = ctx.saved_tensors
+        grad_x = grad_weight = None
+        if ctx.needs_input_grad[0]:
+            grad_x = _Sum.apply(grad, weight, ctx.hag.t())
+        if ctx.needs_input_grad[1]:
+            grad_weight = _Products.apply(grad, x, ctx.hag)
+        return grad_x, grad_weight, None
+
+
+class _Products(torch.autograd.Function):
+    """The inner products of the features at both ends of each edge."""
+
+    @staticmethod
+    def forward(at_dst: Tensor, at_src: Tensor, hag: HAG) -> Tensor:
+        return _products(at_dst.detach(), at_src.detach(), hag)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        at_dst, at_src, ctx.hag = inputs
+        ctx.save_for_backward(at_dst, at_src)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        at_dst, at_src = ctx.saved_tensors
+        grad_dst = grad_src = None
+        if ctx.needs_input_grad[0]:
+            grad_dst = _Sum.apply(at_src, grad, ctx.hag)
+        if ctx.needs_input_grad[1]:
+            grad_src = _Sum.apply(at_dst, grad, ctx.hag.t())
+        return grad_dst, grad_src, None
+
+
+def _products(at_dst: Tensor, at_src: Tensor, hag: HAG) -> Tensor:
+    edge_index = hag.edge_index
+    u, v = (row.contiguous().numpy() for row in edge_index.long())
+    a, b = at_dst.contiguous().numpy(), at_src.contiguous().numpy()
+    out = np.empty(u.size, a.dtype)
+    threads = _threads.num_threads() if is_shared(hag, a.shape[1], 2) else 1
+    cuts = np.linspace(0, u.size, threads + 1).astype(np.int64)
+    run: Callable[[int], None] = lambda i: _dot(a, b, u, v, cuts[i], cuts[i + 1], out)  # noqa: E731
+    _threads.run(run, threads)
+    return torch.from_numpy(out)
+
+
+@jit
+def _dot(a, b, u, v, first, last, out):  # type: ignore[no-untyped-def]
+    """Four sums side by side, so that additions need not wait for each other."""
+    width = a.shape[1]
+    even = width - width % 4
+    for e in range(first, last):
+        x, y = a[v[e]], b[u[e]]
+        s0 = s1 = s2 = s3 = a.dtype.type(0)
+        for f in range(0, even, 4):
+            s0 += x[f] * y[f]
+            s1 += x[f + 1] * y[f + 1]
+            s2 += x[f + 2] * y[f + 2]
+            s3 += x[f + 3] * y[f + 3]
+        for f in range(even, width):
+            s0 += x[f] * y[f]
+        out[e] = (s0 + s1) + (s2 + s3)
+
+
+def _order(hag: HAG) -> Tensor:
+    """For each input of the rows, in their order, the number of its edge."""
+    return hag._cached("edge order", lambda: _make_order(hag))
+
+
+def _make_order(hag: HAG) -> Tensor:
+    src, dst = hag.edge_index.cpu().long().numpy()
+    row = np.repeat(hag.dst.cpu().numpy(), hag.src_count.cpu().numpy())
+    order = np.empty(src.size, np.int64)
+    order[np.lexsort((hag.src.cpu().numpy(), row))] = np.lexsort((src, dst))
+    return torch.from_numpy(order)
