@@ -266,6 +266,7 @@ def _make(name: str, mixin: type, cls: type, made_by: Callable[[type], type]) ->
     namespace = {
         "_pyg_class": cls,
         "_made_by": staticmethod(made_by),
+        "_arguments": _parameters(cls)[1:],
         "__module__": __name__,
         "__doc__": f"`{cls.__name__}` on a HAG.",
     }
@@ -274,7 +275,7 @@ def _make(name: str, mixin: type, cls: type, made_by: Callable[[type], type]) ->
 
 class _Expanding(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        names = _parameters(self._pyg_class)[1:]
+        names: Any = self._arguments
         given = dict(zip(names, args, strict=False)) | kwargs
         per_edge = [
             name

@@ -167,7 +167,7 @@ def propagate_hag(
 
 
 def _aggregated(module: Any, x: Tensor, graph: Adjacency) -> Tensor:
-    reduce = _REDUCES.get(type(module))
+    reduce = reduction_of(module)
     hag, a, b, own, weight = graph
     if weight is not None:
         return _summed(module, x, graph)
@@ -175,7 +175,7 @@ def _aggregated(module: Any, x: Tensor, graph: Adjacency) -> Tensor:
         if reduce == "sum" or (a is None and b is None):
             return aggregate(x, hag, reduce, a, b, own)
         return _scaled(x, hag, reduce, a, b)
-    reduces = [_REDUCES[type(part)] for part in module.aggrs]
+    reduces = [str(reduction_of(part)) for part in module.aggrs]
     out = _scaled(x, hag, reduces, a, b)
     return out if module.mode == "cat" else module.combine(out.chunk(len(reduces), -1))
 
@@ -184,14 +184,15 @@ def _summed(module: Any, x: Tensor, graph: Adjacency) -> Tensor:
     """A sum with a weight for each edge."""
     hag, a, b, own, weight = graph
     assert weight is not None
-    if type(module) not in (aggr.SumAggregation, aggr.MeanAggregation):
+    reduce = reduction_of(module)
+    if reduce not in ("sum", "mean"):
         raise ValueError(
             f"'edge_weight' goes with 'aggr' sum and mean on a HAG whose edges have "
             f"weights of their own (got {type(module).__name__}): pass 'edge_index' "
             f"instead"
         )
     out = weighted_sum(x if a is None else x * per_row(a, x), weight, hag)
-    if type(module) is aggr.MeanAggregation:
+    if reduce == "mean":
         degree = in_degree(hag).clamp(min=1).to(out.dtype)
         out = out / per_row(degree, out)
     if b is not None:
@@ -218,12 +219,21 @@ def _scaled(
     return aggregate(x, hag, reduce, a, b)
 
 
+def reduction_of(module: Any) -> str | None:
+    """The reduction that a module of PyG is; None if it is another one."""
+    for base in type(module).__mro__:  # tracers derive classes
+        if base in _REDUCES:
+            same = type(module).forward is base.forward  # type: ignore[attr-defined]
+            return _REDUCES[base] if same else None
+    return None
+
+
 def unshared_aggregation(conv: Any) -> str | None:
     """Why the aggregation of a layer cannot be shared; None if it can."""
     module = conv.aggr_module
-    parts = module.aggrs if type(module) is aggr.MultiAggregation else [module]
-    for part in parts:
-        name = _REDUCES.get(type(part))
+    several = isinstance(module, aggr.MultiAggregation)
+    for part in module.aggrs if several else [module]:
+        name = reduction_of(part)
         if name is None:
             return (
                 f"'aggr' must be one of {list(_REDUCES.values())} on a HAG, or a list "
@@ -237,7 +247,7 @@ def unshared_aggregation(conv: Any) -> str | None:
 
 def unshared_sum(conv: Any) -> str | None:
     """Why a layer that adds nodes to their own sums cannot share; None if it can."""
-    if type(conv.aggr_module) is aggr.SumAggregation:
+    if reduction_of(conv.aggr_module) == "sum":
         return None
     return f"'aggr' must be 'add' on a HAG (got {conv.aggr!r})"
 
