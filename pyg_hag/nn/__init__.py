@@ -1,5 +1,6 @@
 """PyG's layers and models over a HAG."""
 
+from pyg_hag.nn.aggr import HAGLSTMAggregation
 from pyg_hag.nn.conv import HAGEGConv, HAGGCNConv, HAGGINConv, HAGSAGEConv
 from pyg_hag.nn.convert import from_hag, hag_support, to_hag
 
@@ -7,6 +8,7 @@ __all__ = [
     "HAGEGConv",
     "HAGGCNConv",
     "HAGGINConv",
+    "HAGLSTMAggregation",
     "HAGSAGEConv",
     "from_hag",
     "hag_support",

@@ -55,10 +55,10 @@ def test_options_reach_the_search():
 
 def test_repr_shows_every_parameter():
     assert repr(HAGTransform(capacity=9)) == (
-        "HAGTransform(add_self_loops=False, objective='time', method='auto', "
-        "num_features=64, capacity=9, min_redundancy=None, cost_model=None, "
-        "time_limit=None, memory_limit=None, order='set', neighbor_order=None, "
-        "subtract=False)"
+        "HAGTransform(add_self_loops=False, weights='factored', objective='time', "
+        "method='auto', num_features=64, capacity=9, min_redundancy=None, "
+        "cost_model=None, time_limit=None, memory_limit=None, order='set', "
+        "neighbor_order=None, subtract=False)"
     )
     assert "order='sequential', neighbor_order='shared'" in repr(
         HAGTransform(order="sequential", neighbor_order="shared")

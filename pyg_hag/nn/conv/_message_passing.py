@@ -8,6 +8,7 @@ from torch_geometric.nn import aggr
 from torch_geometric.nn.conv import MessagePassing
 
 from pyg_hag.hag import HAG
+from pyg_hag.nn.aggr import HAGLSTMAggregation
 from pyg_hag.nn.conv._adjacency import Adjacency, weighted
 from pyg_hag.ops import aggregate
 from pyg_hag.ops._compute import per_row
@@ -167,8 +168,15 @@ def propagate_hag(
 
 
 def _aggregated(module: Any, x: Tensor, graph: Adjacency) -> Tensor:
-    reduce = reduction_of(module)
     hag, a, b, own, weight = graph
+    if isinstance(module, HAGLSTMAggregation):
+        if graph[1:] != (None, None, None, None):
+            raise ValueError(
+                "'edge_weight' cannot be used with an LSTM over neighbours: leave it "
+                "out"
+            )
+        return module(x, hag)
+    reduce = reduction_of(module)
     if weight is not None:
         return _summed(module, x, graph)
     if reduce is not None:
@@ -231,6 +239,8 @@ def reduction_of(module: Any) -> str | None:
 def unshared_aggregation(conv: Any) -> str | None:
     """Why the aggregation of a layer cannot be shared; None if it can."""
     module = conv.aggr_module
+    if isinstance(module, HAGLSTMAggregation):
+        return None
     several = isinstance(module, aggr.MultiAggregation)
     for part in module.aggrs if several else [module]:
         name = reduction_of(part)
