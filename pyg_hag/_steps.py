@@ -23,6 +23,17 @@ class Steps(NamedTuple):
     """The last step of each destination, or `num_steps` where it reads nothing."""
 
 
+class Paths(NamedTuple):
+    """All neighbours of all destinations, sorted by their place in the lists."""
+
+    dst: Tensor
+    """The destination that each is a neighbour of, int64 of shape `[num_edges]`."""
+    step: Tensor
+    """The step that reads it, as its place in its level."""
+    sizes: list[int]
+    """How many destinations have a first, a second, ... neighbour."""
+
+
 def steps(hag: HAG) -> Steps:
     """The steps of a sequential HAG; computed once.
 
@@ -35,6 +46,24 @@ def steps(hag: HAG) -> Steps:
             "'build_hag(order=\"sequential\")' or 'HAGTransform(order=\"sequential\")'"
         )
     return hag._cached("steps", lambda: _make(hag))
+
+
+def paths(hag: HAG) -> Paths:
+    """The steps that lead to each destination of a sequential HAG; computed once."""
+    return hag._cached("paths", lambda: _trace(hag))
+
+
+def _trace(hag: HAG) -> Paths:
+    plan = steps(hag)
+    sizes = np.array([0, *plan.sizes], np.int64)
+    before, last = plan.before.cpu().numpy(), plan.last.cpu().numpy()
+    dst, step, lengths = _backwards(before, last, np.cumsum(sizes), hag.num_edges)
+    device = hag.device
+    return Paths(
+        torch.from_numpy(dst).to(device),
+        torch.from_numpy(step).to(device),
+        lengths.tolist(),
+    )
 
 
 def _make(hag: HAG) -> Steps:
@@ -84,3 +113,32 @@ def _walk(kinds, src_ptr, agg_ptr, agg):  # type: ignore[no-untyped-def]
             end[num_aggs] = at
             num_aggs += 1
     return depth, before, last
+
+
+@jit
+def _backwards(before, last, starts, num_edges):  # type: ignore[no-untyped-def]
+    """Each destination's steps from the last to the first, sorted by level."""
+    num_levels = starts.size - 1
+    sizes = np.zeros(num_levels, np.int64)
+    for d in range(last.size):
+        if last[d] < before.size:
+            sizes[np.searchsorted(starts, last[d], side="right") - 1] += 1
+    for t in range(num_levels - 2, -1, -1):  # who has a next neighbour has this one
+        sizes[t] += sizes[t + 1]
+    place = np.zeros(num_levels + 1, np.int64)
+    for t in range(num_levels):
+        place[t + 1] = place[t] + sizes[t]
+    dst = np.empty(num_edges, np.int64)
+    step = np.empty(num_edges, np.int64)
+    for d in range(last.size):
+        if last[d] == before.size:
+            continue
+        level = np.searchsorted(starts, last[d], side="right") - 1
+        at = last[d] - starts[level]
+        while level >= 0:
+            dst[place[level]] = d
+            step[place[level]] = at
+            place[level] += 1
+            at = before[starts[level] + at]
+            level -= 1
+    return dst, step, sizes

@@ -222,3 +222,23 @@ def in_forked_child(task):
     finally:
         child.kill()
         child.join()
+
+
+def neighbor_lists(hag):
+    """The neighbours of each destination in the order of the HAG."""
+    out = []
+    rows, aggs = [], []
+    s = a = 0
+    for group in range(hag.group_aggs.numel()):
+        count = int(hag.group_aggs[group]), int(hag.group_dsts[group])
+        for k in range(sum(count)):
+            r = len(rows)
+            first = aggs[hag.agg[a]] if hag.agg_count[r] else []
+            row = first + hag.src[s : s + hag.src_count[r]].tolist()
+            s, a = s + int(hag.src_count[r]), a + int(hag.agg_count[r])
+            rows.append(row)
+            (aggs if k < count[0] else out).append(row)
+    ordered = [None] * hag.num_dst
+    for v, row in zip(hag.dst.tolist(), out, strict=True):
+        ordered[v] = row
+    return ordered

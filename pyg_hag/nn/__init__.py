@@ -1,7 +1,13 @@
 """PyG's layers and models over a HAG."""
 
 from pyg_hag.nn.aggr import HAGLSTMAggregation
-from pyg_hag.nn.conv import HAGEGConv, HAGGCNConv, HAGGINConv, HAGSAGEConv
+from pyg_hag.nn.conv import (
+    HAGEGConv,
+    HAGGCNConv,
+    HAGGINConv,
+    HAGSAGEConv,
+    HAGTreeLSTMConv,
+)
 from pyg_hag.nn.convert import from_hag, hag_support, to_hag
 
 __all__ = [
@@ -10,6 +16,7 @@ __all__ = [
     "HAGGINConv",
     "HAGLSTMAggregation",
     "HAGSAGEConv",
+    "HAGTreeLSTMConv",
     "from_hag",
     "hag_support",
     "to_hag",

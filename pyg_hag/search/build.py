@@ -118,7 +118,7 @@ def build_hag(
             names it.
 
     Example:
-        >>>         >>> from pyg_hag import build_hag
+        >>> from pyg_hag import build_hag
         >>> # 16 nodes send to each of 16 others:
         >>> src, dst = torch.arange(16), torch.arange(16, 32)
         >>> edge_index = torch.cartesian_prod(src, dst).t()

@@ -4,6 +4,7 @@ import pickle
 import pytest
 import torch
 from contract import GRAPHS, assert_close, each_graph
+from graphs import neighbor_lists
 from torch.nn.utils.rnn import pack_sequence
 from torch_geometric.nn import SAGEConv
 from torch_geometric.nn.aggr import LSTMAggregation
@@ -15,30 +16,10 @@ from pyg_hag.nn.aggr import HAGLSTMAggregation
 ORDERS = ("given", "degree", "shared")
 
 
-def lists(hag):
-    """The neighbours of each destination in the order of the HAG."""
-    out = []
-    rows, aggs = [], []
-    s = a = 0
-    for group in range(hag.group_aggs.numel()):
-        count = int(hag.group_aggs[group]), int(hag.group_dsts[group])
-        for k in range(sum(count)):
-            r = len(rows)
-            first = aggs[hag.agg[a]] if hag.agg_count[r] else []
-            row = first + hag.src[s : s + hag.src_count[r]].tolist()
-            s, a = s + int(hag.src_count[r]), a + int(hag.agg_count[r])
-            rows.append(row)
-            (aggs if k < count[0] else out).append(row)
-    ordered = [None] * hag.num_dst
-    for v, row in zip(hag.dst.tolist(), out, strict=True):
-        ordered[v] = row
-    return ordered
-
-
 def reference(x, hag, lstm):
     """`torch.nn.LSTM` on every neighbour list alone."""
     out = x.new_zeros(hag.num_dst, lstm.hidden_size)
-    rows = lists(hag)
+    rows = neighbor_lists(hag)
     some = [v for v, row in enumerate(rows) if row]
     if some:
         packed = pack_sequence([x[rows[v]] for v in some], enforce_sorted=False)
@@ -78,7 +59,7 @@ def test_prefixes_are_run_once(monkeypatch):
         torch.Tensor, "sigmoid", lambda t: rows.append(t.size(0)) or sigmoid(t)
     )
     HAGLSTMAggregation(3, 3)(torch.randn(size[0], 3), hag)
-    levels = max(len(row) for row in lists(hag))
+    levels = max(len(row) for row in neighbor_lists(hag))
     assert sum(rows) == 3 * hag.stats.steps - rows[0]  # the first forgets nothing
     assert hag.stats.steps < edge_index.size(1) and len(rows) == 3 * levels - 1
 
