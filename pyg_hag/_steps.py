@@ -50,7 +50,7 @@ def steps(hag: HAG) -> Steps:
 
 def paths(hag: HAG) -> Paths:
     """The steps that lead to each destination of a sequential HAG; computed once."""
-    return hag._cached("paths", lambda: _trace(hag))
+    return hag._cached("lists", lambda: _trace(hag))
 
 
 def _trace(hag: HAG) -> Paths:
