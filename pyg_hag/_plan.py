@@ -207,3 +207,11 @@ def inverse_degree(hag: HAG, dtype: torch.dtype) -> Tensor:
         f"inverse_degree {dtype}",
         lambda: hag.in_degree.clamp(min=1).to(dtype).reciprocal(),
     )
+
+
+def symmetric_norm(hag: HAG, dtype: torch.dtype) -> Tensor:
+    """One over the root of the in-degree; 0 for isolated destinations."""
+    return hag._cached(
+        f"symmetric_norm {dtype}",
+        lambda: inverse_degree(hag, dtype).sqrt().masked_fill(hag.in_degree == 0, 0),
+    )

@@ -23,6 +23,7 @@ from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch_geometric.data import Batch, Data
 from torch_geometric.nn import SimpleConv
+from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from pyg_hag import aggregate
 from pyg_hag.ops._library import max_operator, sum_operator
@@ -58,7 +59,21 @@ def assert_close(got, wanted, dtype=None):
     )
 
 
+def simple(x, edge_index, size, reduce):
+    """PyG's layer without parameters; the weights of `symnorm` are those of GCN."""
+    weight = None
+    if reduce == "symnorm":
+        reduce = "sum"
+        _, weight = gcn_norm(edge_index, None, size[0], False, False, dtype=x.dtype)
+    return SimpleConv(aggr=reduce)((x, None), edge_index, weight, size)
+
+
 MOMENTS = ("var", "std")
+
+
+def skewed(reduce):
+    """A graph that is bipartite where the reduction knows such."""
+    return "near-cliques" if reduce == "symnorm" else "hubs"
 
 
 def features(reduce, *shape):
@@ -74,7 +89,7 @@ class AggregateContract:
     """Every reduction, dtype and odd graph, forward and backward."""
 
     backend: str
-    reduces = ("sum", "mean", "max", "min", "var", "std")
+    reduces = ("sum", "mean", "symnorm", "max", "min", "var", "std")
     dtypes = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
     def build(self, edge_index, *args, **kwargs):
@@ -82,6 +97,8 @@ class AggregateContract:
         return fewest_hag(edge_index, *args, **kwargs)
 
     def run(self, x, hag, *args):
+        if args and args[0] == "symnorm" and hag.num_src != hag.num_dst:
+            pytest.skip("sources have no in-degree")
         return aggregate(x, hag, *args, backend=self.backend)
 
     def reference(self, x, graph, reduce, src_scale=None, dst_scale=None):
@@ -90,7 +107,7 @@ class AggregateContract:
         x = x.double()
         if src_scale is not None:
             x = x * src_scale.double()[:, None]
-        out = SimpleConv(aggr=reduce)((x, None), edge_index, size=size)
+        out = simple(x, edge_index, size, reduce)
         return out if dst_scale is None else out * dst_scale.double()[:, None]
 
     @each_graph
@@ -123,7 +140,7 @@ class AggregateContract:
 
     @pytest.mark.parametrize("width", [0, 1, 3, 15, 16, 17, 64, 130, 300])
     def test_every_width(self, reduce, width):
-        graph = GRAPHS["hubs"]
+        graph = GRAPHS[skewed(reduce)]
         hag = self.build(graph[0], size=graph[1])
         for dtype in (torch.float32, torch.float64):
             x = features(reduce, graph[1][0], width).to(dtype)
@@ -197,7 +214,7 @@ class AggregateContract:
         assert grad.tolist() == [[torch.inf], [torch.inf], [torch.inf]]
 
     def test_any_shape(self, reduce):
-        edge_index, size = GRAPHS["dense bipartite"]
+        edge_index, size = GRAPHS[skewed(reduce)]
         hag = self.build(edge_index, size=size)
         for shape in ((), (1,), (2, 3), (2, 1, 4), (3, 0)):
             x = torch.randn(size[0], *shape)
@@ -226,12 +243,12 @@ class AggregateContract:
     def test_isolated_destinations_are_zero(self, reduce):
         hag = self.build(torch.tensor([[0], [1]]), num_nodes=4)
         out = self.run(torch.full((4, 3), 7.0), hag, reduce)
-        value = 0.0 if reduce in MOMENTS else 7.0
+        value = 0.0 if reduce in (*MOMENTS, "symnorm") else 7.0  # no edge into 0
         assert out.tolist() == [[0.0] * 3, [value] * 3, [0.0] * 3, [0.0] * 3]
         assert not out.signbit().any()
 
     def test_nan_and_infinity(self, reduce):
-        graph = GRAPHS["hubs"]
+        graph = GRAPHS[skewed(reduce)]
         hag = self.build(graph[0], size=graph[1])
         for value in (torch.nan, torch.inf, -torch.inf):
             x = features(reduce, graph[1][0], 5)
@@ -240,9 +257,10 @@ class AggregateContract:
             torch.testing.assert_close(out, wanted.float(), equal_nan=True)
 
     def test_gradcheck(self, reduce):
-        graph = random_graph(6, 7, 5, 0.6)
+        n = 7 if reduce == "symnorm" else 5
+        graph = random_graph(6, 7, n, 0.6)
         hag = self.build(graph[0], size=graph[1])
-        inputs = [torch.randn(n, dtype=torch.double) for n in ((7, 3), 7, 5)]
+        inputs = [torch.randn(n, dtype=torch.double) for n in ((7, 3), 7, n)]
         for t in inputs:
             t.requires_grad_()
 
@@ -264,7 +282,7 @@ class AggregateContract:
         hag = self.build(graph[0], size=graph[1])
         x = torch.randn(graph[1][0], 4, requires_grad=True)
         scale = torch.rand(graph[1][0], requires_grad=True)
-        if reduce in ("var", "std"):
+        if reduce in ("var", "std", "symnorm"):
             pytest.skip("made of other operators where it is traced")
         if reduce in ("sum", "mean"):
             rest = hag.tensors, hag.num_src, reduce == "mean", False
@@ -292,7 +310,8 @@ class AggregateContract:
         compiled = torch.compile(
             lambda x, hag, a: self.run(x, hag, reduce, a).relu(), fullgraph=True
         )
-        for name in ("dense", "multigraph", "hubs"):  # one function, several HAGs
+        names = "dense", "multigraph", skewed(reduce)  # one function, several HAGs
+        for name in names:
             edge_index, size = GRAPHS[name]
             x = features(reduce, size[0], 6).requires_grad_()
             a = features(reduce, size[0]) + 1
@@ -339,6 +358,9 @@ class ManyContract:
         ("min", "max", "sum", "mean", "var", "std"),
         ("std",),
         ("max", "max", "sum"),
+        ("symnorm", "max", "std"),
+        ("sum", "symnorm"),
+        ("symnorm",),
     )
 
     @pytest.fixture(params=lists, ids="+".join)
@@ -347,16 +369,18 @@ class ManyContract:
 
     def reference(self, x, graph, names, axis=-1):
         edge_index, size = graph
-        outs = [
-            SimpleConv(aggr=name)((x.double(), None), edge_index, size=size)
-            for name in names
-        ]
+        outs = [simple(x.double(), edge_index, size, name) for name in names]
         return torch.cat(outs, axis)
+
+    def build(self, graph, names):
+        if "symnorm" in names and graph[1][0] != graph[1][1]:
+            pytest.skip("sources have no in-degree")
+        return fewest_hag(graph[0], size=graph[1])
 
     @each_graph
     def test_forward_and_backward(self, graph, names, ran):
-        edge_index, size = graph
-        hag = fewest_hag(edge_index, size=size)
+        size = graph[1]
+        hag = self.build(graph, names)
         for dtype in (torch.float32, torch.float64, torch.bfloat16):
             for width in (1, 7, 16, 40, 130):
                 x = features("std", size[0], width).to(dtype).requires_grad_()
@@ -371,9 +395,10 @@ class ManyContract:
                 assert_close(x.grad, theirs.grad)
         assert set(ran) == {self.backend}
 
-    def test_scales_and_shapes(self, names):
-        graph = GRAPHS["dense bipartite"]
-        hag = fewest_hag(graph[0], size=graph[1])
+    @pytest.mark.parametrize("graph", ["dense", "dense bipartite"])
+    def test_scales_and_shapes(self, graph, names):
+        graph = GRAPHS[graph]
+        hag = self.build(graph, names)
         for shape in ((), (5,), (2, 3), (0,)):
             x = features("std", graph[1][0], *shape)
             a, b = features("std", graph[1][0]), torch.randn(graph[1][1])
@@ -383,8 +408,8 @@ class ManyContract:
             assert_close(out, wanted)
 
     def test_gradcheck(self, names):
-        graph = random_graph(6, 7, 5, 0.6)
-        hag = fewest_hag(graph[0], size=graph[1])
+        graph = random_graph(6, 7, 7 if "symnorm" in names else 5, 0.6)
+        hag = self.build(graph, names)
         x = torch.randn(7, 3, dtype=torch.double, requires_grad=True)
 
         def function(x):
@@ -413,7 +438,7 @@ class ManyContract:
 class SignedContract(AggregateContract):
     """The same over HAGs that subtract; no maximum can be taken back."""
 
-    reduces = ("sum", "mean")
+    reduces = ("sum", "mean", "symnorm")
 
     def build(self, edge_index, *args, **kwargs):
         return signed_hag(edge_index, *args, **kwargs)

@@ -5,12 +5,30 @@ import sys
 import warnings
 
 from pyg_hag._table import markdown_table, text_table
-from pyg_hag.benchmark import aggregate, cost, memory, reduce, search, train
+from pyg_hag.benchmark import (
+    aggregate,
+    cost,
+    layers,
+    lstm,
+    memory,
+    reduce,
+    search,
+    train,
+)
 from pyg_hag.benchmark._report import environment
 from pyg_hag.datasets import is_there
 
 WIDTHS = [16, 64, 128, 256, 512]
-CHOICES = ["search", "aggregate", "reduce", "train", "memory", "cost", "environment"]
+CHOICES = [
+    *("search", "aggregate", "reduce", "train", "lstm", "layers", "memory", "cost"),
+    "environment",
+]
+WITH_WIDTHS = {
+    "memory": memory.run,
+    "reduce": reduce.run,
+    "lstm": lstm.run,
+    "layers": layers.run,
+}
 GRAPHS = [
     *("MUTAG", "BZR", "BZR_MD", "ENZYMES", "PROTEINS", "IMDB-BINARY", "IMDB-MULTI"),
     *("REDDIT-BINARY", "COLLAB", "Cora", "CS", "Photo", "Computers", "cornell5"),
@@ -54,12 +72,11 @@ def main() -> int:
                 options.plot,
                 options.fit,
             )
-        elif options.benchmark == "memory":
-            table = memory.run(names, options.root, options.out, options.widths)
+        elif options.benchmark in WITH_WIDTHS:
+            measured = WITH_WIDTHS[options.benchmark]
+            table = measured(names, options.root, options.out, options.widths)
         elif options.benchmark == "train":
             table = train.run(options.graphs, options.root, options.out)
-        elif options.benchmark == "reduce":
-            table = reduce.run(names, options.root, options.out, options.widths)
         else:
             table = aggregate.run(
                 names, options.root, options.out, options.widths, options.plot

@@ -14,10 +14,12 @@ def composed(
     reduces: tuple[str, ...],
     sum_of: Callable[[Tensor, bool], Tensor],
     max_of: Callable[[Tensor, bool], Tensor],
+    norm: Tensor | None,
 ) -> Tensor:
     """The reductions one by one, side by side.
 
-    `sum_of(x, mean)` and `max_of(x, minimum)` reduce over the graph.
+    `sum_of(x, mean)` and `max_of(x, minimum)` reduce over the graph; `norm` has the
+    factors of `symnorm`.
     """
     known = []
     for name in reduces:
@@ -25,6 +27,10 @@ def composed(
             known.append(max_of(x, name == "min"))
         elif name in ("sum", "mean"):
             known.append(sum_of(x, name == "mean"))
+        elif name == "symnorm":
+            assert norm is not None
+            factor = norm[:, None].to(x.dtype)
+            known.append(factor * sum_of(factor * x, False))
         else:
             mean = sum_of(x, True)
             var = sum_of(x * x, True) - mean * mean

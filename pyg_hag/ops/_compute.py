@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyg_hag._plan import inverse_degree
+from pyg_hag._plan import inverse_degree, symmetric_norm
 from pyg_hag.hag import HAG
 from pyg_hag.ops import _numba, _torch
 
@@ -61,8 +61,10 @@ def compute_many(x: Tensor, hag: HAG, reduces: tuple[str, ...], backend: str) ->
     """Several reductions of x `[N, F]`, side by side: `[num_dst, len(reduces) * F]`."""
     kernels = BACKENDS[backend]
     flat = _flat(x, kernels)
-    weight = inverse_degree(hag, computed_dtype(x))
-    out: Tensor = kernels.aggregate_many(flat, weight, hag, reduces)
+    dtype = computed_dtype(x)
+    weight = inverse_degree(hag, dtype)
+    norm = symmetric_norm(hag, dtype) if "symnorm" in reduces else None
+    out: Tensor = kernels.aggregate_many(flat, weight, norm, hag, reduces)
     return out.to(x.dtype)
 
 

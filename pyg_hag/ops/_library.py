@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyg_hag._plan import symmetric_norm
 from pyg_hag.hag import HAG
 from pyg_hag.ops._compute import (
     compute_max,
@@ -132,3 +133,13 @@ def _max_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
 
 
 max_operator.register_autograd(_max_backward, setup_context=_max_setup)
+
+
+@torch.library.custom_op("pyg_hag::symmetric_norm", mutates_args=())
+def norm_operator(tensors: list[Tensor], num_src: int, dtype: torch.dtype) -> Tensor:
+    return symmetric_norm(HAG._of(num_src, tensors), dtype).clone()
+
+
+@norm_operator.register_fake
+def _(tensors: list[Tensor], num_src: int, dtype: torch.dtype) -> Tensor:
+    return tensors[_DST].new_empty(num_src, dtype=dtype)

@@ -51,10 +51,14 @@ def aggregate_weighted(x: Tensor, weight: Tensor, hag: HAG) -> Tensor:
 
 
 def aggregate_many(
-    x: Tensor, inverse_degree: Tensor | None, hag: HAG, results: tuple[str, ...]
+    x: Tensor,
+    inverse_degree: Tensor | None,
+    norm: Tensor | None,
+    hag: HAG,
+    results: tuple[str, ...],
 ) -> Tensor:
     """Several reductions in one pass over x of shape [N, F], side by side."""
-    return _reduce(x, None, inverse_degree, None, hag, results)
+    return _reduce(x, norm, inverse_degree, norm, hag, results)
 
 
 def _reduce(

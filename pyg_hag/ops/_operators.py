@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
+from pyg_hag._plan import symmetric_norm
 from pyg_hag.hag import HAG
 from pyg_hag.ops._composed import composed
 from pyg_hag.ops._compute import (
@@ -20,9 +21,10 @@ from pyg_hag.ops._compute import (
     compute_max,
     compute_max_grad,
     compute_sum,
+    computed_dtype,
     sum_grads,
 )
-from pyg_hag.ops._library import max_operator, sum_operator
+from pyg_hag.ops._library import max_operator, norm_operator, sum_operator
 from pyg_hag.ops._many import many_grads
 
 _functorch_is_active = getattr(torch._C, "_are_functorch_transforms_active", None)
@@ -39,6 +41,13 @@ def sum_over(
     if not _needs_grad(x, *scales):
         return compute_sum(x, scales, hag, mean, transpose, backend)
     return _applied(_Sum, x, *scales, hag, mean, transpose, backend)
+
+
+def symmetric_scale(hag: HAG, x: Tensor) -> Tensor:
+    """The factors of `symnorm`, also in compiled code."""
+    if torch.compiler.is_compiling():
+        return norm_operator(hag.tensors, hag.num_src, computed_dtype(x))
+    return symmetric_norm(hag, computed_dtype(x))
 
 
 def max_over(x: Tensor, hag: HAG, minimum: bool, backend: str) -> Tensor:
@@ -61,7 +70,8 @@ def many_over(x: Tensor, hag: HAG, reduces: tuple[str, ...], backend: str) -> Te
         def max_of(x: Tensor, minimum: bool) -> Tensor:
             return max_over(x, hag, minimum, backend)
 
-        return composed(x, reduces, sum_of, max_of)
+        norm = symmetric_scale(hag, x) if "symnorm" in reduces else None
+        return composed(x, reduces, sum_of, max_of, norm)
     if not _needs_grad(x):
         return compute_many(x, hag, reduces, backend)
     return _applied(_Many, x, hag, reduces, backend)

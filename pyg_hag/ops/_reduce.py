@@ -39,9 +39,11 @@ STATISTICS = {
     "std": ("sum", "square"),
     "max": ("max",),
     "min": ("min",),
+    "symnorm": ("norm",),
 }
 """What must be known of the inputs for each result. `scaled_sum` and the moments
 multiply by the factor of the destination, which for the latter is one over its degree.
+`symnorm` has a factor of its own, which stands where others have that of the node.
 """
 
 
@@ -222,15 +224,20 @@ class _Rows:
         """The statistics of the features at an address, with factor u."""
         b, what = self.b, self.what
         x = self.tile.load(row)
+        scaled = x
         if what.scaled:
             place = b.inttoptr(self.block.before, what.format.computed.as_pointer())
             place = b.gep(place, [u])
             if is_aggregate is not None:
                 place = b.select(is_aggregate, self.one, place)
             factor = self.tile.splat(b.load(place))
-            x = [b.fmul(factor, value) for value in x]
-        squares = [b.fmul(v, v) for v in x] if "square" in what.statistics else []
-        return [squares if s == "square" else x for s in what.statistics]
+            scaled = [b.fmul(factor, value) for value in x]
+        if "norm" not in what.statistics:  # whose factors are for nothing else
+            x = scaled
+        known = {"norm": scaled}
+        if "square" in what.statistics:
+            known["square"] = [b.fmul(v, v) for v in x]
+        return [known.get(s, x) for s in what.statistics]
 
     def _input_row(self, i: Any) -> Any:
         """Where the features of an input lie."""
@@ -283,19 +290,23 @@ class _Rows:
         known = dict(zip(what.statistics, values, strict=True))
         factor = None
         if {"scaled_sum", "mean", "var", "std"} & {*what.results}:
-            factor = self._factor(v, is_aggregate)
+            factor = self._factor(self.block.after, v, is_aggregate)
         for i, name in enumerate(what.results):
-            vectors = self._result(name, known, factor, empty)
+            if name == "symnorm":
+                norm = self._factor(self.block.own, v, is_aggregate)
+                vectors = [b.fmul(value, norm) for value in known["norm"]]
+            else:
+                vectors = self._result(name, known, factor, empty)
             if name == "scaled_sum":
                 vectors = self._with_own(v, vectors, is_aggregate)
             at = b.add(to, b.mul(self.x_stride, I64(i)))
             self.tile.store(at, vectors, what.stream)
 
-    def _factor(self, v: Any, is_aggregate: Any) -> Any:
+    def _factor(self, factors: Any, v: Any, is_aggregate: Any) -> Any:
         """The factor of destination v; 1 without one, or for an aggregate."""
-        b, after = self.b, self.block.after
-        place = b.inttoptr(after, self.what.format.computed.as_pointer())
-        without = b.icmp_signed("==", after, I64(0))
+        b = self.b
+        place = b.inttoptr(factors, self.what.format.computed.as_pointer())
+        without = b.icmp_signed("==", factors, I64(0))
         if is_aggregate is not None:
             without = b.or_(without, is_aggregate)
         place = b.select(without, self.one, b.gep(place, [v]))

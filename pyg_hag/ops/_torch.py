@@ -54,7 +54,11 @@ def _add(to: Tensor, x: Tensor, aggs: Tensor, level: Level, sign: int) -> None:
 
 
 def aggregate_many(
-    x: Tensor, inverse_degree: Tensor, hag: HAG, results: tuple[str, ...]
+    x: Tensor,
+    inverse_degree: Tensor,
+    norm: Tensor | None,
+    hag: HAG,
+    results: tuple[str, ...],
 ) -> Tensor:
     """Several reductions of x of shape [N, F], side by side."""
 
@@ -64,7 +68,7 @@ def aggregate_many(
     def max_of(x: Tensor, minimum: bool) -> Tensor:
         return aggregate_max(x, hag, minimum)
 
-    return composed(x, results, sum_of, max_of)
+    return composed(x, results, sum_of, max_of, norm)
 
 
 def aggregate_max(x: Tensor, hag: HAG, minimum: bool) -> Tensor:

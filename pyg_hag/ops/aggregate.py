@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 
 from pyg_hag.hag import HAG
-from pyg_hag.ops._compute import BACKENDS, per_row
-from pyg_hag.ops._operators import many_over, max_over, sum_over
+from pyg_hag.ops._compute import BACKENDS, Scales, per_row
+from pyg_hag.ops._operators import many_over, max_over, sum_over, symmetric_scale
 
-REDUCES = ("sum", "mean", "max", "min", "var", "std")
-SIGNED_REDUCES = ("sum", "mean")
+REDUCES = ("sum", "mean", "symnorm", "max", "min", "var", "std")
+SIGNED_REDUCES = ("sum", "mean", "symnorm")
 """Those that can be taken back: the ones over a HAG that subtracts."""
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -51,8 +51,10 @@ def aggregate(
         x (torch.Tensor): Source features of shape `[num_src, *]`, in float32,
             float64, float16 or bfloat16. The latter two are summed in float32.
         hag (HAG): The graph.
-        reduce (str or list[str]): `"sum"`, `"mean"`, `"max"`, `"min"`, `"var"` or
-            `"std"`; or several of them.
+        reduce (str or list[str]): `"sum"`, `"mean"`, `"max"`, `"min"`, `"var"`,
+            `"std"` or, with as many sources as destinations, `"symnorm"`: the sum of
+            :math:`\mathbf{x}_u / \sqrt{d_u d_v}` with in-degrees :math:`d`. Or several
+            of them.
         src_scale (torch.Tensor, optional): Factors of the sources, `[num_src]`.
         dst_scale (torch.Tensor, optional): Factors of the destinations,
             `[num_dst]`.
@@ -70,12 +72,17 @@ def aggregate(
     Raises:
         TypeError: If an argument has the wrong type or dtype.
         ValueError: If shapes, devices or names do not fit, or the HAG subtracts and
-            `reduce` is neither sum nor mean.
+            `reduce` is neither sum, mean nor symnorm.
     """
     backend = _check(x, hag, reduce, src_scale, dst_scale, self_scale, backend)
     if reduce == "sum" or reduce == "mean":
-        scales = src_scale, dst_scale, self_scale
+        scales: Scales = src_scale, dst_scale, self_scale
         return sum_over(x, scales, hag, reduce == "mean", False, backend)
+    if reduce == "symnorm":
+        norm = symmetric_scale(hag, x)
+        both = [norm if s is None else norm * s for s in (src_scale, dst_scale)]
+        scales = both[0], both[1], self_scale
+        return sum_over(x, scales, hag, False, False, backend)
     if src_scale is not None:
         x = x * per_row(src_scale, x)
     if reduce == "max" or reduce == "min":
@@ -187,14 +194,19 @@ def _check_scales(
 
 
 def _check_reduce(reduce: object, hag: HAG) -> None:
-    if isinstance(reduce, str) and reduce in SIGNED_REDUCES:
+    if isinstance(reduce, str) and reduce in ("sum", "mean"):
         return
     names = reduce if isinstance(reduce, list | tuple) else [reduce]
     if not names or any(name not in REDUCES for name in names):
         raise ValueError(
             f"'reduce' must be one of {REDUCES}, or a list of them (got {reduce!r})"
         )
-    if hag.is_signed:
+    if "symnorm" in names and hag.num_src != hag.num_dst:
+        raise ValueError(
+            f"'reduce' is 'symnorm', which needs as many sources as destinations (got "
+            f"{hag.num_src} and {hag.num_dst})"
+        )
+    if hag.is_signed and reduce not in SIGNED_REDUCES:
         raise ValueError(
             f"'reduce' must be one of {SIGNED_REDUCES} over a HAG that subtracts (got "
             f"{reduce!r}): build it without 'subtract'"

@@ -4,14 +4,16 @@ import sys
 import numpy as np
 import pytest
 import torch
-from graphs import clique, edge_index_of
+from graphs import clique, edge_index_of, random_graph
 from torch_geometric.data import Data
 
+from pyg_hag import build_hag
 from pyg_hag._table import markdown_table, text_table
 from pyg_hag.benchmark import __main__ as benchmark
-from pyg_hag.benchmark import train
+from pyg_hag.benchmark import lstm, memory, train
 from pyg_hag.benchmark._timing import Times, measure
 from pyg_hag.cost import CostModel
+from pyg_hag.nn import HAGLSTMAggregation
 
 
 @pytest.fixture
@@ -217,3 +219,47 @@ def test_tables():
         "| a         | 16 |",
         "| long name |  4 |",
     ]
+
+
+def test_lstm(monkeypatch, root, capsys):
+    out = root / "rows.csv"
+    arguments = ["lstm", "clique", "--root", root, "--out", out, "--widths", 4]
+    assert run(monkeypatch, *arguments) == 0
+    rows = read(out)
+    assert [row["order"] for row in rows] == ["given", "degree", "shared"]
+    assert float(rows[2]["step_reduction"]) > 1.5
+    assert all(float(row["training over PyG"]) > 0 for row in rows)
+    monkeypatch.setattr("pyg_hag.benchmark.lstm.MOST_PADDED_BYTES", 20 * 32 * 4 * 4)
+    assert run(monkeypatch, *arguments) == 0  # 20 of the 30 nodes
+    assert {(row["nodes"], row["neighbors"]) for row in read(out)} == {("20", "19")}
+    assert "fewer steps" in capsys.readouterr().out
+
+
+def test_the_rivals_of_the_lstm_compute_the_same(root):
+    edge_index = random_graph(0, 9, 9, 0.4)[0]
+    edge_index = edge_index[:, edge_index[1].argsort(stable=True)]
+    torch.manual_seed(0)
+    x, module = torch.randn(9, 3), HAGLSTMAggregation(3, 3)
+    hag = build_hag(edge_index, 9, order="sequential")
+    got = lstm._packed(x, *lstm._order(edge_index, 9), module.lstm)
+    degree = hag.in_degree
+    order = degree.argsort(descending=True, stable=True)[: got.size(0)]
+    torch.testing.assert_close(got, module(x, hag)[order])
+
+
+@pytest.mark.skipif(not memory._RESET.exists(), reason="needs '/proc'")
+def test_layers(monkeypatch, root, capsys):
+    out = root / "rows.csv"
+    arguments = ["layers", "clique", "--root", root, "--out", out, "--widths", 16]
+    assert run(monkeypatch, *arguments) == 0
+    rows = {(row["layer"], row["form"]): row for row in read(out)}
+    forms = "HAG", "CSR", "edge_index"
+    assert list(rows) == [
+        *[("EGC-S", form) for form in forms],
+        *[("EGC-M", form) for form in forms[::2]],
+        *[(layer, "edge_index") for layer in ("GATConv", "PNAConv")],
+    ]
+    for row in rows.values():
+        assert int(row["parameters"]) > 0 and float(row["milliseconds training"]) > 0
+        assert float(row["megabytes training"]) >= 0
+    assert "PNAConv" in capsys.readouterr().out

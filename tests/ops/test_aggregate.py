@@ -4,6 +4,7 @@ from contract import AggregateContract, ManyContract, SignedContract
 from graphs import fewest_hag, in_forked_child, random_graph
 
 from pyg_hag import aggregate
+from pyg_hag.ops._library import norm_operator
 
 
 class TestNumba(AggregateContract):
@@ -60,6 +61,7 @@ def test_the_default_backend_of_the_cpu_is_numba(ran):
             "'self_scale' goes",
         ),
         ({"self_scale": torch.ones(4)}, ValueError, "got 6 and 4"),
+        ({"reduce": "symnorm"}, ValueError, "'symnorm', which needs .*got 6 and 4"),
         (
             {"src_scale": torch.ones(4)},
             ValueError,
@@ -135,3 +137,9 @@ def test_gradients_reach_only_what_asks_for_them():
     scale = torch.rand(6, requires_grad=True)
     aggregate(x, hag, "sum", scale).sum().backward()
     assert x.grad is None and scale.grad.shape == (6,)
+
+
+def test_the_operator_of_symmetric_norms():
+    hag = fewest_hag(random_graph(0, 6, 6, 0.5)[0], num_nodes=6)
+    results = torch.library.opcheck(norm_operator, (hag.tensors, 6, torch.double))
+    assert set(results.values()) == {"SUCCESS"}

@@ -127,16 +127,15 @@ class Basis(HAGMessagePassing):
     def _reduced(self, bases: Tensor, hag: HAG) -> Tensor:
         """All reductions of the bases, `[N, aggregators, bases]`."""
         names = ["var" if name == "std" else name for name in self.aggregators]
-        known: dict[str, Tensor] = {}
-        if "symnorm" in names:
-            graph = gcn_normalized(Adjacency(hag), False, 1.0, bases.dtype)
-            known["symnorm"] = aggregate(bases, hag, "sum", *graph[1:4])
-        rest = [name for name in dict.fromkeys(names) if name != "symnorm"]
-        if rest and not hag.is_signed:
-            parts = aggregate(bases, hag, rest).chunk(len(rest), -1)
-            known.update(zip(rest, parts, strict=True))
-        elif rest:  # which takes one reduction at a time
-            known.update({name: aggregate(bases, hag, name) for name in rest})
+        distinct = list(dict.fromkeys(names))
+        if len(distinct) == 1 or hag.is_signed:  # which takes one at a time
+            known = {name: aggregate(bases, hag, name) for name in distinct}
+        else:
+            together = aggregate(bases, hag, distinct)
+            if distinct == self.aggregators:
+                return together
+            parts = together.chunk(len(distinct), -1)
+            known = dict(zip(distinct, parts, strict=True))
         if "std" in self.aggregators:  # never below the root of 1e-5 here
             known["std"] = known["var"].clamp(min=1e-5).sqrt()
         return torch.stack([known[name] for name in self.aggregators], 1)

@@ -15,8 +15,8 @@ class HAGEGConv(Basis, EGConv):
 
     with :math:`w_i` linear in :math:`\mathbf{x}_i`, from `Do We Need Anisotropic Graph
     Neural Networks? <https://arxiv.org/abs/2104.01481>`_ (Eq. 3 and 5). Nothing is made
-    for each edge, so memory is that of the nodes; all unnormalised aggregators share
-    one pass over the HAG.
+    for each edge, so memory is that of the nodes; all aggregators share one
+    pass over the HAG.
 
     Arguments, parameters and outputs are those of :class:`torch_geometric.nn.EGConv`;
     `state_dict` loads both ways. One thing is different, on an `edge_index` too: nodes
