@@ -9,6 +9,7 @@ from torch_geometric.utils import add_self_loops, remove_self_loops
 
 from pyg_hag._derived import FIELDS, pointers
 from pyg_hag._jit import jit
+from pyg_hag._views import View
 from pyg_hag.hag import HAG
 
 I64 = NDArray[np.int64]
@@ -17,17 +18,10 @@ I64 = NDArray[np.int64]
 def looped(hag: HAG) -> HAG:
     """The HAG of the graph in which every node has exactly one self-loop.
 
-    That is what `add_remaining_self_loops` of PyG makes of it. Computed once per HAG;
-    while compiling, it must be known.
-
-    Raises:
-        RuntimeError: If it is not.
+    That is what `add_remaining_self_loops` of PyG makes of it. Computed once per HAG.
     """
-    if torch.compiler.is_compiling() and "looped" not in hag._cache:  # type: ignore[attr-defined]
-        raise RuntimeError(
-            "self-loops cannot be added to a HAG in compiled code: call the layer on "
-            "it once before, or build it by 'HAGTransform(add_self_loops=True)'"
-        )
+    if torch.compiler.is_compiling():
+        return View(hag, "looped")
     return hag._cached("looped", lambda: _looped(hag))
 
 

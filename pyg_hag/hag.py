@@ -23,6 +23,9 @@ T = TypeVar("T")
 
 MAX_NODES = 2**31 - 1  # the kernels index with 32 bits
 
+Handle = tuple[list[Tensor], int, str]
+"""A HAG as operators of `torch.library` take it: see `_views.py`."""
+
 
 class HAG:
     r"""A hierarchically aggregated graph: an immutable container of flat tensors.
@@ -166,6 +169,11 @@ class HAG:
         return [getattr(self, name) for name in FIELDS]
 
     @property
+    def _handle(self) -> Handle:
+        """What operators of `torch.library` take for this HAG."""
+        return self.tensors, self.num_src, ""
+
+    @property
     def is_sequential(self) -> bool:
         """Whether rows read their inputs in order: the aggregate, then the sources."""
         return self._sequential  # type: ignore[attr-defined]
@@ -231,6 +239,10 @@ class HAG:
         unique, so no search is needed. It is a set HAG, also where this one is
         sequential: a node's readers have no order.
         """
+        if torch.compiler.is_compiling():
+            from pyg_hag._views import View
+
+            return View(self, "t")
         return self._cached("t", self._transpose)
 
     def _transpose(self) -> "HAG":
@@ -250,6 +262,13 @@ class HAG:
             HAG itself if there are none), and how many each node got, int64 of shape
             `[num_dst]`. Computed once.
         """
+        if torch.compiler.is_compiling():
+            from pyg_hag._views import View
+            from pyg_hag.ops.degrees import added_loops
+
+            if self.is_signed:
+                return View(self, "closed"), added_loops(*self._handle)
+            return self, torch.zeros(self.num_dst, dtype=torch.long, device=self.device)
         return self._cached("closed", self._close)
 
     def _close(self) -> tuple["HAG", Tensor]:

@@ -285,11 +285,16 @@ class AggregateContract:
         if reduce in ("var", "std", "symnorm"):
             pytest.skip("made of other operators where it is traced")
         if reduce in ("sum", "mean"):
-            rest = hag.tensors, hag.num_src, reduce == "mean", False
-            args, op = (scale, None, None, *rest), sum_operator
+            given, op = (x, scale, None, None), sum_operator
+            rest = reduce == "mean", False
         else:
-            args, op = (hag.tensors, hag.num_src, reduce == "min"), max_operator
-        results = torch.library.opcheck(op, (x, *args, self.backend))
+            given, op, rest = (x,), max_operator, (reduce == "min",)
+        args = *given, *hag._handle, *rest, self.backend
+        results = torch.library.opcheck(op, args)
+        assert set(results.values()) == {"SUCCESS"}
+        turned = hag.t()
+        args = *given, turned.tensors, turned.num_src, "t.", *rest, self.backend
+        results = torch.library.opcheck(op, args)
         assert set(results.values()) == {"SUCCESS"}
 
     def test_tracing_and_transforms_see_an_operator(self, reduce):
@@ -569,8 +574,6 @@ class ConvContract:
     def test_torch_compile(self, options):
         if not self.compiles:
             pytest.skip("PyG's layer cannot be compiled")
-        if options.get("flow") == "target_to_source":
-            pytest.skip("the transpose is made in Python")
         edge_index, (n, _) = SQUARE["dense"]
         theirs, ours = self.pair(options)
         x = torch.randn(n, 8)

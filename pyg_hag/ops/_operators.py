@@ -35,9 +35,7 @@ def sum_over(
 ) -> Tensor:
     """See :func:`pyg_hag.ops._compute.compute_sum`."""
     if _is_traced(x):
-        return sum_operator(
-            x, *scales, hag.tensors, hag.num_src, mean, transpose, backend
-        )
+        return sum_operator(x, *scales, *hag._handle, mean, transpose, backend)
     if not _needs_grad(x, *scales):
         return compute_sum(x, scales, hag, mean, transpose, backend)
     return _applied(_Sum, x, *scales, hag, mean, transpose, backend)
@@ -46,14 +44,14 @@ def sum_over(
 def symmetric_scale(hag: HAG, x: Tensor) -> Tensor:
     """The factors of `symnorm`, also in compiled code."""
     if torch.compiler.is_compiling():
-        return norm_operator(hag.tensors, hag.num_src, computed_dtype(x))
+        return norm_operator(*hag._handle, computed_dtype(x))
     return symmetric_norm(hag, computed_dtype(x))
 
 
 def max_over(x: Tensor, hag: HAG, minimum: bool, backend: str) -> Tensor:
     """See :func:`pyg_hag.ops._compute.compute_max`."""
     if _is_traced(x):
-        return max_operator(x, hag.tensors, hag.num_src, minimum, backend)
+        return max_operator(x, *hag._handle, minimum, backend)
     if not _needs_grad(x):
         return compute_max(x, hag, minimum, backend)
     return _applied(_Max, x, hag, minimum, backend)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from pyg_hag._views import resolved, sizes
 from pyg_hag.hag import HAG
 from pyg_hag.ops._operators import sum_over
 
@@ -17,7 +18,7 @@ def degrees(hag: HAG) -> tuple[Tensor, Tensor]:
         tuple[torch.Tensor, torch.Tensor]: Two int64 tensors of shape `[num_dst]`.
     """
     if torch.compiler.is_compiling():
-        return _degrees(hag.tensors, hag.num_src)
+        return _degrees(*hag._handle)
     return hag.in_degree, hag.self_loops
 
 
@@ -32,7 +33,7 @@ def in_degree(hag: HAG, turned: bool = False) -> Tensor:
         torch.Tensor: int64 of shape `[num_dst]`, or `[num_src]`.
     """
     if torch.compiler.is_compiling():
-        return _in_degree(hag.tensors, hag.num_src, turned)
+        return _in_degree(*hag._handle, turned)
     return (hag.t() if turned else hag).in_degree
 
 
@@ -49,22 +50,35 @@ def sum_back(x: Tensor, hag: HAG, src_scale: Tensor | None = None) -> Tensor:
 
 
 @torch.library.custom_op("pyg_hag::degrees", mutates_args=())
-def _degrees(tensors: list[Tensor], num_src: int) -> tuple[Tensor, Tensor]:
-    hag = HAG._of(num_src, tensors)
+def _degrees(tensors: list[Tensor], num_src: int, view: str) -> tuple[Tensor, Tensor]:
+    hag = resolved(tensors, num_src, view)
     return hag.in_degree.clone(), hag.self_loops.clone()
 
 
 @_degrees.register_fake
-def _(tensors: list[Tensor], num_src: int) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(tensors[4]), torch.empty_like(tensors[4])
+def _(tensors: list[Tensor], num_src: int, view: str) -> tuple[Tensor, Tensor]:
+    size = sizes(tensors, num_src, view)[1]
+    return tensors[0].new_empty(size), tensors[0].new_empty(size)
 
 
 @torch.library.custom_op("pyg_hag::in_degree", mutates_args=())
-def _in_degree(tensors: list[Tensor], num_src: int, turned: bool) -> Tensor:
-    hag = HAG._of(num_src, tensors)
+def _in_degree(tensors: list[Tensor], num_src: int, view: str, turned: bool) -> Tensor:
+    hag = resolved(tensors, num_src, view)
     return (hag.t() if turned else hag).in_degree.clone()
 
 
 @_in_degree.register_fake
-def _(tensors: list[Tensor], num_src: int, turned: bool) -> Tensor:
-    return tensors[4].new_empty(num_src) if turned else torch.empty_like(tensors[4])
+def _(tensors: list[Tensor], num_src: int, view: str, turned: bool) -> Tensor:
+    num_src, num_dst = sizes(tensors, num_src, view)
+    return tensors[0].new_empty(num_src if turned else num_dst)
+
+
+@torch.library.custom_op("pyg_hag::added_loops", mutates_args=())
+def added_loops(tensors: list[Tensor], num_src: int, view: str) -> Tensor:
+    """The self-loops that :meth:`pyg_hag.HAG.closed` adds."""
+    return resolved(tensors, num_src, view).closed()[1].clone()
+
+
+@added_loops.register_fake
+def _(tensors: list[Tensor], num_src: int, view: str) -> Tensor:
+    return tensors[0].new_empty(sizes(tensors, num_src, view)[1])

@@ -141,5 +141,7 @@ def test_gradients_reach_only_what_asks_for_them():
 
 def test_the_operator_of_symmetric_norms():
     hag = fewest_hag(random_graph(0, 6, 6, 0.5)[0], num_nodes=6)
-    results = torch.library.opcheck(norm_operator, (hag.tensors, 6, torch.double))
-    assert set(results.values()) == {"SUCCESS"}
+    for view in ("", "t.", "looped.", "looped.t."):
+        args = hag.tensors, 6, view, torch.double
+        results = torch.library.opcheck(norm_operator, args)
+        assert set(results.values()) == {"SUCCESS"}

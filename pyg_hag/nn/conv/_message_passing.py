@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch_geometric.nn import aggr
 from torch_geometric.nn.conv import MessagePassing
@@ -260,17 +259,6 @@ def unshared_sum(conv: Any) -> str | None:
     if reduction_of(conv.aggr_module) == "sum":
         return None
     return f"'aggr' must be 'add' on a HAG (got {conv.aggr!r})"
-
-
-def closed(hag: HAG) -> tuple[HAG, Tensor | None]:
-    """:meth:`pyg_hag.HAG.closed`, for layers that add each node to its neighbours.
-
-    While compiling, the HAG itself and None where it is not known yet.
-    """
-    if torch.compiler.is_compiling():
-        known: tuple[HAG, Tensor | None] = hag._cache.get("closed", (hag, None))  # type: ignore[attr-defined]
-        return known
-    return hag.closed()
 
 
 def check_shareable(conv: Any) -> None:

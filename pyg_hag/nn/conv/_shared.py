@@ -21,7 +21,6 @@ from pyg_hag.nn.conv._message_passing import (
     check_shareable,
     check_sources,
     check_square,
-    closed,
     propagate_hag,
     unshared_aggregation,
     unshared_sum,
@@ -46,7 +45,7 @@ class Normalized(HAGMessagePassing):
         check_square(self, hag)
         loops = bool(getattr(self, "add_self_loops", False))
         if loops and edge_weight is None:  # those that the HAG has need not be added
-            hag, _ = closed(hag)
+            hag, _ = hag.closed()
         fill = 2.0 if getattr(self, "improved", False) else 1.0
         return gcn_normalized(weighted(hag, edge_weight, name), loops, fill, x.dtype)
 
@@ -87,8 +86,8 @@ class Isomorphism(HAGMessagePassing):
         check_square(self, hag)
         weight = (1 + self.eps).to(x.dtype).expand(hag.num_dst)
         if hag.is_signed:  # which may have added the nodes already
-            hag, added = closed(hag)
-            weight = weight if added is None else weight - added.to(x.dtype)
+            hag, added = hag.closed()
+            weight = weight - added.to(x.dtype)
         # The node itself is a source and a destination:
         graph = Adjacency(self._walked(hag), self_scale=weight)
         out = propagate_hag(self, graph, (x, x), size=size)

@@ -30,10 +30,6 @@ class TestEG(ConvContract):
     def make(self, cls, options):
         return cls(8, 6, **{"num_heads": 3, **options})
 
-    def compiled(self, layer, x, hag):
-        layer(x, hag)  # self-loops are added outside of compiled code
-        return torch.compile(layer, fullgraph=True)
-
 
 class TestEGSubtracting(SignedConvContract, TestEG):
     variants = ({}, {"aggregators": ["sum", "mean"]}, {"add_self_loops": False})
