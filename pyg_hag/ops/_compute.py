@@ -3,6 +3,7 @@
 And the formulas of the gradients, made of such calls.
 """
 
+import functools
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -12,13 +13,25 @@ from torch import Tensor
 
 from pyg_hag._plan import inverse_degree, symmetric_norm
 from pyg_hag.hag import HAG
-from pyg_hag.ops import _numba, _torch
+from pyg_hag.ops import _numba, _scatter, _torch
 
-BACKENDS: dict[str, ModuleType] = {"numba": _numba, "torch": _torch}
+BACKENDS: dict[str, ModuleType] = {
+    "numba": _numba,
+    "torch_scatter": _scatter,
+    "torch": _torch,
+}
 """The backends of :func:`pyg_hag.aggregate`, by name."""
 
 Scales = tuple[Tensor | None, Tensor | None, Tensor | None]
 """Factors of the sources, of the destinations, and of each node for itself."""
+
+
+@functools.cache
+def fastest(device: str) -> str:
+    """The backend for a type of device."""
+    if device == "cpu":
+        return "numba"
+    return "torch_scatter" if _scatter.is_there() else "torch"
 
 
 def compute_sum(

@@ -33,17 +33,24 @@ def aggregate_sum(
         x = x * src_scale[:, None]
     aggs = x.new_zeros(hag.num_aggregates, x.size(1))
     out = x.new_zeros(hag.num_dst, x.size(1))
-    added, subtracted = _levels(hag), _minus_levels(hag)
+    added, subtracted = levels(hag), levels(hag, True)
     for i, level in enumerate(added):
         to = out if i == len(added) - 1 else aggs
         _add(to, x, aggs, level, 1)
         if subtracted:
             _add(to, x, aggs, subtracted[i], -1)
+    return finished(out, features, dst_scale, self_scale)
+
+
+def finished(
+    out: Tensor, x: Tensor, dst_scale: Tensor | None, self_scale: Tensor | None
+) -> Tensor:
+    """`dst_scale[v] * out[v] + self_scale[v] * x[v]`."""
     if dst_scale is not None:
         out = out * dst_scale[:, None]
     if self_scale is not None:
         own = self_scale[:, None]
-        out = out + torch.where(own == 0, 0, own * features)
+        out = out + torch.where(own == 0, 0, own * x)
     return out
 
 
@@ -75,7 +82,7 @@ def aggregate_max(x: Tensor, hag: HAG, minimum: bool) -> Tensor:
     """Largest (or smallest) x[u] per destination, 0 where there is none."""
     x = -x if minimum else x
     aggs = _max_of_aggregates(x, hag)
-    src, src_row, agg, agg_row = _levels(hag)[-1]
+    src, src_row, agg, agg_row = levels(hag)[-1]
     out = x.new_full((hag.num_dst, x.size(1)), -torch.inf)
     _raise(out, src_row, x[src])
     _raise(out, agg_row, aggs[agg])
@@ -93,7 +100,7 @@ def aggregate_max_backward(
     """
     x, out = (-x, -out) if minimum else (x, out)
     aggs = _max_of_aggregates(x, hag)
-    *inner, final = _levels(hag)
+    *inner, final = levels(hag)
     count = torch.zeros_like(aggs)
     for src, src_row, agg, agg_row in inner:
         count.index_add_(0, src_row, (x[src] == aggs[src_row]).to(x.dtype))
@@ -116,7 +123,7 @@ def aggregate_max_backward(
 
 def _max_of_aggregates(x: Tensor, hag: HAG) -> Tensor:
     aggs = x.new_full((hag.num_aggregates, x.size(1)), -torch.inf)
-    for src, src_row, agg, agg_row in _levels(hag)[:-1]:
+    for src, src_row, agg, agg_row in levels(hag)[:-1]:
         _raise(aggs, src_row, x[src])
         _raise(aggs, agg_row, aggs[agg])
     return aggs
@@ -126,19 +133,14 @@ def _raise(to: Tensor, row: Tensor, values: Tensor) -> None:
     to.scatter_reduce_(0, row[:, None].expand_as(values), values, "amax")
 
 
-def _levels(hag: HAG) -> list[Level]:
+def levels(hag: HAG, minus: bool = False) -> list[Level]:
     """The aggregates by level, each reading only earlier ones; destinations last.
 
-    Without what is subtracted.
+    Without what is subtracted, or that alone: nothing where the HAG does not.
     """
-    return hag._cached("levels", lambda: _make_levels(hag, False))
-
-
-def _minus_levels(hag: HAG) -> list[Level]:
-    """The same for what is subtracted; empty where nothing is."""
-    if not hag.is_signed:
+    if minus and not hag.is_signed:
         return []
-    return hag._cached("minus levels", lambda: _make_levels(hag, True))
+    return hag._cached(("levels", minus), lambda: _make_levels(hag, minus))
 
 
 def _make_levels(hag: HAG, minus: bool) -> list[Level]:

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from pyg_hag.hag import HAG
-from pyg_hag.ops._compute import BACKENDS, Scales, per_row
+from pyg_hag.ops import _scatter
+from pyg_hag.ops._compute import BACKENDS, Scales, fastest, per_row
 from pyg_hag.ops._operators import many_over, max_over, sum_over, symmetric_scale
 
 REDUCES = ("sum", "mean", "symnorm", "max", "min", "var", "std")
@@ -61,8 +62,9 @@ def aggregate(
         self_scale (torch.Tensor, optional): Factors of the nodes themselves, which
             are added, `[num_dst]`. Only for sum and mean, and as many sources as
             destinations. Where it is 0, nothing is added, whatever `x` is.
-        backend (str, optional): `"numba"` (CPU) or `"torch"` (the reference, any
-            device). By default the fastest for the device of `x`.
+        backend (str, optional): `"numba"` (CPU), `"torch_scatter"` (any device that
+            this package knows, if it is installed) or `"torch"` (the reference, any
+            device). By default the first of them that there is for `x`.
 
     Returns:
         torch.Tensor: Shape `[num_dst, *]`, with the dtype of `x`. For a list of k
@@ -145,13 +147,18 @@ def _check(
     if src_scale is not None or dst_scale is not None or self_scale is not None:
         _check_scales(x, hag, reduce, src_scale, dst_scale, self_scale)
     if backend is None:
-        return "numba" if x.device.type == "cpu" else "torch"
+        return fastest(x.device.type)
     if backend not in BACKENDS:
         raise ValueError(f"'backend' must be one of {list(BACKENDS)} (got {backend!r})")
     if backend == "numba" and x.device.type != "cpu":
         raise ValueError(
             f"backend 'numba' runs on the CPU, but 'x' is on {x.device}: leave "
             f"'backend' out"
+        )
+    if backend == "torch_scatter" and not _scatter.is_there():
+        raise ValueError(
+            "backend 'torch_scatter' needs that package, which is not installed: leave "
+            "'backend' out, or 'pip install torch_scatter'"
         )
     return backend
 

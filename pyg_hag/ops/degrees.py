@@ -5,6 +5,7 @@ from torch import Tensor
 
 from pyg_hag._views import resolved, sizes
 from pyg_hag.hag import HAG
+from pyg_hag.ops._compute import fastest
 from pyg_hag.ops._operators import sum_over
 
 
@@ -45,8 +46,8 @@ def sum_back(x: Tensor, hag: HAG, src_scale: Tensor | None = None) -> Tensor:
         hag (HAG): The graph.
         src_scale (torch.Tensor, optional): Factors of the sums, `[num_src]`.
     """
-    backend = "numba" if x.device.type == "cpu" else "torch"
-    return sum_over(x, (None, src_scale, None), hag, False, True, backend)
+    none = None, src_scale, None
+    return sum_over(x, none, hag, False, True, fastest(x.device.type))
 
 
 @torch.library.custom_op("pyg_hag::degrees", mutates_args=())

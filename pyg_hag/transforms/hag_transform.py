@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from torch import Tensor
 from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import AddSelfLoops, BaseTransform
@@ -12,6 +13,7 @@ from pyg_hag._forms import is_unweighted, to_edges
 from pyg_hag._validation import check_choice
 from pyg_hag.cost import CostModel
 from pyg_hag.data import HAGData, HAGHeteroData, attach
+from pyg_hag.hag import HAG
 from pyg_hag.search.build import Options, build_with
 
 WEIGHTS = "factored", "plain"
@@ -119,7 +121,11 @@ class HAGTransform(BaseTransform):
                 )
             if wrong:
                 options = replace(self.options, capacity=0)
-        attach(store, build_with(edge_index, size, options))
+        attach(store, self._search(edge_index, size, options))
+
+    @staticmethod
+    def _search(edge_index: Tensor, size: tuple[int, int], options: Options) -> HAG:
+        return build_with(edge_index, size, options)
 
     def __repr__(self) -> str:
         shown = {"add_self_loops": self.add_self_loops, "weights": self.weights}

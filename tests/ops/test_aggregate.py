@@ -4,6 +4,8 @@ from contract import AggregateContract, ManyContract, SignedContract
 from graphs import fewest_hag, in_forked_child, random_graph
 
 from pyg_hag import aggregate
+from pyg_hag.ops import _scatter
+from pyg_hag.ops._compute import fastest
 from pyg_hag.ops._library import norm_operator
 
 
@@ -13,6 +15,27 @@ class TestNumba(AggregateContract):
 
 class TestTorch(AggregateContract):
     backend = "torch"
+
+
+installed = pytest.mark.skipif(not _scatter.is_there(), reason="no torch_scatter")
+
+
+@pytest.mark.sparse
+@installed
+class TestTorchScatter(AggregateContract):
+    backend = "torch_scatter"
+
+
+@pytest.mark.sparse
+@installed
+class TestTorchScatterMany(ManyContract):
+    backend = "torch_scatter"
+
+
+@pytest.mark.sparse
+@installed
+class TestTorchScatterSigned(SignedContract):
+    backend = "torch_scatter"
 
 
 class TestNumbaMany(ManyContract):
@@ -91,6 +114,18 @@ def test_errors_name_the_argument(change, error, message):
     x, hag = small()
     with pytest.raises(error, match=message):
         aggregate(**{"x": x, "hag": hag, **change})
+
+
+def test_torch_scatter_must_be_there(monkeypatch):
+    monkeypatch.setattr(_scatter, "is_there", lambda: False)
+    with pytest.raises(ValueError, match="'torch_scatter' needs that package"):
+        aggregate(*small(), backend="torch_scatter")
+    fastest.cache_clear()
+    assert [fastest(device) for device in ("cpu", "cuda")] == ["numba", "torch"]
+    monkeypatch.setattr(_scatter, "is_there", lambda: True)
+    fastest.cache_clear()
+    assert [fastest(device) for device in ("cpu", "xpu")] == ["numba", "torch_scatter"]
+    fastest.cache_clear()
 
 
 def test_numba_is_for_the_cpu():

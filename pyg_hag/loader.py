@@ -1,0 +1,90 @@
+"""PyG's loaders that would search the same graphs again and again."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.loader import ClusterData, ClusterLoader
+
+from pyg_hag._merge import side_by_side, with_edges
+from pyg_hag.hag import HAG
+from pyg_hag.search._options import Options
+from pyg_hag.search.build import build_with
+from pyg_hag.transforms import HAGTransform
+
+
+class HAGClusterLoader(ClusterLoader):
+    r"""PyG's :class:`~torch_geometric.loader.ClusterLoader`, whose batches have HAGs.
+
+    Each cluster is searched when it is first loaded, and its HAG is kept. The HAG of a
+    batch is made of those of its clusters and of the edges between them, which are read
+    one by one (`Cluster-GCN <https://arxiv.org/abs/1905.07953>`_, Section 3.2), without
+    a search.
+
+    Args:
+        cluster_data (torch_geometric.loader.ClusterData): The clusters.
+        transform (HAGTransform, optional): What the HAGs are; the default one if None.
+            A sequential HAG is made anew for each batch.
+        **kwargs (optional): Further arguments of `ClusterLoader`, such as `batch_size`
+            and `shuffle`. Each worker keeps HAGs of its own: set `persistent_workers`.
+
+    Raises:
+        TypeError: If `transform` is not a :class:`HAGTransform`.
+
+    Example:
+        >>> clusters = ClusterData(data, num_parts=100)
+        >>> for batch in HAGClusterLoader(clusters, batch_size=4, shuffle=True):
+        ...     out = model(batch.x, batch.hag)
+    """
+
+    def __init__(
+        self,
+        cluster_data: ClusterData,
+        transform: HAGTransform | None = None,
+        **kwargs: Any,
+    ) -> None:
+        transform = HAGTransform() if transform is None else transform
+        if not isinstance(transform, HAGTransform):
+            raise TypeError(
+                f"'transform' must be a HAGTransform (got {type(transform).__name__})"
+            )
+        self._transform = transform
+        self._hags: dict[int, HAG] = {}
+        super().__init__(cluster_data, **kwargs)
+
+    def _collate(self, batch: Any) -> Any:
+        transform = copy.copy(self._transform)
+        clusters = torch.as_tensor(batch).tolist()
+        transform._search = _Search(self, clusters)  # type: ignore[method-assign]
+        return transform(super()._collate(batch))
+
+
+class _Search:
+    """Makes the HAG of a batch of clusters."""
+
+    def __init__(self, loader: HAGClusterLoader, clusters: list[int]) -> None:
+        self.hags, self.clusters = loader._hags, clusters
+        sizes = loader.cluster_data.partition.partptr.diff()
+        self.sizes = sizes[torch.tensor(clusters, dtype=torch.long)]
+
+    def __call__(
+        self, edge_index: Tensor, size: tuple[int, int], options: Options
+    ) -> HAG:
+        if options.order == "sequential" or options.capacity == 0:
+            return build_with(edge_index, size, options)
+        count = len(self.clusters)
+        cluster = torch.arange(count).repeat_interleave(self.sizes)
+        start = self.sizes.cumsum(0) - self.sizes
+        ends = cluster[edge_index]
+        inside = ends[0] == ends[1]
+        parts = []
+        for i, number in enumerate(self.clusters):
+            if number not in self.hags:
+                edges = edge_index[:, inside & (ends[0] == i)] - start[i]
+                both = int(self.sizes[i]), int(self.sizes[i])
+                self.hags[number] = build_with(edges, both, options)
+            parts.append(self.hags[number])
+        between = edge_index[:, ~inside].numpy()
+        hag = with_edges(side_by_side(parts), between[0], between[1])
+        return hag._knows(edge_index)
