@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch_geometric.typing import WITH_TORCH_SPARSE
+from torch_geometric.utils.sparse import index2ptr
 
 SPARSE = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc)
 
@@ -73,6 +75,31 @@ def _expanded(ptr: Tensor) -> Tensor:
     return torch.arange(ptr.numel() - 1, device=ptr.device).repeat_interleave(
         ptr.diff()
     )
+
+
+def to_adj_t(
+    edge_index: Tensor, size: tuple[int, int], layout: torch.layout | None
+) -> Any:
+    """The matrix that :func:`to_edges` reads as these edges, sorted by destination."""
+    if layout is None and WITH_TORCH_SPARSE:
+        from torch_sparse import SparseTensor
+
+        src, dst = edge_index
+        return SparseTensor(
+            row=dst, col=src, sparse_sizes=size[::-1], is_sorted=True, trust_data=True
+        )
+    if layout not in (None, *SPARSE):
+        raise ValueError(f"'layout' must be one of {list(SPARSE)} (got {layout})")
+    ones = torch.ones(edge_index.size(1), device=edge_index.device)
+    if layout == torch.sparse_coo:
+        return torch.sparse_coo_tensor(edge_index.flip(0), ones, size[::-1])
+    by_src = layout == torch.sparse_csc
+    if by_src:
+        edge_index = edge_index[:, edge_index[0].argsort(stable=True)]
+    compressed, other = (0, 1) if by_src else (1, 0)
+    ptr = index2ptr(edge_index[compressed], size[compressed])
+    make = torch.sparse_csc_tensor if by_src else torch.sparse_csr_tensor
+    return make(ptr, edge_index[other], ones, size=size[::-1])
 
 
 def is_unweighted(weight: Tensor | None) -> bool:

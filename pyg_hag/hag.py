@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pyg_hag import _derived, _structure
 from pyg_hag._derived import FIELDS
+from pyg_hag._forms import to_adj_t
 from pyg_hag._stats import HAGStats
 from pyg_hag._validation import (
     check_vectors,
@@ -320,6 +321,21 @@ class HAG:
         ptr, col = self._csr()
         dst = np.repeat(np.arange(self.num_dst), np.diff(ptr))
         return torch.from_numpy(np.stack([col, dst])).to(self.device)
+
+    def to_adj_t(self, layout: torch.layout | None = None) -> Any:
+        """Expands back to the transposed adjacency matrix, as PyG's layers take it.
+
+        Args:
+            layout (torch.layout, optional): `torch.sparse_csr`, `torch.sparse_csc` or
+                `torch.sparse_coo`. If None, a `torch_sparse.SparseTensor` where that
+                package is installed, else `torch.sparse_csr`.
+
+        Returns:
+            torch_sparse.SparseTensor or torch.Tensor: Of shape `[num_dst, num_src]`,
+            with an entry (v, u) for each edge from u to v, duplicates included; those
+            of a sparse tensor are 1.
+        """
+        return to_adj_t(self.to_edge_index(), (self.num_src, self.num_dst), layout)
 
     def validate(self, edge_index: Tensor | None = None) -> None:
         """Proves that paths and edges are one-to-one.

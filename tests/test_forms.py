@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from contract import GRAPHS
+from contract import GRAPHS, assert_close, each_graph
+from graphs import fewest_hag
 from torch_geometric import EdgeIndex
 from torch_geometric import transforms as T
 from torch_geometric.data import Data
-from torch_geometric.nn import GCN
+from torch_geometric.nn import GCN, SAGEConv
 from torch_geometric.typing import WITH_TORCH_SPARSE
 from torch_geometric.utils import remove_self_loops
 
@@ -105,3 +106,35 @@ def test_pipelines_with_to_sparse_tensor(layout, remove, normalized):
     torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
     if not normalized:
         assert "adj_t" not in HAGTransform(add_self_loops=True)(out)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse ")
+@pytest.mark.parametrize(
+    "layout", [torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, None], ids=str
+)
+@each_graph
+def test_back_to_a_matrix(graph, layout):
+    edge_index, size = graph
+    hag = fewest_hag(edge_index, size=size)
+    adj_t = hag.to_adj_t(layout)
+    wanted = torch.zeros(size[::-1])
+    wanted.index_put_((edge_index[1], edge_index[0]), torch.tensor(1.0), True)
+    if layout is None and WITH_TORCH_SPARSE:
+        assert type(adj_t).__name__ == "SparseTensor"
+        assert list(adj_t.sparse_sizes()) == list(size[::-1])
+        assert adj_t.nnz() == edge_index.size(1)
+    else:
+        assert adj_t.layout == (layout or torch.sparse_csr)
+        assert adj_t.shape == size[::-1]
+        assert torch.equal(adj_t.to_dense(), wanted)
+    if layout != torch.sparse_coo or (wanted <= 1).all():  # which are summed there
+        build_hag(adj_t).validate(edge_index)
+    if size[0] == size[1] > 0 and layout in (torch.sparse_csr, None):
+        x, conv = torch.randn(size[0], 4), SAGEConv(4, 3)
+        assert_close(conv(x, adj_t), conv(x, edge_index))
+
+
+def test_matrices_of_other_layouts_are_refused():
+    hag = build_hag(GRAPHS["clique"][0])
+    with pytest.raises(ValueError, match="'layout' must be one of"):
+        hag.to_adj_t(torch.strided)
