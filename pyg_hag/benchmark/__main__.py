@@ -11,6 +11,7 @@ from pyg_hag.benchmark import (
     layers,
     lstm,
     memory,
+    models,
     reduce,
     search,
     train,
@@ -20,14 +21,15 @@ from pyg_hag.datasets import is_there
 
 WIDTHS = [16, 64, 128, 256, 512]
 CHOICES = [
-    *("search", "aggregate", "reduce", "train", "lstm", "layers", "memory", "cost"),
-    "environment",
+    *("search", "aggregate", "reduce", "models", "train", "lstm", "layers", "memory"),
+    *("cost", "environment"),
 ]
 WITH_WIDTHS = {
     "memory": memory.run,
     "reduce": reduce.run,
     "lstm": lstm.run,
     "layers": layers.run,
+    "models": models.run,
 }
 GRAPHS = [
     *("MUTAG", "BZR", "BZR_MD", "ENZYMES", "PROTEINS", "IMDB-BINARY", "IMDB-MULTI"),

@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 from pyg_hag import build_hag
 from pyg_hag._table import markdown_table, text_table
 from pyg_hag.benchmark import __main__ as benchmark
-from pyg_hag.benchmark import lstm, memory, train
+from pyg_hag.benchmark import lstm, memory, models, train
 from pyg_hag.benchmark._timing import Times, measure
 from pyg_hag.cost import CostModel
 from pyg_hag.nn import HAGLSTMAggregation
@@ -263,3 +263,20 @@ def test_layers(monkeypatch, root, capsys):
         assert int(row["parameters"]) > 0 and float(row["milliseconds training"]) > 0
         assert float(row["megabytes training"]) >= 0
     assert "PNAConv" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore:Sparse ")
+def test_models(monkeypatch, root, capsys):
+    out = root / "rows.csv"
+    arguments = ["models", "clique", "--root", root, "--out", out, "--widths", 8]
+    assert run(monkeypatch, *arguments) == 0
+    rows = read(out)
+    assert [row["model"] for row in rows] == list(models.MODELS)
+    assert all(float(row["training over edge_index"]) > 0 for row in rows)
+    assert {row["model"] for row in rows if not row["forward over CSR"]} == {
+        *models.NOT_ON_CSR
+    }
+    monkeypatch.setattr(models, "MOST_MESSAGE_BYTES", 0)
+    assert run(monkeypatch, *arguments) == 0
+    assert "forward over edge_index" not in read(out)[0]
+    assert "SGConv" in capsys.readouterr().out
