@@ -3,7 +3,6 @@
 And the formulas of the gradients, made of such calls.
 """
 
-import functools
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -26,12 +25,11 @@ Scales = tuple[Tensor | None, Tensor | None, Tensor | None]
 """Factors of the sources, of the destinations, and of each node for itself."""
 
 
-@functools.cache
 def fastest(device: str) -> str:
     """The backend for a type of device."""
     if device == "cpu":
         return "numba"
-    return "torch_scatter" if _scatter.is_there() else "torch"
+    return "torch_scatter" if _scatter.IS_THERE else "torch"
 
 
 def compute_sum(

@@ -9,26 +9,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric.typing import WITH_TORCH_SCATTER
 
 from pyg_hag.hag import HAG
 from pyg_hag.ops import _torch
 from pyg_hag.ops._composed import composed
 
+IS_THERE: bool = WITH_TORCH_SCATTER
+"""Whether torch_scatter is installed."""
 DTYPES = _torch.DTYPES
 aggregate_max = _torch.aggregate_max
 aggregate_max_backward = _torch.aggregate_max_backward
 
 Segments = tuple[Tensor, Tensor, Tensor]
 """Inputs, sources before aggregates; where those of each row begin; the rows."""
-
-
-def is_there() -> bool:
-    """Whether torch_scatter is installed."""
-    try:
-        import torch_scatter  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 def aggregate_sum(

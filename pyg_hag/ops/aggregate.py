@@ -155,7 +155,7 @@ def _check(
             f"backend 'numba' runs on the CPU, but 'x' is on {x.device}: leave "
             f"'backend' out"
         )
-    if backend == "torch_scatter" and not _scatter.is_there():
+    if backend == "torch_scatter" and not _scatter.IS_THERE:
         raise ValueError(
             "backend 'torch_scatter' needs that package, which is not installed: leave "
             "'backend' out, or 'pip install torch_scatter'"

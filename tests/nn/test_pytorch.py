@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from torch_geometric.typing import (
     WITH_TORCH_SPARSE,
 )
 
-from pyg_hag import HAGData, HAGTransform
+from pyg_hag import HAGData, HAGTransform, build_hag
 from pyg_hag.nn import to_hag
 
 SIZE = 40
@@ -158,6 +159,30 @@ def test_two_processes():
     for process in processes:
         out, error = process.communicate(timeout=300)
         assert "equal" in out, error
+
+
+@pytest.mark.parametrize("aggr", ["sum", "mean", "max"])
+@pytest.mark.parametrize("own", [False, True])
+def test_edge_weights_in_compiled_code(aggr, own):
+    edge_index, (n, _) = random_graph(3, 30, 30, 0.4)
+    a, b = torch.rand(2, n) + 0.5
+    weight = a[edge_index[0]] * b[edge_index[1]]
+    build = partial(build_hag, capacity=0) if own else fewest_hag
+    hag, x = build(edge_index, n), torch.randn(n, 8)
+    if own and aggr == "max":
+        return  # weights of single edges are for sums
+    torch._dynamo.reset()
+    conv = nn.GraphConv(8, 4, aggr=aggr)
+    compiled = torch.compile(to_hag(conv), fullgraph=True)
+    for factor in (1.0, 2.0, 3.0):  # weights that change
+        close(compiled(x, hag, weight * factor), conv(x, edge_index, weight * factor))
+    if not own:
+        with pytest.raises(ValueError, match="no product of a factor"):
+            compiled(x, hag, torch.rand_like(weight))
+        if aggr == "max":
+            b[0] = -b[0]
+            with pytest.raises(RuntimeError, match="negative for some destinations"):
+                compiled(x, hag, a[edge_index[0]] * b[edge_index[1]])
 
 
 # Loaders ######################################################################

@@ -17,7 +17,7 @@ class TestTorch(AggregateContract):
     backend = "torch"
 
 
-installed = pytest.mark.skipif(not _scatter.is_there(), reason="no torch_scatter")
+installed = pytest.mark.skipif(not _scatter.IS_THERE, reason="no torch_scatter")
 
 
 @pytest.mark.sparse
@@ -117,15 +117,12 @@ def test_errors_name_the_argument(change, error, message):
 
 
 def test_torch_scatter_must_be_there(monkeypatch):
-    monkeypatch.setattr(_scatter, "is_there", lambda: False)
+    monkeypatch.setattr(_scatter, "IS_THERE", False)
     with pytest.raises(ValueError, match="'torch_scatter' needs that package"):
         aggregate(*small(), backend="torch_scatter")
-    fastest.cache_clear()
     assert [fastest(device) for device in ("cpu", "cuda")] == ["numba", "torch"]
-    monkeypatch.setattr(_scatter, "is_there", lambda: True)
-    fastest.cache_clear()
+    monkeypatch.setattr(_scatter, "IS_THERE", True)
     assert [fastest(device) for device in ("cpu", "xpu")] == ["numba", "torch_scatter"]
-    fastest.cache_clear()
 
 
 def test_numba_is_for_the_cpu():

@@ -60,20 +60,23 @@ def weighted(hag: HAG, edge_weight: Tensor | None, name: str) -> Adjacency:
             f"'edge_weight' of '{name}' must have one weight for each of the "
             f"{edge_index.size(1)} edges (got shape {list(edge_weight.shape)})"
         )
+    given = edge_weight, edge_index, hag.num_src, hag.num_dst, name
+    if torch.compiler.is_compiling():  # which finds them anew in every call
+        return Adjacency(hag, *_factors_operator(*given))
     cache: Any = hag._cache  # type: ignore[attr-defined]
     known = cache.get("weights")
     if known is not None and known[0]() is edge_weight:
         if known[1] == edge_weight._version:
             return Adjacency(hag, *known[2])
-    scales = _factors(hag, edge_index, edge_weight, name)
+    scales = _factors(*given)
     cache["weights"] = weakref.ref(edge_weight), edge_weight._version, scales
     return Adjacency(hag, *scales)
 
 
 def _factors(
-    hag: HAG, edge_index: Tensor, edge_weight: Tensor, name: str
+    edge_weight: Tensor, edge_index: Tensor, num_src: int, num_dst: int, name: str
 ) -> tuple[Tensor, Tensor]:
-    size = hag.num_src, hag.num_dst
+    size = num_src, num_dst
     a, b, wrong = _factor.factors_of(edge_index, edge_weight, size)
     if wrong:
         raise ValueError(
@@ -81,6 +84,20 @@ def _factors(
             f"{_PLAIN}"
         )
     return a, b
+
+
+@torch.library.custom_op("pyg_hag::edge_factors", mutates_args=())
+def _factors_operator(
+    edge_weight: Tensor, edge_index: Tensor, num_src: int, num_dst: int, name: str
+) -> tuple[Tensor, Tensor]:
+    return _factors(edge_weight, edge_index, num_src, num_dst, name)
+
+
+@_factors_operator.register_fake
+def _(
+    edge_weight: Tensor, edge_index: Tensor, num_src: int, num_dst: int, name: str
+) -> tuple[Tensor, Tensor]:
+    return edge_weight.new_empty(num_src), edge_weight.new_empty(num_dst)
 
 
 def gcn_normalized(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch_geometric.nn import aggr
 from torch_geometric.nn.conv import MessagePassing
@@ -213,11 +214,15 @@ def _scaled(
     """Reduces messages with weights, of which the destination's must come out."""
     reduces = [reduce] if isinstance(reduce, str) else reduce
     signed = [name for name in reduces if name in ("max", "min", "std")]
-    if b is not None and signed and not bool((b >= 0).all()):
-        raise ValueError(
+    if b is not None and signed:
+        wrong = (
             f"'edge_weight' is negative for some destinations, which 'aggr' "
             f"{signed[0]!r} cannot share: pass 'edge_index' instead"
         )
+        if torch.compiler.is_compiling():
+            torch._assert_async((b >= 0).all(), wrong)
+        elif not bool((b >= 0).all()):
+            raise ValueError(wrong)
     if b is not None and {"var", "std"} & {*reduces}:
         raise ValueError(
             "'edge_weight' goes with 'aggr' sum, mean, max and min on a HAG (got "
