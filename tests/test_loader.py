@@ -109,6 +109,20 @@ def test_further_edges(build):
             type(got)(got.num_src, *got.tensors)  # checks the structure
 
 
+@pytest.mark.parametrize("build", [fewest_hag, signed_hag])
+def test_edges_join_some_groups(build):
+    part = build(GRAPHS["near-cliques"][0])
+    hag = side_by_side([part] * 6)
+    assert hag.group_aggs.count_nonzero() >= 6
+    n = part.num_src
+    for first, last in ((0, 2), (1, 5), (4, 3), (5, 0)):
+        src, dst = torch.tensor([first * n + 1, 2]), torch.tensor([last * n, 3])
+        got = with_edges(hag, src.numpy(), dst.numpy())
+        type(got)(got.num_src, *got.tensors)
+        got.validate(torch.cat([hag.to_edge_index(), torch.stack([src, dst])], 1))
+        assert got.group_aggs.numel() < hag.group_aggs.numel()
+
+
 def test_union():
     hags = [fewest_hag(*GRAPHS["clique"][:1]), signed_hag(GRAPHS["clique"][0])]
     n = hags[0].num_src

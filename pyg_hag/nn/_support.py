@@ -60,7 +60,8 @@ _LIMITS: dict[str, str] = {
     "APPNP": "with `dropout` in evaluation alone",
     "ClusterGCNConv": "with `add_self_loops`",
     "HypergraphConv": "without attention",
-    "SAGEConv": "with `aggr` sum, mean, max, min, var, std, or several of them",
+    "SAGEConv": "with `aggr` sum, mean, max, min, var, std, several of them, or "
+    "`HAGLSTMAggregation`",
     "SimpleConv": "self-loops with `aggr` sum",
     "WLConvContinuous": "from source to target",
 }
