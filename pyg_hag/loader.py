@@ -86,5 +86,4 @@ class _Search:
                 self.hags[number] = build_with(edges, both, options)
             parts.append(self.hags[number])
         between = edge_index[:, ~inside].numpy()
-        hag = with_edges(side_by_side(parts), between[0], between[1])
-        return hag._knows(edge_index)
+        return with_edges(side_by_side(parts), between[0], between[1])

@@ -21,6 +21,7 @@ _LEAST_GAIN = 0.93  # of plain's time
 _SHARES = (0.75, 2.0, 6.0)  # of a row's price that aggregates must earn
 _SURE = 0.75  # of plain's time: no other share is tried
 _BETTER = 0.97  # of the first one's time
+_SEARCH_SECONDS = 3e-7  # that a fast search takes per edge
 
 
 def find_hag(
@@ -29,6 +30,14 @@ def find_hag(
     """The best HAG of the graph, or the graph as it is."""
     if options.capacity == 0:
         return _plain(src, dst, num_src, num_dst)._decided("plain: 'capacity' is 0")
+    if options.num_passes is not None and options.objective == "time":
+        plain = _plain(src, dst, num_src, num_dst)
+        seconds = options.prices.seconds(plain, options.num_features)
+        if options.num_passes * seconds < _SEARCH_SECONDS * src.size:
+            return plain._decided(
+                f"plain: {options.num_passes} passes of about {1e6 * seconds:.0f} "
+                f"microseconds cannot pay for a search"
+            )
     work = 2 if options.subtract else 1  # what is found is kept for a comparison
     num_parts = count_parts(options.memory_limit, work * src.size, num_src + num_dst)
     if num_parts == 0:

@@ -28,6 +28,7 @@ class Options:
     order: str = "set"
     neighbor_order: str | None = None
     subtract: bool = False
+    num_passes: int | None = None
 
     def __post_init__(self) -> None:
         check_choice("objective", self.objective, OBJECTIVES)
@@ -45,6 +46,8 @@ class Options:
             check_count("min_redundancy", self.min_redundancy, 2)
         if self.capacity is not None:
             check_count("capacity", self.capacity, 0)
+        if self.num_passes is not None:
+            check_count("num_passes", self.num_passes, 0)
         if self.memory_limit is not None:
             check_count("memory_limit", self.memory_limit, 0)
         if not isinstance(self.cost_model, CostModel | None):

@@ -38,6 +38,7 @@ def build_hag(
     order: str = "set",
     neighbor_order: str | None = None,
     subtract: bool = False,
+    num_passes: int | None = None,
 ) -> HAG:
     r"""Finds a HAG of a graph, or returns the graph as it is where none pays.
 
@@ -107,6 +108,10 @@ def build_hag(
             similar rows share and a few corrections, as in the compressed binary
             matrix format (Alves et al., 2024). See `docs/search.md` for what that
             does to values that are very large or not finite.
+        num_passes (int, optional): How many sums will run over the HAG, forward and
+            backward. If they cannot pay for the search, the graph is left as it is, at
+            once; for graphs that are used once, such as sampled batches. If None, the
+            search is taken to be free. For least time alone.
 
     Returns:
         HAG: On the device of `edge_index`. Its `stats.decision` says what was
@@ -140,6 +145,7 @@ def build_hag(
         order=order,
         neighbor_order=neighbor_order,
         subtract=subtract,
+        num_passes=num_passes,
     )
     return build_with(edge_index, sizes, options)
 

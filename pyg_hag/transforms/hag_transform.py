@@ -43,9 +43,10 @@ class HAGTransform(BaseTransform):
             leaves the graph without aggregates, and layers sum with the weight of each
             edge, which may be learned. (default: :obj:`"factored"`)
         objective, method, num_features, capacity, min_redundancy, cost_model, \
-        time_limit, memory_limit, progress, order, neighbor_order, subtract: As in
-            :func:`pyg_hag.build_hag`. A sequential HAG keeps the order that the
-            neighbours had here, also when the edges of the data are sorted later.
+        time_limit, memory_limit, progress, order, neighbor_order, subtract, \
+        num_passes: As in :func:`pyg_hag.build_hag`. A sequential HAG keeps the order
+            that the neighbours had here, also when the edges of the data are sorted
+            later.
 
     Raises:
         TypeError: If the data is neither `Data` nor `HeteroData`, or of another
@@ -73,6 +74,7 @@ class HAGTransform(BaseTransform):
         order: str = "set",
         neighbor_order: str | None = None,
         subtract: bool = False,
+        num_passes: int | None = None,
     ) -> None:
         if not isinstance(add_self_loops, bool):
             raise TypeError(f"'add_self_loops' must be a bool (got {add_self_loops!r})")
@@ -91,6 +93,7 @@ class HAGTransform(BaseTransform):
             order=order,
             neighbor_order=neighbor_order,
             subtract=subtract,
+            num_passes=num_passes,
         )
 
     def forward(self, data: Any) -> Any:

@@ -209,9 +209,13 @@ sampling = pytest.mark.skipif(
 @pytest.mark.sparse
 @sampling
 @old_sampler
-@pytest.mark.parametrize("objective", ["time", "aggregations"])
-def test_neighbor_loader(objective):
-    transform = HAGTransform(objective=objective)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"objective": "aggregations"}, {"num_passes": 4}, {"num_passes": 10**9}],
+    ids=str,
+)
+def test_neighbor_loader(options):
+    transform = HAGTransform(**options)
     loader = NeighborLoader(data(), [5, 5], batch_size=50, transform=transform)
     for batch in loader:
         check(batch)

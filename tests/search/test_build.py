@@ -21,6 +21,7 @@ from graphs import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pyg_hag import build_hag
 from pyg_hag.search._greedy import merge_pairs
 
 CAPACITIES = [None, 0, 1, 2, 3, 5, 100]
@@ -348,3 +349,22 @@ BAD_CALLS = [
 def test_bad_arguments(error, match, edge_index, arguments):
     with pytest.raises(error, match=match):
         fewest_hag(edge_index, **arguments)
+
+
+def test_few_passes_do_not_pay_for_a_search(monkeypatch):
+    edge_index = edge_index_of(clique(range(200)))
+
+    def fail(*_):
+        raise AssertionError("searched")
+
+    many = build_hag(edge_index, num_passes=10**6)
+    assert many.num_aggregates > 0 and many == build_hag(edge_index)
+    monkeypatch.setattr("pyg_hag.search._find._found", fail)
+    for few in (0, 4):
+        hag = build_hag(edge_index, num_passes=few)
+        assert hag == build_hag(edge_index, capacity=0)
+        assert f"plain: {few} passes of" in hag.stats.decision
+    with pytest.raises(AssertionError, match="searched"):  # it is for least time
+        build_hag(edge_index, num_passes=4, objective="aggregations")
+    with pytest.raises(ValueError, match="'num_passes' must be at least 0"):
+        build_hag(edge_index, num_passes=-1)

@@ -58,7 +58,7 @@ def test_repr_shows_every_parameter():
         "HAGTransform(add_self_loops=False, weights='factored', objective='time', "
         "method='auto', num_features=64, capacity=9, min_redundancy=None, "
         "cost_model=None, time_limit=None, memory_limit=None, order='set', "
-        "neighbor_order=None, subtract=False)"
+        "neighbor_order=None, subtract=False, num_passes=None)"
     )
     assert "order='sequential', neighbor_order='shared'" in repr(
         HAGTransform(order="sequential", neighbor_order="shared")
