@@ -88,6 +88,11 @@ def test_lstm_in_a_layer():
     assert_close(out, wanted)
     for other in (copy.deepcopy(conv), pickle.loads(pickle.dumps(conv))):
         assert torch.equal(other(x, hag), out)
+    named = HAGSAGEConv(8, 6, aggr="lstm", aggr_kwargs={"num_layers": 2})
+    theirs = SAGEConv(8, 6, aggr="lstm", aggr_kwargs={"num_layers": 2})
+    named.load_state_dict(theirs.state_dict())
+    wanted = theirs.lin_l(reference(x, hag, theirs.aggr_module.lstm)) + theirs.lin_r(x)
+    assert_close(named(x, hag), wanted)
     with pytest.raises(ValueError, match=r"build_hag\(order=\"sequential\"\)"):
         conv(x, build_hag(edge_index, size=size))
 

@@ -1,7 +1,10 @@
 """GraphSAGE over a HAG."""
 
+from typing import Any
+
 from torch_geometric.nn import SAGEConv
 
+from pyg_hag.nn.aggr import HAGLSTMAggregation
 from pyg_hag.nn.conv._message_passing import HAGMessagePassing
 
 
@@ -18,6 +21,10 @@ class HAGSAGEConv(HAGMessagePassing, SAGEConv):
     parameters and outputs are those of :class:`torch_geometric.nn.SAGEConv`;
     `state_dict` loads both ways.
 
+    With `aggr="lstm"`, on a sequential HAG, it aggregates by
+    :class:`pyg_hag.nn.HAGLSTMAggregation`, whose parameters are PyG's as well and whose
+    outputs are those of an LSTM on each neighbour list alone.
+
     `forward(x, edge_index)` takes a :class:`pyg_hag.HAG` as well as an `edge_index`.
 
     Shapes:
@@ -27,8 +34,22 @@ class HAGSAGEConv(HAGMessagePassing, SAGEConv):
         - **output:** node features :math:`(|\mathcal{V}_t|, F_{out})`
 
     Raises:
-        ValueError: If the HAG does not fit the features, or `aggr` is not one of
-            sum, mean, max, min, var and std, or a list of them.
+        ValueError: If the HAG does not fit the features, or `aggr` is none of these.
     """
 
     _pyg_class = SAGEConv
+
+    def __init__(
+        self,
+        in_channels: int | tuple[int, int],
+        out_channels: int,
+        aggr: Any = "mean",
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        if aggr == "lstm":
+            size = in_channels if isinstance(in_channels, int) else in_channels[0]
+            sizes = {"in_channels": size, "out_channels": size}
+            given = kwargs.pop("aggr_kwargs", None) or {}
+            aggr = HAGLSTMAggregation(**{**sizes, **given})
+        super().__init__(in_channels, out_channels, aggr, *args, **kwargs)
