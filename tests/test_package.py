@@ -48,7 +48,12 @@ def test_the_three_lines_of_the_readme():
         "import torch\nfrom torch_geometric.data import Data\ntorch.manual_seed(0)\n"
         "data = Data(torch.randn(9, 8), torch.randint(9, (2, 60)))\n"
     )
-    assert python(f"{setup}{code}\nprint(*out.shape)") == ["9", "16"]
+    check = (
+        "from pyg_hag.nn import from_hag\n"
+        "wanted = from_hag(model)(data.x, data.edge_index)\n"
+        "print(type(from_hag(model)).__name__, torch.allclose(out, wanted, atol=1e-5))"
+    )
+    assert python(f"{setup}{code}\n{check}") == ["GCN", "True"]
 
 
 def test_types_are_shipped():
