@@ -27,10 +27,8 @@ _WHY: dict[str, str] = {
     "FusedGATConv": "attention",
     "GATConv": "attention",
     "GATv2Conv": "attention",
-    "GENConv": "aggregates by a softmax, or by powers",
     "GINEConv": "edge features",
     "GMMConv": "edge features",
-    "GeneralConv": "attention, or edge features",
     "GravNetConv": "makes its own graph",
     "HANConv": "attention",
     "HEATConv": "attention",
@@ -59,6 +57,9 @@ _CONTAINERS = ("AntiSymmetricConv", "DirGNNConv", "GPSConv", "HeteroConv")
 _LIMITS: dict[str, str] = {
     "APPNP": "with `dropout` in evaluation alone",
     "ClusterGCNConv": "with `add_self_loops`",
+    "GENConv": "with `aggr` sum, mean, max, min, var, std, or several of them; without "
+    "edge features",
+    "GeneralConv": "without attention and edge features, with `directed_msg`",
     "HypergraphConv": "without attention",
     "SAGEConv": "with `aggr` sum, mean, max, min, var, std, several of them, or "
     "`HAGLSTMAggregation`",

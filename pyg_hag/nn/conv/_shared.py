@@ -326,6 +326,51 @@ class Continuous(HAGMessagePassing):
         return out if x[1] is None else 0.5 * (x[1] + out)
 
 
+class OfSources(HAGMessagePassing):
+    """Layers whose messages are functions of the source, but for edge features."""
+
+    def _propagate_hag(  # type: ignore[override]
+        self, hag: HAG, x: Any, size: Any = None, edge_attr: Tensor | None = None
+    ) -> Tensor:
+        if edge_attr is not None:
+            edges = hag.edge_index_in_order("edge_attr")
+            out: Tensor = self._edge_propagate(
+                edges, x=x, size=size, edge_attr=edge_attr
+            )
+            return out
+        source = 1 if self.flow == "target_to_source" else 0
+        pair = list(x)
+        pair[source] = self._message_of(pair[source])
+        return propagate_hag(self, hag, tuple(pair), None, size)
+
+    def _message_of(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class General(OfSources):
+    """GeneralConv without attention and edge features."""
+
+    @staticmethod
+    def _unshared(conv: Any) -> str | None:
+        if conv.attention:
+            return "attention"
+        if conv.in_edge_channels is not None:
+            return "edge features"
+        if not conv.directed_msg:
+            return "messages depend on both nodes ('directed_msg')"
+        return unshared_aggregation(conv)
+
+    def _message_of(self, x: Tensor) -> Tensor:
+        return self.lin_msg(x).view(x.size(0), self.heads, self.out_channels)
+
+
+class Generalized(OfSources):
+    """GENConv with a plain aggregation."""
+
+    def _message_of(self, x: Tensor) -> Tensor:
+        return x.relu() + self.eps
+
+
 def _inverse(value: Tensor) -> Tensor:
     inverse = 1.0 / value
     return inverse.masked_fill(inverse == torch.inf, 0.0)
@@ -360,6 +405,8 @@ SHARED: dict[type, type] = {
     nn.SignedConv: HAGMessagePassing,
     nn.GINConv: Isomorphism,
     nn.EGConv: Basis,
+    nn.GeneralConv: General,
+    nn.GENConv: Generalized,
     nn.SimpleConv: Simple,
     nn.ChebConv: Chebyshev,
     nn.ClusterGCNConv: Cluster,

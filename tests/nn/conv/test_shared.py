@@ -1,9 +1,12 @@
 """Every layer of PyG that shares sums, against itself on the edges."""
 
+import pytest
 import torch
-from contract import ConvContract, SignedConvContract
+from contract import ConvContract, SignedConvContract, assert_close
+from graphs import fewest_hag, random_graph
 from torch_geometric import nn
 
+from pyg_hag.nn import hag_support, to_hag
 from pyg_hag.nn.convert import _sharing
 
 TURNED = {"flow": "target_to_source"}
@@ -149,6 +152,30 @@ class TestLE(Converted):
     variants = ({}, {"bias": False}, TURNED)
 
 
+class TestGeneral(Converted):
+    reference = nn.GeneralConv
+    bipartite = True
+    variants = (
+        {},
+        {"aggr": "mean", "heads": 3, "skip_linear": True, "l2_normalize": True},
+        {"aggr": "max", "bias": False},
+        TURNED,
+    )
+
+
+class TestGEN(Converted):
+    reference = nn.GENConv
+    bipartite = True
+    variants = (
+        {"aggr": "add"},
+        {"aggr": ["mean", "max", "std"], "msg_norm": True},
+        {"aggr": "mean", "bias": True, "eps": 0.5},
+    )
+
+    def make(self, cls, options):
+        return cls(8, 6, norm="layer", **options)
+
+
 class TestHypergraph(Converted):
     reference = nn.HypergraphConv
     variants = ({}, {"bias": False})
@@ -187,3 +214,32 @@ class TestChebSubtracting(SignedConvContract, TestCheb):
 
 class TestClusterGCNSubtracting(SignedConvContract, TestClusterGCN):
     pass
+
+
+@pytest.mark.parametrize("layer", ["GENConv", "GeneralConv"])
+def test_edge_features_reach_layers_that_share_without_them(layer):
+    edge_index, (n, _) = random_graph(0, 12, 12, 0.4)
+    hag, x = fewest_hag(edge_index, n), torch.randn(n, 8)
+    edge_attr = torch.randn(edge_index.size(1), 8)
+    conv = getattr(nn, layer)(8, 8, aggr="add")
+    if layer == "GeneralConv":
+        assert hag_support(conv)[0].shared
+        conv = nn.GeneralConv(8, 8, in_edge_channels=8)
+        assert hag_support(conv)[0].reason == "edge features"
+    assert_close(to_hag(conv)(x, hag, edge_attr), conv(x, edge_index, edge_attr))
+
+
+@pytest.mark.parametrize(
+    ("conv", "reason"),
+    [
+        (nn.GENConv(8, 8), "'aggr' must be one of"),
+        (nn.GeneralConv(8, 8, attention=True), "attention"),
+        (nn.GeneralConv(8, 8, directed_msg=False), "both nodes"),
+    ],
+    ids=["softmax", "attention", "both"],
+)
+def test_variants_that_do_not_share(conv, reason):
+    edge_index, (n, _) = random_graph(0, 12, 12, 0.4)
+    assert reason in hag_support(conv)[0].reason
+    x = torch.randn(n, 8)
+    assert_close(to_hag(conv)(x, fewest_hag(edge_index, n)), conv(x, edge_index))
