@@ -74,6 +74,14 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> str:
     return value
 
 
+def check_fraction(name: str, value: object, most: float = 1.0) -> None:
+    """Checks a number from 0 to `most`."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"'{name}' must be a number (got {value!r})")
+    if not 0 <= value <= most:
+        raise ValueError(f"'{name}' must be in [0, {most:g}] (got {value})")
+
+
 def check_seconds(name: str, value: object) -> None:
     """Checks an optional number of seconds."""
     if value is None:

@@ -574,11 +574,12 @@ class ConvContract:
     def test_torch_compile(self, options):
         if not self.compiles:
             pytest.skip("PyG's layer cannot be compiled")
-        edge_index, (n, _) = SQUARE["dense"]
+        edge_index, (n, _) = SQUARE["near-cliques"]  # of which signed HAGs subtract
         theirs, ours = self.pair(options)
         x = torch.randn(n, 8)
         torch._dynamo.reset()
         hag = self.build(edge_index, n)
+        assert hag.is_signed == isinstance(self, SignedConvContract)
         compiled = self.compiled(ours, x, hag)
         assert_close(self.call(compiled, x, hag), self.call(theirs, x, edge_index))
 

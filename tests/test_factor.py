@@ -28,6 +28,9 @@ def test_products_are_found(graph, dtype, zeros):
     found = a[edge_index[0]] * b[edge_index[1]]
     torch.testing.assert_close(found, weight, rtol=near, atol=0)
     assert (b >= 0).all()
+    for factor, ends, n in ((a, edge_index[0], size[0]), (b, edge_index[1], size[1])):
+        alone = torch.bincount(ends, minlength=n) == 0
+        assert (factor[alone] == 1).all()
 
 
 def test_what_is_no_product_is_named():

@@ -232,7 +232,9 @@ def test_batches_of_chebyshev(graph):
 def test_strict(graph):
     to_hag(pyg.GCN(8, 8, 2), strict=True)
     model = Own()
-    with pytest.raises(ValueError, match=r"(?s)deep.conv \(GENConv\): aggregates by"):
+    with pytest.raises(
+        ValueError, match=r"(?s)deep.conv \(GENConv\): 'aggr' must be one of"
+    ):
         to_hag(model, strict=True)
 
 

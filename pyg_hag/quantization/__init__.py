@@ -1,0 +1,8 @@
+"""Degree-Quant: training that knows it will be quantized."""
+
+from pyg_hag.quantization.config import DegreeQuantConfig
+from pyg_hag.quantization.fake_quantize import FakeQuantize
+from pyg_hag.quantization.protection import Protection
+from pyg_hag.quantization.transform import DegreeQuantTransform
+
+__all__ = ["DegreeQuantConfig", "DegreeQuantTransform", "FakeQuantize", "Protection"]

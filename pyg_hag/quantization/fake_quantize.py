@@ -1,0 +1,206 @@
+"""Quantization while a model trains: rounding to codes, and where their range ends."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pyg_hag.quantization import _random
+from pyg_hag.quantization.config import DegreeQuantConfig
+
+_LEAST_SCALE = torch.finfo(torch.float32).tiny
+
+
+class FakeQuantize(nn.Module):
+    r"""Rounds values to what their codes stand for.
+
+    .. math::
+        q(x) = \mathrm{clamp}(\lfloor x / s \rceil + z, q_{\min}, q_{\max}), \quad
+        \hat{x} = s \, (q(x) - z)
+
+    Activations have codes from 0 to :math:`2^b - 1` and one range, which contains 0.
+    Weights have codes from :math:`-2^{b-1} + 1` to :math:`2^{b-1} - 1` and :math:`z =
+    0`, with one range for each output channel or for all.
+
+    While it trains, it observes: ranges follow the values of nodes that are not
+    protected, and protected ones pass as they are (Tailor et al., *Degree-Quant*, ICLR
+    2021, Section 3). Nothing waits for the device.
+
+    Args:
+        config (DegreeQuantConfig): How.
+        num_channels (int, optional): For a weight, its output channels (dimension 0);
+            None for activations.
+
+    Shapes:
+        - **input:** values of any shape, and, optionally, for each row whether it is
+          protected, bool of shape `[num_rows]`
+        - **output:** the same shape
+
+    Raises:
+        RuntimeError: If it has observed nothing when it does not train.
+    """
+
+    low: Tensor
+    high: Tensor
+    num_observed: Tensor
+
+    def __init__(
+        self, config: DegreeQuantConfig, num_channels: int | None = None
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.is_weight = num_channels is not None
+        shape = (num_channels,) if num_channels and config.per_channel else ()
+        self.register_buffer("low", torch.zeros(shape))
+        self.register_buffer("high", torch.zeros(shape))
+        self.register_buffer("num_observed", torch.tensor(0))
+        self._is_ready = False
+
+    @property
+    def code_range(self) -> tuple[int, int]:
+        """The smallest and the largest code."""
+        if self.is_weight:
+            most = 2 ** (self.config.bits - 1) - 1
+            return -most, most
+        return 0, 2**self.config.bits - 1
+
+    def parameters_of_codes(self) -> tuple[Tensor, Tensor]:
+        """Scale and zero point (float32, a whole number), one or one per channel."""
+        least, most = self.code_range
+        if self.is_weight:
+            scale = torch.maximum(-self.low, self.high) / most
+            scale = scale.clamp(min=_LEAST_SCALE)
+            return scale, torch.zeros_like(scale)
+        scale = ((self.high - self.low) / (most - least)).clamp(min=_LEAST_SCALE)
+        return scale, (least - self.low / scale).round().clamp(least, most)
+
+    def forward(self, x: Tensor, protected: Tensor | None = None) -> Tensor:
+        """Observes x while it trains, and rounds it."""
+        if self.training:
+            self._observe(x.detach(), protected)
+        elif not self._is_ready:
+            raise RuntimeError(
+                "this model was quantized, but has observed no values yet: train it, "
+                "or calibrate it"
+            )
+        scale, zero = (self._along(t, x) for t in self.parameters_of_codes())
+        clipped = self.config.gradient == "clipped"
+        compiled = torch.compiler.is_compiling()
+        round_ = _traced if compiled else _Round.apply
+        out: Tensor = round_(x, scale, zero, *self.code_range, clipped)
+        if protected is not None and self.training:
+            out = torch.where(_rows(protected, x), x, out)
+        return out
+
+    def _along(self, t: Tensor, x: Tensor) -> Tensor:
+        t = t.to(x.dtype)
+        return t.view(-1, *[1] * (x.dim() - 1)) if t.dim() > 0 else t
+
+    # Ranges ###################################################################
+
+    @torch.no_grad()
+    def _observe(self, x: Tensor, protected: Tensor | None) -> None:
+        low, high = self._limits(x.float(), protected)
+        first = self.num_observed == 0
+        if self.is_weight:  # which is here as a whole
+            pass
+        elif self.config.ranges == "ema":
+            weight = torch.where(first, 1.0, self.config.momentum)
+            low = self.low.lerp(low, weight)
+            high = self.high.lerp(high, weight)
+        else:
+            low, high = torch.minimum(self.low, low), torch.maximum(self.high, high)
+        self.low.copy_(low)
+        self.high.copy_(high)
+        self.num_observed.add_(1)
+        self._is_ready = True
+
+    def _limits(self, x: Tensor, protected: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The ends of the range of these values, around 0."""
+        if self.is_weight and self.low.dim() > 0:
+            x = x.flatten(1)
+            zero = x.new_zeros(x.size(0), 1)  # there may be no other
+            low, high = torch.cat([x, zero], 1).aminmax(dim=1)
+            return low, high
+        if not self.is_weight and self.config.cut_off > 0 and x.numel() > 0:
+            return self._percentiles(x, protected)
+        if protected is not None:
+            x = x.masked_fill(_rows(protected, x), 0)
+        low, high = torch.cat([x.flatten(), x.new_zeros(1)]).aminmax()
+        return low, high
+
+    def _percentiles(
+        self, x: Tensor, protected: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        hidden = None if protected is None else _rows(protected, x).expand_as(x)
+        x = x.flatten()
+        hidden = None if hidden is None else hidden.flatten()
+        most = self.config.max_samples
+        if most is not None and x.numel() > most:
+            seed = torch.full_like(self.num_observed, self.config.seed)
+            drawn = _random.bits(seed, self.num_observed, most) % x.numel()
+            x = x[drawn]
+            hidden = None if hidden is None else hidden[drawn]
+        if hidden is None:
+            count = torch.full_like(self.num_observed, x.numel())
+        else:
+            x = x.masked_fill(hidden, torch.inf)  # behind all others
+            count = x.numel() - hidden.sum()
+        x = x.sort().values
+        last = (count - 1).clamp(min=0)
+        first = (count * self.config.cut_off).long().clamp(max=last)
+        ends = x.gather(0, torch.stack([first, last - first]))
+        ends = torch.where(count > 0, ends, 0.0)
+        return ends[0].clamp(max=0), ends[1].clamp(min=0)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._is_ready = bool(self.num_observed > 0)
+
+    def extra_repr(self) -> str:
+        """What it rounds to."""
+        kind = "weight" if self.is_weight else "activations"
+        channels = f", channels={self.low.numel()}" if self.low.dim() > 0 else ""
+        return f"{kind}, bits={self.config.bits}{channels}"
+
+
+def _rows(protected: Tensor, x: Tensor) -> Tensor:
+    return protected.view(-1, *[1] * (x.dim() - 1))
+
+
+def _codes(x: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
+    """Before they are clamped."""
+    return (x * scale.reciprocal()).round() + zero
+
+
+class _Round(torch.autograd.Function):
+    """The rounding, with a gradient."""
+
+    @staticmethod
+    def forward(
+        x: Tensor, scale: Tensor, zero: Tensor, least: int, most: int, clipped: bool
+    ) -> Tensor:
+        return (_codes(x, scale, zero).clamp(least, most) - zero) * scale
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, scale, zero, ctx.least, ctx.most, ctx.clipped = inputs
+        ctx.save_for_backward(*((x, scale, zero) if ctx.clipped else ()))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        if ctx.clipped:
+            codes = _codes(*ctx.saved_tensors)
+            grad = torch.where((codes > ctx.least) & (codes < ctx.most), grad, 0)
+        return grad, None, None, None, None, None
+
+
+def _traced(
+    x: Tensor, scale: Tensor, zero: Tensor, least: int, most: int, clipped: bool
+) -> Tensor:
+    """The same in compiled code, which knows no other functions than its own."""
+    codes = _codes(x.detach(), scale, zero)
+    passed = x - x.detach()  # 0, with the gradient of x
+    if clipped:
+        passed = torch.where((codes > least) & (codes < most), passed, 0)
+    return (codes.clamp(least, most) - zero) * scale + passed

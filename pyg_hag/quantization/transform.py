@@ -1,0 +1,93 @@
+"""DegreeQuantTransform: which nodes are protected, and how often."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch, Data, HeteroData
+from torch_geometric.data.datapipes import functional_transform
+from torch_geometric.transforms import BaseTransform
+
+from pyg_hag._forms import to_edges
+from pyg_hag._validation import check_fraction
+
+
+@functional_transform("degree_quant")
+class DegreeQuantTransform(BaseTransform):
+    r"""Adds the probability with which each node is protected from quantization.
+
+    .. math::
+        p_v = p_{\min} + (p_{\max} - p_{\min}) \cdot
+        \frac{|\{u : d_u \leq d_v\}|}{|\mathcal{V}|}
+
+    with in-degrees :math:`d`, from `Degree-Quant: Quantization-Aware Training for Graph
+    Neural Networks <https://arxiv.org/abs/2008.05000>`_ (Section 3.1) (functional name:
+    :obj:`degree_quant`). Nodes of one in-degree have one probability, and those of the
+    largest exactly `p_max`. Apply it before self-loops are added. A batch is
+    transformed graph by graph; in a :class:`torch_geometric.data.HeteroData`, edges of
+    all types count, among the nodes of each type.
+
+    Args:
+        p_min (float): The probability for the smallest in-degrees, in [0, 1].
+        p_max (float): That for the largest, at least `p_min`.
+
+    Returns `protect_prob`, float32 of shape `[num_nodes]`, on the data.
+
+    Raises:
+        TypeError: If the data is neither `Data` nor `HeteroData`.
+        ValueError: If a probability makes no sense, or the data has no graph.
+    """
+
+    def __init__(self, p_min: float = 0.0, p_max: float = 0.1) -> None:
+        check_fraction("p_min", p_min)
+        check_fraction("p_max", p_max)
+        if p_max < p_min:
+            raise ValueError(
+                f"'p_max' must be at least 'p_min' (got {p_max} and {p_min})"
+            )
+        self.p_min, self.p_max = p_min, p_max
+
+    def forward(self, data: Any) -> Any:
+        """Returns the data with `protect_prob`."""
+        if isinstance(data, Batch):
+            return Batch.from_data_list([self(graph) for graph in data.to_data_list()])
+        if not isinstance(data, Data | HeteroData):
+            raise TypeError(
+                f"'data' must be a 'Data' or 'HeteroData' object (got "
+                f"{type(data).__name__})"
+            )
+        data = copy.copy(data)
+        degrees: dict[Any, Tensor] = {}
+        for store in data.edge_stores:
+            num_dst = store.size()[1]
+            kind = store._key[-1] if store._key is not None else None
+            degree = _in_degree(store, num_dst)
+            degrees[kind] = degrees[kind] + degree if kind in degrees else degree
+        for store in data.node_stores:
+            none = torch.zeros(store.num_nodes, dtype=torch.long)
+            degree = degrees.get(store._key, none)  # nothing leads to some
+            store["protect_prob"] = self._probability(degree)
+        return data
+
+    def _probability(self, degree: Tensor) -> Tensor:
+        _, index, count = degree.unique(return_inverse=True, return_counts=True)
+        share = count.cumsum(0).double() / max(degree.numel(), 1)
+        p = self.p_min + (self.p_max - self.p_min) * share
+        p[-1:] = self.p_max  # exactly
+        return p.float()[index]
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}(p_min={self.p_min}, p_max={self.p_max})"
+
+
+def _in_degree(store: Any, num_dst: int) -> Tensor:
+    edge_index = store.get("edge_index")
+    if edge_index is None:
+        edges = to_edges(store.get("adj_t"))
+        if edges is None:
+            raise ValueError(
+                "'data' has neither 'edge_index' nor 'adj_t': degrees need a graph"
+            )
+        edge_index = edges.edge_index
+    return torch.bincount(edge_index[1].as_subclass(Tensor), minlength=num_dst)

@@ -1,0 +1,212 @@
+import copy
+
+import pytest
+import torch
+
+from pyg_hag.quantization import DegreeQuantConfig, FakeQuantize, Protection
+from pyg_hag.quantization._random import bits, uniform
+
+
+def rounded(x, low, high, least, most):
+    """What a code stands for, one value at a time in double precision."""
+    scale = (high - low) / (most - least)
+    zero = round(least - low / scale)
+    code = max(least, min(most, round(x / scale) + zero))
+    return (code - zero) * scale
+
+
+@pytest.mark.parametrize("num_bits", [8, 4])
+def test_activations(num_bits):
+    module = FakeQuantize(DegreeQuantConfig(bits=num_bits, ranges="minmax"))
+    x = torch.cat([torch.rand(2000) * 4 - 1, torch.tensor([-1.0, 3.0])])
+    out = module(x)
+    wanted = [rounded(v, -1.0, 3.0, 0, 2**num_bits - 1) for v in x.tolist()]
+    torch.testing.assert_close(out, torch.tensor(wanted))
+    assert out.unique().numel() == 2**num_bits
+    assert module(torch.zeros(3)).tolist() == [0, 0, 0]  # exactly
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("num_bits", [8, 4])
+def test_weights(num_bits, per_channel):
+    config = DegreeQuantConfig(bits=num_bits, per_channel=per_channel)
+    module = FakeQuantize(config, num_channels=3)
+    x = torch.randn(3, 5) * torch.tensor([[1.0], [10.0], [0.0]])
+    out, most = module(x), 2 ** (num_bits - 1) - 1
+    for row, got in zip(x, out, strict=True):
+        limit = float((row if per_channel else x).abs().max())
+        wanted = [
+            rounded(v, -limit, limit, -most, most) if limit else 0.0
+            for v in row.tolist()
+        ]
+        torch.testing.assert_close(got, torch.tensor(wanted))
+    assert module.low.shape == ((3,) if per_channel else ())
+    x = x / 2  # ranges of weights are those of now
+    assert module(x).abs().max() <= x.abs().max() * (1 + 1e-6)
+
+
+def test_ranges_contain_zero():
+    for ranges in ("minmax", "ema", "percentile"):
+        module = FakeQuantize(DegreeQuantConfig(ranges=ranges))
+        module(torch.rand(1000) + 5)
+        assert module.low == 0 and module.high > 5
+        module = FakeQuantize(DegreeQuantConfig(ranges=ranges))
+        module(-torch.rand(1000) - 5)
+        assert module.high == 0 and module.low < -5
+
+
+def test_ranges_over_batches():
+    batches = [torch.tensor([-1.0, 2.0]), torch.tensor([-3.0, 1.0])]
+    ends = {
+        "minmax": (-3.0, 2.0),
+        "ema": (-1.0 * 0.9 - 3 * 0.1, 2 * 0.9 + 0.1),
+        "percentile": (-3.0, 2.0),
+    }
+    for ranges, (low, high) in ends.items():
+        module = FakeQuantize(DegreeQuantConfig(ranges=ranges, momentum=0.1))
+        for batch in batches:
+            module(batch)
+        assert (float(module.low), float(module.high)) == pytest.approx((low, high))
+        module.eval()
+        module(torch.tensor([-100.0, 100.0]))  # which observes nothing
+        assert float(module.low) == pytest.approx(low)
+
+
+def test_percentiles_cut_off_the_ends():
+    x = torch.arange(1001.0)[torch.randperm(1001)] - 500
+    module = FakeQuantize(DegreeQuantConfig(percentile=1.0))
+    out = module(x)
+    assert (float(module.low), float(module.high)) == (-490, 490)
+    assert out.abs().max() <= 492  # but for the place of the zero
+
+
+@pytest.mark.parametrize("ranges", ["minmax", "ema", "percentile"])
+def test_protected_nodes_pass_and_are_not_observed(ranges):
+    module = FakeQuantize(DegreeQuantConfig(ranges=ranges, percentile=None))
+    x = torch.randn(50, 4)
+    protected = torch.arange(50) % 5 == 0
+    x[protected] *= 1000
+    out = module(x, protected)
+    assert torch.equal(out[protected], x[protected])
+    assert module.high - module.low < 20
+    alone = FakeQuantize(DegreeQuantConfig(ranges=ranges))
+    assert torch.equal(alone(x[~protected]), out[~protected])
+    assert torch.equal(alone.low, module.low)
+    module.eval()  # where nobody is
+    assert torch.equal(module(x, protected), module(x))
+    assert not torch.equal(module(x)[protected], x[protected])
+
+
+@pytest.mark.parametrize("ranges", ["minmax", "ema", "percentile"])
+def test_nothing_but_protected_nodes(ranges):
+    module = FakeQuantize(DegreeQuantConfig(ranges=ranges))
+    x = torch.randn(5, 3)
+    assert torch.equal(module(x, torch.ones(5, dtype=torch.bool)), x)
+    assert module.low == module.high == 0
+    assert module(torch.empty(0, 3)).shape == (0, 3)
+
+
+def test_percentiles_of_samples():
+    config = DegreeQuantConfig(percentile=5.0, max_samples=2000)
+    module, x = FakeQuantize(config), torch.rand(100_000)
+    module(x)
+    assert float(module.high) == pytest.approx(0.95, abs=0.02)
+    other = FakeQuantize(config)
+    torch.manual_seed(5)  # which samples do not depend on
+    other(x)
+    assert torch.equal(other.high, module.high)
+    protected = torch.arange(100_000) % 2 == 0
+    x[protected] = 50
+    other = FakeQuantize(config)
+    other(x, protected)
+    assert float(other.high) == pytest.approx(0.95, abs=0.03)
+
+
+@pytest.mark.parametrize("gradient", ["straight_through", "clipped"])
+def test_gradients(gradient):
+    config = DegreeQuantConfig(ranges="minmax", gradient=gradient)
+    module = FakeQuantize(config)
+    module(torch.tensor([-128.0, 127.0]))  # one code for each whole number
+    module.eval()
+    x = torch.tensor([-300.0, -128, -50, 0, 50, 127, 300], requires_grad=True)
+    module(x).backward(torch.full((7,), 2.0))
+    inside = [0, 0, 1, 1, 1, 0, 0] if gradient == "clipped" else [1] * 7
+    assert x.grad.tolist() == [2.0 * v for v in inside]
+
+
+def test_gradients_of_protected_nodes():
+    module = FakeQuantize(DegreeQuantConfig(ranges="minmax"))
+    x = torch.tensor([[-128.0], [127.0], [900.0]], requires_grad=True)
+    module(x, torch.tensor([False, False, True])).sum().backward()
+    assert x.grad.flatten().tolist() == [0, 0, 1]
+
+
+def test_needs_observations():
+    module = FakeQuantize(DegreeQuantConfig()).eval()
+    with pytest.raises(RuntimeError, match="observed no values yet: train it, or"):
+        module(torch.zeros(3))
+    trained = FakeQuantize(DegreeQuantConfig())
+    trained(torch.randn(10))
+    module.load_state_dict(trained.state_dict())
+    x = torch.randn(20)
+    assert torch.equal(module(x), trained.eval()(x))
+    module.load_state_dict(FakeQuantize(DegreeQuantConfig()).state_dict())
+    with pytest.raises(RuntimeError, match="observed no values yet"):
+        module(x)
+
+
+def test_protection():
+    draw, p = Protection(3), torch.linspace(0, 1, 5).repeat_interleave(40_000)
+    shares = [draw(p).view(5, -1).float().mean(1) for _ in range(2)]
+    for share in shares:
+        torch.testing.assert_close(share, torch.linspace(0, 1, 5), atol=0.01, rtol=0)
+        assert share[0] == 0 and share[4] == 1
+    assert not torch.equal(draw(p), draw(p))
+    again = Protection()
+    again.load_state_dict(copy.deepcopy(draw.state_dict()))
+    assert torch.equal(again(p), draw(p))
+    assert not torch.equal(Protection(4)(p), Protection(3)(p))
+
+
+def test_random_numbers():
+    zero = torch.tensor(0)
+    u = uniform(zero, zero, 100_000)
+    assert u.dtype == torch.float32 and u.min() >= 0 and u.max() < 1
+    assert abs(float(u.mean()) - 0.5) < 0.01
+    counts = torch.histc(u, 20, 0, 1)
+    assert (counts - 5000).abs().max() < 400
+    other = uniform(zero, zero + 1, 100_000)
+    assert abs(float(torch.corrcoef(torch.stack([u, other]))[0, 1])) < 0.02
+    late = u.roll(1)
+    assert abs(float(torch.corrcoef(torch.stack([u, late]))[0, 1])) < 0.02
+    assert bits(zero, zero, 1000).min() >= 0
+    assert bits(zero, zero, 1000).unique().numel() == 1000
+
+
+@pytest.mark.parametrize("ranges", ["minmax", "ema", "percentile"])
+def test_compiled_code_does_not_wait_for_the_device(ranges):
+    config = DegreeQuantConfig(ranges=ranges, max_samples=100)
+    eager = torch.nn.ModuleDict({"draw": Protection(1), "q": FakeQuantize(config)})
+    compiled = copy.deepcopy(eager)
+
+    def step(modules, x, p):
+        return modules["q"](x, modules["draw"](p))
+
+    torch._dynamo.reset()
+    run = torch.compile(step, fullgraph=True)  # which has no place for 'item()'
+    for _ in range(3):
+        x, p = torch.randn(40, 8, requires_grad=True), torch.rand(40)
+        results = []
+        for way, modules in ((run, compiled), (step, eager)):
+            out = way(modules, x, p)
+            results.append((out, *torch.autograd.grad(out.square().sum(), x)))
+        for got, wanted in zip(*results, strict=True):
+            torch.testing.assert_close(got, wanted)
+    for got, wanted in zip(compiled.buffers(), eager.buffers(), strict=True):
+        torch.testing.assert_close(got, wanted)
+
+
+def test_repr():
+    config = DegreeQuantConfig()
+    assert repr(FakeQuantize(config)) == "FakeQuantize(activations, bits=8)"
+    assert "weight, bits=8, channels=3" in repr(FakeQuantize(config, 3))
