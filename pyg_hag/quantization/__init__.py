@@ -2,7 +2,17 @@
 
 from pyg_hag.quantization.config import DegreeQuantConfig
 from pyg_hag.quantization.fake_quantize import FakeQuantize
+from pyg_hag.quantization.linear import QATLinear
+from pyg_hag.quantization.prepare import QATModel, prepare_qat
 from pyg_hag.quantization.protection import Protection
 from pyg_hag.quantization.transform import DegreeQuantTransform
 
-__all__ = ["DegreeQuantConfig", "DegreeQuantTransform", "FakeQuantize", "Protection"]
+__all__ = [
+    "DegreeQuantConfig",
+    "DegreeQuantTransform",
+    "FakeQuantize",
+    "Protection",
+    "QATLinear",
+    "QATModel",
+    "prepare_qat",
+]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from pyg_hag.quantization import _random
 from pyg_hag.quantization.config import DegreeQuantConfig
 
-_LEAST_SCALE = torch.finfo(torch.float32).tiny
+_LEAST_SCALE = torch.finfo(torch.float32).tiny * 2**10  # has a reciprocal
 
 
 class FakeQuantize(nn.Module):
@@ -50,9 +50,11 @@ class FakeQuantize(nn.Module):
         super().__init__()
         self.config = config
         self.is_weight = num_channels is not None
-        shape = (num_channels,) if num_channels and config.per_channel else ()
-        self.register_buffer("low", torch.zeros(shape))
-        self.register_buffer("high", torch.zeros(shape))
+        # One range is a vector, too: code that torch 2.13 compiles loses what is copied
+        # into a buffer of float64 without dimensions.
+        ranges = num_channels if num_channels and config.per_channel else 1
+        self.register_buffer("low", torch.zeros(ranges))
+        self.register_buffer("high", torch.zeros(ranges))
         self.register_buffer("num_observed", torch.tensor(0))
         self._is_ready = False
 
@@ -68,14 +70,30 @@ class FakeQuantize(nn.Module):
         """Scale and zero point (float32, a whole number), one or one per channel."""
         least, most = self.code_range
         if self.is_weight:
-            scale = torch.maximum(-self.low, self.high) / most
-            scale = scale.clamp(min=_LEAST_SCALE)
+            scale = _scale(torch.maximum(-self.low, self.high) / most)
             return scale, torch.zeros_like(scale)
-        scale = ((self.high - self.low) / (most - least)).clamp(min=_LEAST_SCALE)
+        scale = _scale((self.high - self.low) / (most - least))
         return scale, (least - self.low / scale).round().clamp(least, most)
 
     def forward(self, x: Tensor, protected: Tensor | None = None) -> Tensor:
         """Observes x while it trains, and rounds it."""
+        steps, scale = self.steps(x, protected)
+        out = steps * scale
+        if protected is not None and self.training:
+            out = torch.where(_rows(protected, x), x, out)
+        return out
+
+    def steps(
+        self, x: Tensor, protected: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        r"""Observes x while it trains, and gives it in steps of the scale.
+
+        These are :math:`q(x) - z`, whole numbers: their sums are exact, in any order.
+
+        Returns:
+            tuple[torch.Tensor, torch.Tensor]: The steps, and the scale, which both
+            make the rounded values.
+        """
         if self.training:
             self._observe(x.detach(), protected)
         elif not self._is_ready:
@@ -89,18 +107,17 @@ class FakeQuantize(nn.Module):
         round_ = _traced if compiled else _Round.apply
         out: Tensor = round_(x, scale, zero, *self.code_range, clipped)
         if protected is not None and self.training:
-            out = torch.where(_rows(protected, x), x, out)
-        return out
+            out = torch.where(_rows(protected, x), x * scale.reciprocal(), out)
+        return out, scale
 
     def _along(self, t: Tensor, x: Tensor) -> Tensor:
-        t = t.to(x.dtype)
-        return t.view(-1, *[1] * (x.dim() - 1)) if t.dim() > 0 else t
+        return t.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
 
     # Ranges ###################################################################
 
     @torch.no_grad()
     def _observe(self, x: Tensor, protected: Tensor | None) -> None:
-        low, high = self._limits(x.float(), protected)
+        low, high = self._limits(x.to(self.low.dtype), protected)
         first = self.num_observed == 0
         if self.is_weight:  # which is here as a whole
             pass
@@ -117,17 +134,17 @@ class FakeQuantize(nn.Module):
 
     def _limits(self, x: Tensor, protected: Tensor | None) -> tuple[Tensor, Tensor]:
         """The ends of the range of these values, around 0."""
-        if self.is_weight and self.low.dim() > 0:
+        if self.is_weight and self.config.per_channel:
             x = x.flatten(1)
             zero = x.new_zeros(x.size(0), 1)  # there may be no other
-            low, high = torch.cat([x, zero], 1).aminmax(dim=1)
-            return low, high
+            x = torch.cat([x, zero], 1)
+            return x.amin(1), x.amax(1)
         if not self.is_weight and self.config.cut_off > 0 and x.numel() > 0:
             return self._percentiles(x, protected)
         if protected is not None:
             x = x.masked_fill(_rows(protected, x), 0)
-        low, high = torch.cat([x.flatten(), x.new_zeros(1)]).aminmax()
-        return low, high
+        x = torch.cat([x.flatten(), x.new_zeros(1)])
+        return x.amin(), x.amax()
 
     def _percentiles(
         self, x: Tensor, protected: Tensor | None
@@ -160,8 +177,14 @@ class FakeQuantize(nn.Module):
     def extra_repr(self) -> str:
         """What it rounds to."""
         kind = "weight" if self.is_weight else "activations"
-        channels = f", channels={self.low.numel()}" if self.low.dim() > 0 else ""
+        ranges = self.low.numel()
+        channels = f", channels={ranges}" if ranges > 1 else ""
         return f"{kind}, bits={self.config.bits}{channels}"
+
+
+def _scale(scale: Tensor) -> Tensor:
+    """1 where there is nothing to scale."""
+    return torch.where(scale < _LEAST_SCALE, 1.0, scale)
 
 
 def _rows(protected: Tensor, x: Tensor) -> Tensor:
@@ -174,23 +197,28 @@ def _codes(x: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
 
 
 class _Round(torch.autograd.Function):
-    """The rounding, with a gradient."""
+    """Steps of the scale, with a gradient."""
 
     @staticmethod
     def forward(
         x: Tensor, scale: Tensor, zero: Tensor, least: int, most: int, clipped: bool
     ) -> Tensor:
-        return (_codes(x, scale, zero).clamp(least, most) - zero) * scale
+        return _codes(x, scale, zero).clamp(least, most) - zero
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         x, scale, zero, ctx.least, ctx.most, ctx.clipped = inputs
-        ctx.save_for_backward(*((x, scale, zero) if ctx.clipped else ()))
+        ctx.save_for_backward(*((x, scale, zero) if ctx.clipped else (scale,)))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         if ctx.clipped:
-            codes = _codes(*ctx.saved_tensors)
+            x, scale, zero = ctx.saved_tensors
+        else:
+            (scale,) = ctx.saved_tensors
+        grad = grad * scale.reciprocal()
+        if ctx.clipped:
+            codes = _codes(x, scale, zero)
             grad = torch.where((codes > ctx.least) & (codes < ctx.most), grad, 0)
         return grad, None, None, None, None, None
 
@@ -200,7 +228,7 @@ def _traced(
 ) -> Tensor:
     """The same in compiled code, which knows no other functions than its own."""
     codes = _codes(x.detach(), scale, zero)
-    passed = x - x.detach()  # 0, with the gradient of x
+    passed = (x - x.detach()) * scale.reciprocal()  # 0, with the gradient of x
     if clipped:
         passed = torch.where((codes > least) & (codes < most), passed, 0)
-    return (codes.clamp(least, most) - zero) * scale + passed
+    return codes.clamp(least, most) - zero + passed

@@ -174,3 +174,14 @@ def test_transform_for_any_weights():
         weight = weight.clone().requires_grad_(bool((weight == 1).all()))
         with pytest.raises(ValueError, match="without aggregates"):
             to_hag(model)(out.x, shared, weight)
+
+
+def test_weights_that_change_in_place():
+    edge_index, (n, _) = shuffled(SQUARE["dense"])
+    conv, hag, x = nn.GraphConv(8, 4), fewest_hag(edge_index, n), torch.randn(n, 8)
+    a, b = torch.rand(2, n) + 0.5
+    weight, ours = a[edge_index[0]] * b[edge_index[1]], to_hag(conv)
+    for _ in range(2):
+        wanted = conv(x, edge_index, weight)
+        torch.testing.assert_close(ours(x, hag, weight), wanted, rtol=1e-4, atol=1e-4)
+        weight.mul_(b[edge_index[0]])
