@@ -31,7 +31,7 @@ class DegreeQuantConfig:
             end, in [0, 50). If None, 0.1 for 8 bits and 1 for 4 bits.
         momentum (float): Weight of a new batch in the moving average, in (0, 1].
         max_samples (int, optional): Percentiles of larger tensors are those of so many
-            of their values, drawn at random; of all if None.
+            of their values, drawn at random; of all if None, which sorts them.
         per_channel (bool): Whether each output channel of a weight has a range of its
             own.
         gradient (str): That of rounding: `"straight_through"` is 1; `"clipped"` is 0
@@ -49,7 +49,7 @@ class DegreeQuantConfig:
     ranges: str = "percentile"
     percentile: float | None = None
     momentum: float = 0.01
-    max_samples: int | None = None
+    max_samples: int | None = 100_000
     per_channel: bool = True
     gradient: str = "clipped"
     seed: int = 0
