@@ -14,6 +14,7 @@ from pyg_hag.nn.conv._message_passing import (
     propagate_hag,
     reduction_of,
 )
+from pyg_hag.ops._compute import per_row
 from pyg_hag.quantization._state import Forward
 from pyg_hag.quantization.config import DegreeQuantConfig
 from pyg_hag.quantization.fake_quantize import FakeQuantize
@@ -50,19 +51,23 @@ class Quantized(HAGMessagePassing):
         steps: tuple[Tensor, Tensor] = quantizer.steps(x, self._state.protected(x))
         return steps
 
-    def _normalized_sum(self, x: Tensor, graph: Adjacency, name: str) -> Tensor:
+    def _normalized_sum(
+        self, x: Tensor, graph: Adjacency, name: str, unweighted: bool
+    ) -> Tensor:
         """Sums messages that are rounded after the source's factor.
 
-        So that they have one scale, and sums of their codes are sums of messages.
+        So that they have one scale, and sums of their codes are sums of messages. The
+        node's own message counts as often as it has self-loops too many or too few.
         """
         hag, a, b, own, weight = graph
         if a is not None:
-            x = x * a.to(x.dtype)[:, None]
-            if own is not None:
-                own = torch.where(a == 0, 0, own / a)
+            x = x * per_row(a, x)
+        if own is not None and a is not None and b is not None:
+            own = torch.where(a * b == 0, 0, own / (a * b))
+            own = own.round() if unweighted else own
         steps, scale = self.steps_of(name, x)
-        graph = Adjacency(hag, None, b, own, weight)
-        return propagate_hag(self, graph, steps) * scale
+        total = propagate_hag(self, Adjacency(hag, None, None, own, weight), steps)
+        return total * scale if b is None else total * (per_row(b, total) * scale)
 
 
 class Read(NamedTuple):
@@ -161,7 +166,7 @@ class Convolution(Quantized):
         x = self.lin(x)
         hag = self._state.hag_of(edge_index, (x.size(0), x.size(0)))
         graph = self._adjacency(self._walked(hag), x, edge_weight)
-        out = self._normalized_sum(x, graph, "message")
+        out = self._normalized_sum(x, graph, "message", edge_weight is None)
         return out if self.bias is None else out + self.bias
 
 
@@ -177,7 +182,7 @@ class Simplified(Quantized):
         hag = self._state.hag_of(edge_index, (x.size(0), x.size(0)))
         graph = self._adjacency(self._walked(hag), x, edge_weight)
         for name in self.names_of_rounded():
-            x = self._normalized_sum(x, graph, name)
+            x = self._normalized_sum(x, graph, name, edge_weight is None)
         out: Tensor = self.lin(x)
         return out
 

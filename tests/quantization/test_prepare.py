@@ -4,11 +4,12 @@ import pickle
 import pytest
 import torch
 from contract import SQUARE, assert_close
-from graphs import fewest_hag, random_graph
+from graphs import fewest_hag, random_graph, signed_hag
 from torch_geometric import nn
 from torch_geometric.data import Batch, Data
 
 from pyg_hag import HAGTransform, to_hag
+from pyg_hag.nn.conv._message_passing import reduction_of
 from pyg_hag.ops._compute import compute_many, compute_max, compute_sum
 from pyg_hag.quantization import (
     DegreeQuantConfig,
@@ -78,6 +79,28 @@ def test_edges_and_hags_are_the_same(model, name):
         results.append([out, leaf.grad, *grads])
     for got, wanted in zip(*results, strict=True):
         assert_close(got, wanted)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("name", ["dense", "multigraph", "near-cliques", "clique"])
+def test_same_bits_on_edges_hags_and_hags_that_subtract(model, name, bits):
+    edge_index, (n, _) = SQUARE[name]
+    quantized = prepare_qat(model, DegreeQuantConfig(bits=bits, p_max=0.0))
+    x, hag = torch.randn(n, 8), fewest_hag(edge_index, n)
+    for _ in range(3):
+        quantized(x, hag)
+    quantized.eval()
+    with torch.no_grad():
+        wanted = quantized(x, edge_index)
+        assert torch.equal(quantized(x, hag), wanted)
+        reduces = {
+            reduction_of(part)
+            for layer in model.modules()
+            if isinstance(layer, nn.MessagePassing)
+            for part in getattr(layer.aggr_module, "aggrs", [layer.aggr_module])
+        }
+        if reduces <= {"sum", "mean"}:
+            assert torch.equal(quantized(x, signed_hag(edge_index, n)), wanted)
 
 
 def test_after_to_hag(model, graph):
@@ -275,3 +298,20 @@ def test_errors(graph):
         quantized(x, hag, protect_prob=torch.ones(3))
     with pytest.raises(RuntimeError, match="observed no values yet"):
         quantized.eval()(x, hag)
+
+
+@pytest.mark.parametrize(
+    "name", ["GCN", "GCN, no loops", "Graph", "Graph, mean", "SGC"]
+)
+def test_edge_weights(name, graph):
+    x, edge_index, hag = graph
+    model = MODELS[name]().eval()
+    a, b = torch.rand(2, 40) + 0.5
+    weight = a[edge_index[0]] * b[edge_index[1]]
+    quantized = prepare_qat(model, DegreeQuantConfig(**PLAIN))
+    quantized(x, hag, weight)
+    quantized.eval()
+    with torch.no_grad():
+        wanted = model(x, edge_index, weight)
+        for form in (hag, edge_index):
+            close_to(quantized(x, form, weight), wanted, 0.04)
