@@ -315,3 +315,26 @@ def test_edge_weights(name, graph):
         wanted = model(x, edge_index, weight)
         for form in (hag, edge_index):
             close_to(quantized(x, form, weight), wanted, 0.04)
+
+
+def test_what_is_rounded_already_is_not_rounded_again():
+    inputs = {"lin": False, "lin_l": True, "lin_r": False}
+    quantized = prepare_qat(nn.SAGEConv(8, 4, project=True))
+    for name, rounds in inputs.items():
+        assert (getattr(quantized.model, name).input is not None) == rounds
+    quantized = prepare_qat(nn.GraphConv(8, 4)).model
+    assert quantized.lin_rel.input is not None and quantized.lin_root.input is None
+
+
+def test_nodes_without_edges_and_weights(graph):
+    x, edge_index, hag = graph
+    quantized = prepare_qat(nn.GCNConv(8, 4), DegreeQuantConfig(**PLAIN))
+    out = quantized(x, hag, torch.zeros(edge_index.size(1)))
+    assert out.isfinite().all()
+
+
+def test_reductions_that_do_not_keep_a_scale(graph):
+    x, edge_index, hag = graph
+    conv = nn.SAGEConv(8, 4, aggr=["var", "mean"])
+    quantized = prepare_qat(conv, DegreeQuantConfig(**PLAIN))
+    close_to(quantized(x, hag), conv(x, edge_index), 0.05)
