@@ -51,6 +51,24 @@ def to_edges(graph: Any) -> Edges | None:
     return None
 
 
+def edges_of(store: Any, why: str) -> Edges:
+    """The edges in a store of PyG's data, from `edge_index` or `adj_t`.
+
+    Args:
+        store: The store.
+        why: What needs them, for the error.
+
+    Raises:
+        ValueError: If it has neither.
+    """
+    if store.get("edge_index") is not None:
+        return Edges(store["edge_index"], None, None)
+    edges = to_edges(store.get("adj_t"))
+    if edges is None:
+        raise ValueError(f"'data' has neither 'edge_index' nor 'adj_t': {why}")
+    return edges
+
+
 def _known(size: tuple[int | None, int | None]) -> tuple[int, int] | None:
     num_src, num_dst = size
     return None if num_src is None or num_dst is None else (num_src, num_dst)

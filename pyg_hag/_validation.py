@@ -82,6 +82,14 @@ def check_fraction(name: str, value: object, most: float = 1.0) -> None:
         raise ValueError(f"'{name}' must be in [0, {most:g}] (got {value})")
 
 
+def check_probabilities(p_min: object, p_max: object) -> None:
+    """Checks the ends of a range of probabilities."""
+    check_fraction("p_min", p_min)
+    check_fraction("p_max", p_max)
+    if p_max < p_min:  # type: ignore[operator]
+        raise ValueError(f"'p_max' must be at least 'p_min' (got {p_max} and {p_min})")
+
+
 def check_seconds(name: str, value: object) -> None:
     """Checks an optional number of seconds."""
     if value is None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from statistics import quantiles
 from typing import Any
 
+import torch
+
 _WARM = 2e-3  # seconds
 
 
@@ -66,3 +68,9 @@ def measure(
             call()
             seconds[name].append(time.perf_counter() - start)
     return {name: Times(tuple(values)) for name, values in seconds.items()}
+
+
+def trained(call: Callable[[], Any]) -> None:
+    """A call and its gradient, of ones that lie in memory: expanded ones are slow."""
+    out = call()
+    out.backward(torch.ones_like(out))

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from pyg_hag.benchmark._report import write_csv
 from pyg_hag.benchmark._rivals import MOST_MESSAGE_BYTES
-from pyg_hag.benchmark._timing import measure
+from pyg_hag.benchmark._timing import measure, trained
 from pyg_hag.benchmark.memory import peak
 from pyg_hag.datasets import as_one_graph, load_graphs
 from pyg_hag.nn import HAGEGConv
@@ -65,7 +65,7 @@ def _rows(
                 calls[layer, "CSR"] = partial(module, x, csr)
         if edge_index.size(1) * inner * 4 <= MOST_MESSAGE_BYTES:
             calls[layer, "edge_index"] = partial(module, x, edge_index)
-    steps = {key: partial(_trained, call) for key, call in calls.items()}
+    steps = {key: partial(trained, call) for key, call in calls.items()}
     with torch.no_grad():
         forward = measure({str(k): call for k, call in calls.items()}, 7, 10.0)
         memory = {key: peak(call) for key, call in calls.items()}
@@ -116,11 +116,6 @@ def _pyg(layer: Any) -> nn.Module:
     )
     other.load_state_dict(layer.state_dict())
     return other
-
-
-def _trained(call: Callable[[], Tensor]) -> None:
-    out = call()
-    out.backward(torch.ones_like(out))
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

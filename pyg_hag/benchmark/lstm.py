@@ -12,7 +12,7 @@ from torch_geometric.utils import degree
 from tqdm import tqdm
 
 from pyg_hag.benchmark._report import write_csv
-from pyg_hag.benchmark._timing import measure
+from pyg_hag.benchmark._timing import measure, trained
 from pyg_hag.datasets import as_one_graph, load_graphs
 from pyg_hag.hag import HAG
 from pyg_hag.nn import HAGLSTMAggregation
@@ -92,7 +92,7 @@ def _rows(
         ways[order] = partial(ours, x, hags[order])
     with torch.no_grad():
         forward = measure(ways, 7, 20.0)
-    both = {key: partial(_trained, way) for key, way in ways.items()}
+    both = {key: partial(trained, way) for key, way in ways.items()}
     training = measure(both, 7, 20.0)
     rows = []
     for order, hag in hags.items():
@@ -126,11 +126,6 @@ def _order(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
 def _packed(x: Tensor, src: Tensor, batch: Tensor, lstm: nn.LSTM) -> Tensor:
     hidden: Tensor = lstm(PackedSequence(x[src], batch))[1][0]
     return hidden[-1]
-
-
-def _trained(way: Callable[[], Tensor]) -> None:
-    out = way()
-    out.backward(torch.ones_like(out))
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from pyg_hag.benchmark._report import write_csv
 from pyg_hag.benchmark._rivals import MOST_MESSAGE_BYTES
-from pyg_hag.benchmark._timing import measure
+from pyg_hag.benchmark._timing import measure, trained
 from pyg_hag.datasets import as_one_graph, load_graphs
 from pyg_hag.nn import to_hag
 from pyg_hag.search import build_hag
@@ -81,18 +81,13 @@ def _times(label: str, x: Tensor, graphs: dict[str, Any]) -> dict[str, float]:
             calls[form] = partial(module, x, graphs[form])
     with torch.no_grad():
         forward = measure(calls, 7, 6.0)
-    steps = {form: partial(_trained, call) for form, call in calls.items()}
+    steps = {form: partial(trained, call) for form, call in calls.items()}
     row: dict[str, float] = {}
     for kind, times in ("forward", forward), ("training", measure(steps, 7, 8.0)):
         row[f"milliseconds {kind}"] = 1e3 * times["HAG"].median
         for form in calls.keys() - {"HAG"}:
             row[f"{kind} over {form}"] = times["HAG"].speedup_over(times[form])
     return row
-
-
-def _trained(call: Callable[[], Tensor]) -> None:
-    out = call()
-    out.backward(torch.ones_like(out))
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

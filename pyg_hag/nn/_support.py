@@ -100,12 +100,9 @@ class SupportTable(list[Support]):
     __repr__ = __str__
 
 
-def mixin_of(cls: type) -> type | None:
-    """What makes a class of layers accept a HAG, or None."""
-    for base in cls.__mro__:
-        if base in SHARED:
-            return SHARED[base]
-    return None
+def mixin_of(cls: type, table: dict[type, type] = SHARED) -> type | None:
+    """The mix-in for a class of layers, by default that for HAGs, or None."""
+    return next((table[base] for base in cls.__mro__ if base in table), None)
 
 
 def reason_of(module: nn.Module) -> str | None:

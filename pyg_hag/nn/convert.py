@@ -234,11 +234,7 @@ def _sharing(cls: type) -> type:
         return _OURS[cls]
     mixin = mixin_of(cls)
     assert mixin is not None
-    made: type = _make(f"HAG{cls.__name__}", mixin, cls, _sharing)
-    if issubclass(mixin, HAGMessagePassing):
-        made._edge_propagate = cls.propagate  # type: ignore[attr-defined]
-        put_in_front(made)
-    return made
+    return make_layer(f"HAG{cls.__name__}", mixin, cls, _sharing)
 
 
 @functools.cache
@@ -271,6 +267,24 @@ def _make(name: str, mixin: type, cls: type, made_by: Callable[[type], type]) ->
         "__doc__": f"`{cls.__name__}` on a HAG.",
     }
     return _Made(name, (mixin, cls), namespace)
+
+
+def make_layer(
+    name: str, mixin: type, cls: Any, made_by: Callable[[type], type]
+) -> type:
+    """A class of layers with a mix-in in front, whose `propagate` knows HAGs.
+
+    Args:
+        name: Its name.
+        mixin: The mix-in.
+        cls: The class of layers.
+        made_by: The function that makes it of `cls`, by which pickle finds it.
+    """
+    made: type = _make(name, mixin, cls, made_by)
+    if issubclass(mixin, HAGMessagePassing):
+        made._edge_propagate = cls.propagate  # type: ignore[attr-defined]
+        put_in_front(made)
+    return made
 
 
 class _Expanding(nn.Module):

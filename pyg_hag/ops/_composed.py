@@ -1,6 +1,7 @@
 """Several reductions made of single ones, where no kernel makes them in one pass."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,6 +37,31 @@ def composed(
             var = sum_of(x * x, True) - mean * mean
             known.append(var if name == "var" else _deviation(var))
     return torch.cat(known, 1)
+
+
+def many_of(
+    aggregate_sum: Callable[..., Tensor], aggregate_max: Callable[..., Tensor]
+) -> Callable[..., Tensor]:
+    """The `aggregate_many` of a backend that reduces one way at a time."""
+
+    def aggregate_many(
+        x: Tensor,
+        inverse_degree: Tensor,
+        norm: Tensor | None,
+        hag: Any,
+        results: tuple[str, ...],
+    ) -> Tensor:
+        """Several reductions of x of shape [N, F], side by side."""
+
+        def sum_of(x: Tensor, mean: bool) -> Tensor:
+            return aggregate_sum(x, None, inverse_degree if mean else None, None, hag)
+
+        def max_of(x: Tensor, minimum: bool) -> Tensor:
+            return aggregate_max(x, hag, minimum)
+
+        return composed(x, results, sum_of, max_of, norm)
+
+    return aggregate_many
 
 
 def _deviation(var: Tensor) -> Tensor:

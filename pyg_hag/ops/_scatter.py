@@ -13,7 +13,7 @@ from torch_geometric.typing import WITH_TORCH_SCATTER
 
 from pyg_hag.hag import HAG
 from pyg_hag.ops import _torch
-from pyg_hag.ops._composed import composed
+from pyg_hag.ops._composed import many_of
 
 IS_THERE: bool = WITH_TORCH_SCATTER
 """Whether torch_scatter is installed."""
@@ -48,22 +48,7 @@ def aggregate_sum(
     return _torch.finished(out, features, dst_scale, self_scale)
 
 
-def aggregate_many(
-    x: Tensor,
-    inverse_degree: Tensor,
-    norm: Tensor | None,
-    hag: HAG,
-    results: tuple[str, ...],
-) -> Tensor:
-    """Several reductions of x of shape [N, F], side by side."""
-
-    def sum_of(x: Tensor, mean: bool) -> Tensor:
-        return aggregate_sum(x, None, inverse_degree if mean else None, None, hag)
-
-    def max_of(x: Tensor, minimum: bool) -> Tensor:
-        return aggregate_max(x, hag, minimum)
-
-    return composed(x, results, sum_of, max_of, norm)
+aggregate_many = many_of(aggregate_sum, aggregate_max)
 
 
 def _summed(values: Tensor, ptr: Tensor) -> Tensor:

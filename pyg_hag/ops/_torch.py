@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pyg_hag.hag import HAG
-from pyg_hag.ops._composed import composed
+from pyg_hag.ops._composed import many_of
 
 Level = tuple[Tensor, Tensor, Tensor, Tensor]
 """Source inputs and the rows that read them; aggregate inputs and their rows."""
@@ -60,24 +60,6 @@ def _add(to: Tensor, x: Tensor, aggs: Tensor, level: Level, sign: int) -> None:
     to.index_add_(0, agg_row, aggs[agg], alpha=sign)
 
 
-def aggregate_many(
-    x: Tensor,
-    inverse_degree: Tensor,
-    norm: Tensor | None,
-    hag: HAG,
-    results: tuple[str, ...],
-) -> Tensor:
-    """Several reductions of x of shape [N, F], side by side."""
-
-    def sum_of(x: Tensor, mean: bool) -> Tensor:
-        return aggregate_sum(x, None, inverse_degree if mean else None, None, hag)
-
-    def max_of(x: Tensor, minimum: bool) -> Tensor:
-        return aggregate_max(x, hag, minimum)
-
-    return composed(x, results, sum_of, max_of, norm)
-
-
 def aggregate_max(x: Tensor, hag: HAG, minimum: bool) -> Tensor:
     """Largest (or smallest) x[u] per destination, 0 where there is none."""
     x = -x if minimum else x
@@ -89,6 +71,9 @@ def aggregate_max(x: Tensor, hag: HAG, minimum: bool) -> Tensor:
     out = -out if minimum else out
     out[hag.in_degree == 0] = 0
     return out
+
+
+aggregate_many = many_of(aggregate_sum, aggregate_max)
 
 
 def aggregate_max_backward(

@@ -102,13 +102,10 @@ class RoundedInput(Quantized):
     def _reduced(self, read: Read, **kwargs: Any) -> Tensor:
         """What `propagate` gives, in whole numbers where that is the same."""
         modules = getattr(self.aggr_module, "aggrs", [self.aggr_module])
-        if {reduction_of(module) for module in modules} <= {*LINEAR}:
-            x = read.source, read.target
-            out: Tensor = self.propagate(read.hag, x=x, **kwargs)
-            return out * read.scale
-        x = read.source * read.scale, read.target
-        out = self.propagate(read.hag, x=x, **kwargs)
-        return out
+        whole = {reduction_of(module) for module in modules} <= {*LINEAR}
+        source = read.source if whole else read.source * read.scale
+        out: Tensor = self.propagate(read.hag, x=(source, read.target), **kwargs)
+        return out * read.scale if whole else out
 
 
 class Sage(RoundedInput):
@@ -195,11 +192,3 @@ LAYERS: dict[type, type] = {
     pyg.SGConv: Simplified,
 }
 """The mix-in that makes each of PyG's layers train quantized."""
-
-
-def mixin_of(cls: type) -> type | None:
-    """The mix-in for a class of layers, or None."""
-    for base in cls.__mro__:
-        if base in LAYERS:
-            return LAYERS[base]
-    return None

@@ -16,7 +16,7 @@ _MANTISSA = 24
 def bits(seed: Tensor, step: Tensor, count: int) -> Tensor:
     """63 random bits for each place (SplitMix64), int64 of shape `[count]`.
 
-    An operator, because of torch 2.13 `torch.compile` makes code of it that writes
+    An operator, because `torch.compile` of torch 2.13 makes code of it that writes
     beyond its arrays.
     """
     place = torch.arange(count, device=seed.device)

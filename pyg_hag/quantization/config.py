@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass
 
-from pyg_hag._validation import check_choice, check_count, check_fraction
+from pyg_hag._validation import (
+    check_choice,
+    check_count,
+    check_fraction,
+    check_probabilities,
+)
 
 RANGES = ("minmax", "ema", "percentile")
 GRADIENTS = ("straight_through", "clipped")
@@ -58,12 +63,7 @@ class DegreeQuantConfig:
         check_count("bits", self.bits, 1)
         if self.bits not in BITS:
             raise ValueError(f"'bits' must be 8 or 4 (got {self.bits})")
-        check_fraction("p_min", self.p_min)
-        check_fraction("p_max", self.p_max)
-        if self.p_max < self.p_min:
-            raise ValueError(
-                f"'p_max' must be at least 'p_min' (got {self.p_max} and {self.p_min})"
-            )
+        check_probabilities(self.p_min, self.p_max)
         check_choice("ranges", self.ranges, RANGES)
         check_choice("gradient", self.gradient, GRADIENTS)
         if self.percentile is not None:

@@ -8,10 +8,9 @@ import torch_geometric.nn as pyg
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
-from pyg_hag.nn._support import mixin_of as sharing_mixin_of
-from pyg_hag.nn.conv._message_passing import put_in_front
-from pyg_hag.nn.convert import _make, _sharing
-from pyg_hag.quantization._layers import LAYERS, Quantized, mixin_of
+from pyg_hag.nn._support import mixin_of
+from pyg_hag.nn.convert import _sharing, make_layer
+from pyg_hag.quantization._layers import LAYERS, Quantized
 from pyg_hag.quantization._state import Forward
 from pyg_hag.quantization.config import DegreeQuantConfig
 from pyg_hag.quantization.linear import QATLinear
@@ -111,7 +110,10 @@ def prepare_qat(model: nn.Module, config: DegreeQuantConfig | None = None) -> QA
 def _check(model: nn.Module) -> None:
     wrong = []
     for name, module in model.named_modules():
-        if isinstance(module, MessagePassing) and mixin_of(type(module)) is None:
+        if (
+            isinstance(module, MessagePassing)
+            and mixin_of(type(module), LAYERS) is None
+        ):
             known = ", ".join(cls.__name__ for cls in LAYERS)
             wrong.append(f"{name or '(model)'} ({type(module).__name__}): not {known}")
         elif isinstance(module, pyg.SGConv) and module.cached:
@@ -152,12 +154,8 @@ def _rounding(
 @functools.cache
 def _quantized(cls: type) -> type:
     """The class of layers that train quantized, of a class of PyG's or of ours."""
-    if getattr(cls, "_pyg_class", None) is None and sharing_mixin_of(cls) is not None:
+    if getattr(cls, "_pyg_class", None) is None:
         cls = _sharing(cls)
-    mixin = mixin_of(cls)
+    mixin = mixin_of(cls, LAYERS)
     assert mixin is not None
-    made: Any = _make(f"QAT{cls.__name__}", mixin, cls, _quantized)
-    made._edge_propagate = cls.propagate  # type: ignore[attr-defined]
-    put_in_front(made)
-    quantized: type = made
-    return quantized
+    return make_layer(f"QAT{cls.__name__}", mixin, cls, _quantized)

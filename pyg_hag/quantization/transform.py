@@ -9,8 +9,8 @@ from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from pyg_hag._forms import to_edges
-from pyg_hag._validation import check_fraction
+from pyg_hag._forms import edges_of
+from pyg_hag._validation import check_probabilities
 
 
 @functional_transform("degree_quant")
@@ -40,12 +40,7 @@ class DegreeQuantTransform(BaseTransform):
     """
 
     def __init__(self, p_min: float = 0.0, p_max: float = 0.1) -> None:
-        check_fraction("p_min", p_min)
-        check_fraction("p_max", p_max)
-        if p_max < p_min:
-            raise ValueError(
-                f"'p_max' must be at least 'p_min' (got {p_max} and {p_min})"
-            )
+        check_probabilities(p_min, p_max)
         self.p_min, self.p_max = p_min, p_max
 
     def forward(self, data: Any) -> Any:
@@ -82,12 +77,5 @@ class DegreeQuantTransform(BaseTransform):
 
 
 def _in_degree(store: Any, num_dst: int) -> Tensor:
-    edge_index = store.get("edge_index")
-    if edge_index is None:
-        edges = to_edges(store.get("adj_t"))
-        if edges is None:
-            raise ValueError(
-                "'data' has neither 'edge_index' nor 'adj_t': degrees need a graph"
-            )
-        edge_index = edges.edge_index
+    edge_index = edges_of(store, "degrees need a graph").edge_index
     return torch.bincount(edge_index[1].as_subclass(Tensor), minlength=num_dst)

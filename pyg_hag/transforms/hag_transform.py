@@ -9,7 +9,7 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import AddSelfLoops, BaseTransform
 
 from pyg_hag._factor import factors_of
-from pyg_hag._forms import is_unweighted, to_edges
+from pyg_hag._forms import edges_of, is_unweighted
 from pyg_hag._validation import check_choice
 from pyg_hag.cost import CostModel
 from pyg_hag.data import HAGData, HAGHeteroData, attach
@@ -158,13 +158,7 @@ def _copied(data: Any) -> Any:
 
 def _give_edges(store: Any) -> None:
     """Has the store hold its edges, if it has only their adjacency matrix."""
-    if store.get("edge_index") is not None:
-        return
-    edges = to_edges(store.get("adj_t"))
-    if edges is None:
-        raise ValueError(
-            "'data' has neither 'edge_index' nor 'adj_t': a HAG needs a graph"
-        )
+    edges = edges_of(store, "a HAG needs a graph")
     store["edge_index"] = edges.edge_index
     if not is_unweighted(edges.weight):
         store["edge_weight"] = edges.weight
