@@ -1,5 +1,6 @@
 """Degree-Quant: training that knows it will be quantized."""
 
+from pyg_hag.quantization.calibrate import calibrate
 from pyg_hag.quantization.config import DegreeQuantConfig
 from pyg_hag.quantization.fake_quantize import FakeQuantize
 from pyg_hag.quantization.linear import QATLinear
@@ -14,5 +15,6 @@ __all__ = [
     "Protection",
     "QATLinear",
     "QATModel",
+    "calibrate",
     "prepare_qat",
 ]

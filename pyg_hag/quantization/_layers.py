@@ -1,169 +1,44 @@
-"""How each layer of PyG trains quantized: one mix-in for each kind."""
+"""How each layer of PyG runs on rounded features: one mix-in for each kind.
 
-from typing import Any, NamedTuple
+The same lines run in training and evaluation, where features are
+:class:`~pyg_hag.quantization._rounded.Rounded`, and in INT8, where they are codes.
+"""
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric import nn as pyg
 
+from pyg_hag._loops import looped
 from pyg_hag.hag import HAG
 from pyg_hag.nn.conv._adjacency import Adjacency
-from pyg_hag.nn.conv._message_passing import (
-    HAGMessagePassing,
-    propagate_hag,
-    reduction_of,
-)
-from pyg_hag.ops._compute import per_row
-from pyg_hag.quantization._state import Forward
-from pyg_hag.quantization.config import DegreeQuantConfig
-from pyg_hag.quantization.fake_quantize import FakeQuantize
-
-LINEAR = ("sum", "mean", "max", "min")
-"""Reductions that keep a scale."""
-
-
-class Quantized(HAGMessagePassing):
-    """A layer that rounds what it reads and sums, on a HAG.
-
-    Comes before a class of layers that take HAGs. An `edge_index` becomes a HAG without
-    aggregates.
-    """
-
-    rounded: tuple[str, ...] = ("input",)
-    """What is rounded beside the inputs and weights of linear layers."""
-    exact: tuple[str, ...] = ()
-    """The linear layers whose inputs are rounded already."""
-
-    def set_up(self, config: DegreeQuantConfig, state: Forward) -> None:
-        """Adds the quantizers, as modules."""
-        names = self.names_of_rounded()
-        self.quantizers = nn.ModuleDict({name: FakeQuantize(config) for name in names})
-        self._state = state
-
-    def names_of_rounded(self) -> tuple[str, ...]:
-        """See `rounded`."""
-        return self.rounded
-
-    def steps_of(self, name: str, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of nodes in steps of a scale: whole, unless nodes are protected."""
-        quantizer: Any = self.quantizers[name]
-        steps: tuple[Tensor, Tensor] = quantizer.steps(x, self._state.protected(x))
-        return steps
-
-    def _normalized_sum(
-        self, x: Tensor, graph: Adjacency, name: str, unweighted: bool
-    ) -> Tensor:
-        """Sums messages that are rounded after the source's factor.
-
-        So that they have one scale, and sums of their codes are sums of messages. The
-        node's own message counts as often as it has self-loops too many or too few.
-        """
-        hag, a, b, own, weight = graph
-        if a is not None:
-            x = x * per_row(a, x)
-        if own is not None and a is not None and b is not None:
-            own = torch.where(a * b == 0, 0, own / (a * b))
-            own = own.round() if unweighted else own
-        steps, scale = self.steps_of(name, x)
-        total = propagate_hag(self, Adjacency(hag, None, None, own, weight), steps)
-        return total * scale if b is None else total * (per_row(b, total) * scale)
-
-
-class Read(NamedTuple):
-    """What a layer reads: features in steps of their scales, and the graph."""
-
-    source: Tensor
-    scale: Tensor
-    target: Tensor
-    """The rounded features of the destinations."""
-    hag: HAG
-
-
-class RoundedInput(Quantized):
-    """Layers whose messages are the features that they read."""
-
-    rounded = ("input", "target")
-
-    def _read(self, x: Any, edge_index: Any) -> Read:
-        source, target = (x, x) if isinstance(x, Tensor) else x
-        if target is None:
-            raise ValueError(
-                "'x' has no features of the destinations, which quantized layers need"
-            )
-        size: Any = source.size(self.node_dim), target.size(self.node_dim)
-        hag = self._state.hag_of(edge_index, size)
-        steps, scale = self.steps_of("input", source)
-        if target is source:
-            return Read(steps, scale, steps * scale, hag)
-        own, own_scale = self.steps_of("target", target)
-        return Read(steps, scale, own * own_scale, hag)
-
-    def _reduced(self, read: Read, **kwargs: Any) -> Tensor:
-        """What `propagate` gives, in whole numbers where that is the same."""
-        modules = getattr(self.aggr_module, "aggrs", [self.aggr_module])
-        whole = {reduction_of(module) for module in modules} <= {*LINEAR}
-        source = read.source if whole else read.source * read.scale
-        out: Tensor = self.propagate(read.hag, x=(source, read.target), **kwargs)
-        return out * read.scale if whole else out
-
-
-class Sage(RoundedInput):
-    """SAGEConv: the aggregate goes through `lin_l`, the node through `lin_r`."""
-
-    exact = ("lin", "lin_r")
-
-    def names_of_rounded(self) -> tuple[str, ...]:
-        return (*self.rounded, "projected") if self.project else self.rounded
-
-    def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
-        read = self._read(x, edge_index)
-        if self.project:
-            projected = self.lin(read.source * read.scale).relu()
-            source, scale = self.steps_of("projected", projected)
-            read = read._replace(source=source, scale=scale)
-        out = self.lin_l(self._reduced(read, size=size))
-        if self.root_weight:
-            out = out + self.lin_r(read.target)
-        return F.normalize(out, p=2.0, dim=-1) if self.normalize else out
-
-
-class Graph(RoundedInput):
-    """GraphConv: the aggregate goes through `lin_rel`, the node through `lin_root`."""
-
-    exact = ("lin_root",)
-
-    def forward(
-        self, x: Any, edge_index: Any, edge_weight: Any = None, size: Any = None
-    ) -> Tensor:
-        read = self._read(x, edge_index)
-        out = self._reduced(read, edge_weight=edge_weight, size=size)
-        total: Tensor = self.lin_rel(out) + self.lin_root(read.target)
-        return total
-
-
-class Isomorphism(RoundedInput):
-    """GINConv: the sum with the node goes through its network."""
-
-    def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
-        read = self._read(x, edge_index)
-        out = self._reduced(read, size=size) + (1 + self.eps) * read.target
-        out = self.nn(out)
-        return out
+from pyg_hag.nn.conv._message_passing import check_square
+from pyg_hag.ops._operators import symmetric_scale
+from pyg_hag.quantization._attention import Attention
+from pyg_hag.quantization._quantized import Quantized
+from pyg_hag.quantization._rounded import reductions_of
 
 
 class Convolution(Quantized):
-    """GCNConv: features go through `lin`, then they are summed."""
+    """GCNConv: features go through `lin`, then they are summed.
 
-    rounded = ("message",)
+    The factor of the source belongs to what `lin` reads, so that its output can be
+    summed as it is.
+    """
+
+    exact = ("lin",)
+
+    def names_of_rounded(self) -> tuple[str, ...]:
+        return "input", "message"
 
     def forward(
         self, x: Tensor, edge_index: Any, edge_weight: Tensor | None = None
     ) -> Tensor:
-        x = self.lin(x)
-        hag = self._state.hag_of(edge_index, (x.size(0), x.size(0)))
-        graph = self._adjacency(self._walked(hag), x, edge_weight)
-        out = self._normalized_sum(x, graph, "message", edge_weight is None)
+        graph, factor = self._normalized(x, edge_index, edge_weight)
+        rows = self.rounded("input", x, factor)
+        out: Tensor = self.rounded("message", self.lin(rows)).summed(self, graph)
         return out if self.bias is None else out + self.bias
 
 
@@ -176,12 +51,153 @@ class Simplified(Quantized):
     def forward(
         self, x: Tensor, edge_index: Any, edge_weight: Tensor | None = None
     ) -> Tensor:
-        hag = self._state.hag_of(edge_index, (x.size(0), x.size(0)))
-        graph = self._adjacency(self._walked(hag), x, edge_weight)
+        graph, factor = self._normalized(x, edge_index, edge_weight)
         for name in self.names_of_rounded():
-            x = self._normalized_sum(x, graph, name, edge_weight is None)
+            x = self.rounded(name, x, factor).summed(self, graph)
         out: Tensor = self.lin(x)
         return out
+
+
+class WithRoot(Quantized):
+    """Layers whose messages are the features that they read, with a root of its own."""
+
+    def names_of_rounded(self) -> tuple[str, ...]:
+        return "input", "target"
+
+    def why_float(self) -> str | None:
+        names = reductions_of(self)
+        if len(names) == 1 and names[0] in ("sum", "mean", "max", "min"):
+            return None
+        return f"no sums of codes for 'aggr' {self.aggr!r}"
+
+    def _read(self, x: Any, edge_index: Any) -> tuple[Any, Any, HAG]:
+        """Rounded features of sources and destinations, and the graph."""
+        source, target = x if isinstance(x, tuple | list) else (x, x)
+        if target is None:
+            raise ValueError(
+                "'x' has no features of the destinations, which quantized layers need"
+            )
+        size = source.size(self.node_dim), target.size(self.node_dim)
+        hag = self._state.hag_of(edge_index, size)
+        rows = self.rounded("input", source)
+        own = rows if target is source else self.rounded("target", target)
+        return rows, own, hag
+
+    def _transforms_first(self, linear: Any) -> bool:
+        """Whether messages go through their linear layer: if it makes them narrower."""
+        narrower: bool = linear.out_channels <= linear.in_channels
+        return narrower and reductions_of(self) in (["sum"], ["mean"])
+
+    def _mixed(
+        self, linear: Any, rows: Any, hag: HAG, num_dst: int, **kwargs: Any
+    ) -> Any:
+        """The aggregate, through its linear layer."""
+        if not self._transforms_first(linear):
+            return linear(rows.reduced(self, hag, num_dst, **kwargs))
+        messages = self.rounded("message", linear.product(rows))
+        out = messages.reduced(self, hag, num_dst, **kwargs)
+        return out if linear.bias is None else out + linear.bias
+
+
+class Sage(WithRoot):
+    """SAGEConv: the aggregate goes through `lin_l`, the node through `lin_r`."""
+
+    exact = ("lin", "lin_r")
+
+    def names_of_rounded(self) -> tuple[str, ...]:
+        names = [*super().names_of_rounded()]
+        if self.project:
+            names.append("projected")
+        if self._transforms_first(self.lin_l):
+            names.append("message")
+        if self.root_weight:
+            names.append("root")
+        return tuple(names)
+
+    def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
+        rows, own, hag = self._read(x, edge_index)
+        if self.project:
+            rows = self.rounded("projected", self.lin(rows).relu())
+        out = self._mixed(self.lin_l, rows, hag, hag.num_dst, size=size)
+        if self.root_weight:
+            out = self.rounded("root", self.lin_r(own)).added_to(out)
+        return F.normalize(out, p=2.0, dim=-1) if self.normalize else out
+
+
+class Graph(WithRoot):
+    """GraphConv: the aggregate goes through `lin_rel`, the node through `lin_root`."""
+
+    exact = ("lin_root",)
+
+    def names_of_rounded(self) -> tuple[str, ...]:
+        first = ("message",) if self._transforms_first(self.lin_rel) else ()
+        return (*super().names_of_rounded(), "root", *first)
+
+    def forward(
+        self, x: Any, edge_index: Any, edge_weight: Any = None, size: Any = None
+    ) -> Tensor:
+        rows, own, hag = self._read(x, edge_index)
+        kwargs = {"edge_weight": edge_weight, "size": size}
+        out = self._mixed(self.lin_rel, rows, hag, hag.num_dst, **kwargs)
+        root = self.rounded("root", self.lin_root(own))
+        total: Tensor = root.added_to(out)
+        return total
+
+
+class Isomorphism(WithRoot):
+    """GINConv: the sum with the node goes through its network."""
+
+    def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
+        rows, own, hag = self._read(x, edge_index)
+        out = rows.reduced(self, hag, hag.num_dst, size=size)
+        out = self.nn(own.added_to(out, 1 + self.eps))
+        return out
+
+
+class Basis(Quantized):
+    """EGConv: bases are reduced, and each node weighs what comes out."""
+
+    exact = ("bases_lin", "comb_lin")
+
+    def names_of_rounded(self) -> tuple[str, ...]:
+        own = {"norm" if name == "symnorm" else "message" for name in self.aggregators}
+        return ("input", *sorted(own))
+
+    def why_float(self) -> str | None:
+        moments = [name for name in self.aggregators if name in ("var", "std")]
+        return f"no sums of codes for {moments}" if moments else None
+
+    def forward(self, x: Any, edge_index: Any) -> Tensor:
+        hag = self._state.hag_of(edge_index, (x.size(0), x.size(0)))
+        check_square(self, hag)
+        hag = self._walked(hag)
+        if self.add_self_loops:
+            hag = looped(hag)
+        rows = self.rounded("input", x)
+        bases, weights = self.bases_lin(rows), self.comb_lin(rows)
+        heads, width = self.num_heads, self.out_channels // self.num_heads
+        reduced = torch.stack(self._reduced(bases, hag), 1)
+        reduced = reduced.view(-1, len(self.aggregators) * self.num_bases, width)
+        out = weights.view(x.size(0), heads, -1) @ reduced
+        out = out.view(-1, self.out_channels)
+        return out if self.bias is None else out + self.bias
+
+    def _reduced(self, bases: Any, hag: HAG) -> list[Tensor]:
+        """One reduction after the other."""
+        reduced: dict[str, Any] = {}
+        if {*self.aggregators} != {"symnorm"}:
+            messages = self.rounded("message", bases)
+        for name in self.aggregators:
+            if name == "symnorm":
+                norm = symmetric_scale(hag, bases)
+                scaled = self.rounded("norm", bases, norm)
+                out = scaled.summed(self, Adjacency(hag, dst_scale=norm))
+            else:
+                out = messages.aggregated(hag, "var" if name == "std" else name)
+            reduced[name] = out + 0.0 if isinstance(out, Tensor) else out.float()
+            if name == "std":  # as PyG does
+                reduced[name] = reduced[name].clamp(min=1e-5).sqrt()
+        return [reduced[name] for name in self.aggregators]
 
 
 LAYERS: dict[type, type] = {
@@ -190,5 +206,7 @@ LAYERS: dict[type, type] = {
     pyg.GraphConv: Graph,
     pyg.GINConv: Isomorphism,
     pyg.SGConv: Simplified,
+    pyg.EGConv: Basis,
+    pyg.GATConv: Attention,
 }
-"""The mix-in that makes each of PyG's layers train quantized."""
+"""The mix-in that makes each of PyG's layers run on rounded features."""

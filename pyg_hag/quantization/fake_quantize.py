@@ -5,7 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyg_hag.ops._compute import per_row
 from pyg_hag.quantization import _random
+from pyg_hag.quantization._rounded import Rounded
 from pyg_hag.quantization.config import DegreeQuantConfig
 
 _LEAST_SCALE = torch.finfo(torch.float32).tiny * 2**10  # has a reciprocal
@@ -77,23 +79,31 @@ class FakeQuantize(nn.Module):
 
     def forward(self, x: Tensor, protected: Tensor | None = None) -> Tensor:
         """Observes x while it trains, and rounds it."""
-        steps, scale = self.steps(x, protected)
-        out = steps * scale
+        out = self.rounded(x, protected).values()
         if protected is not None and self.training:
             out = torch.where(_rows(protected, x), x, out)
         return out
 
-    def steps(
-        self, x: Tensor, protected: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def rounded(
+        self,
+        x: Tensor,
+        protected: Tensor | None = None,
+        factor: Tensor | None = None,
+    ) -> Rounded:
         r"""Observes x while it trains, and gives it in steps of the scale.
 
         These are :math:`q(x) - z`, whole numbers: their sums are exact, in any order.
 
+        Args:
+            x (torch.Tensor): The values.
+            protected (torch.Tensor, optional): Which rows are protected.
+            factor (torch.Tensor, optional): By what each row is multiplied before.
+
         Returns:
-            tuple[torch.Tensor, torch.Tensor]: The steps, and the scale, which both
-            make the rounded values.
+            Rounded: The steps, and the scale, which both make the rounded values.
         """
+        if factor is not None:
+            x = x * per_row(factor, x)
         if self.training:
             self._observe(x.detach(), protected)
         elif not self._is_ready:
@@ -108,7 +118,7 @@ class FakeQuantize(nn.Module):
         out: Tensor = round_(x, scale, zero, *self.code_range, clipped)
         if protected is not None and self.training:
             out = torch.where(_rows(protected, x), x * scale.reciprocal(), out)
-        return out, scale
+        return Rounded(out, scale)
 
     def _along(self, t: Tensor, x: Tensor) -> Tensor:
         return t.to(x.dtype).view(-1, *[1] * (x.dim() - 1))

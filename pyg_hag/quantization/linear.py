@@ -5,6 +5,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pyg_hag.quantization._rounded import Rounded
 from pyg_hag.quantization._state import Forward
 from pyg_hag.quantization.config import DegreeQuantConfig
 from pyg_hag.quantization.fake_quantize import FakeQuantize
@@ -20,7 +21,7 @@ class QATLinear(nn.Module):
         linear: A linear layer of PyTorch or PyG, whose parameters it takes.
         config (DegreeQuantConfig): How it is quantized.
         state (Forward, optional): Which nodes are protected, if rows are nodes.
-        exact (bool): Whether inputs are rounded already.
+        exact (bool): Whether it gets rounded features.
 
     Raises:
         ValueError: If the layer does not know its input size yet.
@@ -48,12 +49,20 @@ class QATLinear(nn.Module):
         self.to(linear.weight.device)
         self._state = state
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Any) -> Tensor:
         """The product, plus the bias."""
-        if self.input is not None:
-            protected = None if self._state is None else self._state.protected(x)
-            x = self.input(x, protected)
-        return F.linear(x, self.rounded_weight(self.weight), self.bias)
+        out = self.product(self._rounded(x))
+        return out if self.bias is None else out + self.bias
+
+    def product(self, rows: Rounded) -> Tensor:
+        """That of rounded features, without the bias."""
+        return F.linear(rows.values(), self.rounded_weight(self.weight))
+
+    def _rounded(self, x: Any) -> Rounded:
+        if self.input is None:
+            return x
+        protected = None if self._state is None else self._state.protected(x)
+        return self.input.rounded(x, protected)
 
     def extra_repr(self) -> str:
         """Its sizes."""

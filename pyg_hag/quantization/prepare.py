@@ -2,15 +2,19 @@
 
 import copy
 import functools
+from functools import partial
 from typing import Any
 
+import torch
 import torch_geometric.nn as pyg
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 from torch_geometric.nn import MessagePassing
 
 from pyg_hag.nn._support import mixin_of
 from pyg_hag.nn.convert import _sharing, make_layer
-from pyg_hag.quantization._layers import LAYERS, Quantized
+from pyg_hag.quantization._layers import LAYERS
+from pyg_hag.quantization._quantized import Quantized
 from pyg_hag.quantization._state import Forward
 from pyg_hag.quantization.config import DegreeQuantConfig
 from pyg_hag.quantization.linear import QATLinear
@@ -23,7 +27,8 @@ class QATModel(nn.Module):
     """A model whose layers round their weights, features and messages.
 
     Made by :func:`prepare_qat`. Takes what the model took, and a HAG in place of an
-    `edge_index`.
+    `edge_index`. Runs without autocast: what is rounded to codes must not be rounded to
+    narrow floats.
 
     Args:
         model (torch.nn.Module): The model, with layers that round.
@@ -62,9 +67,23 @@ class QATModel(nn.Module):
             self._state.nodes = self.protection(protect_prob)
         else:
             self._state.nodes = None
-        out = self.model(*args, **kwargs)
+        parameter = next(self.parameters(), None)
+        if parameter is not None and torch.is_autocast_enabled(parameter.device.type):
+            # What is rounded must not be rounded again, to narrow floats.
+            args, kwargs = tree_map(
+                partial(_cast, dtype=parameter.dtype), (args, kwargs)
+            )
+            with torch.autocast(parameter.device.type, enabled=False):
+                out = self.model(*args, **kwargs)
+        else:
+            out = self.model(*args, **kwargs)
         self._state.nodes = None
         return out
+
+
+def _cast(x: Any, dtype: torch.dtype) -> Any:
+    narrow = isinstance(x, Tensor) and x.is_floating_point() and x.dtype != dtype
+    return x.to(dtype) if narrow else x
 
 
 def prepare_qat(model: nn.Module, config: DegreeQuantConfig | None = None) -> QATModel:
@@ -84,8 +103,9 @@ def prepare_qat(model: nn.Module, config: DegreeQuantConfig | None = None) -> QA
         out = model(data.x, data.hag, protect_prob=data.protect_prob)
 
     Args:
-        model (torch.nn.Module): A model of GCNConv, SAGEConv, GraphConv, GINConv and
-            SGConv, as PyG has them or after :func:`pyg_hag.to_hag`. It is left alone.
+        model (torch.nn.Module): A model of GCNConv, SAGEConv, GraphConv, GINConv,
+            SGConv, EGConv and GATConv, as PyG has them or after
+            :func:`pyg_hag.to_hag`. It is left alone.
         config (DegreeQuantConfig, optional): How it is quantized.
 
     Returns:
@@ -104,7 +124,7 @@ def prepare_qat(model: nn.Module, config: DegreeQuantConfig | None = None) -> QA
         raise TypeError(f"'config' must be a DegreeQuantConfig (got {config!r})")
     _check(model)
     state = Forward()
-    return QATModel(_rounding(copy.deepcopy(model), config, state), config, state)
+    return QATModel(_Rounding(config, state).of(copy.deepcopy(model)), config, state)
 
 
 def _check(model: nn.Module) -> None:
@@ -125,36 +145,47 @@ def _check(model: nn.Module) -> None:
         raise ValueError(f"'model' has layers that cannot be quantized:\n  {listed}")
 
 
-def _rounding(
-    module: nn.Module,
-    config: DegreeQuantConfig,
-    state: Forward,
-    inside: Quantized | None = None,
-    name: str = "",
-) -> nn.Module:
-    """The module, whose layers round, in place; or what takes its place."""
-    if isinstance(module, LINEAR):
-        exact = inside is not None and name in inside.exact
-        return QATLinear(module, config, None if inside is None else state, exact)
-    if isinstance(module, MessagePassing):
-        cls: Any = type(module)
-        module.__class__ = _quantized(cls)
-        assert isinstance(module, Quantized)
-        module._set_jittable_templates()
-        inside = module
-    for name, child in list(module._modules.items()):
-        if child is not None and not isinstance(child, QATLinear):
-            module._modules[name] = _rounding(child, config, state, inside, name)
-    if isinstance(module, Quantized) and not hasattr(module, "quantizers"):
-        module.set_up(config, state)
-        module.quantizers.to(next((p.device for p in module.parameters()), "cpu"))
-    return module
+class _Rounding:
+    """Makes the layers of a module round, in place, each once."""
+
+    def __init__(self, config: DegreeQuantConfig, state: Forward) -> None:
+        self.config, self.state = config, state
+        self.done: dict[int, nn.Module] = {}
+
+    def of(
+        self, module: nn.Module, inside: Quantized | None = None, name: str = ""
+    ) -> nn.Module:
+        """The module, or what takes its place."""
+        if id(module) not in self.done:
+            self.done[id(module)] = self._made(module, inside, name)
+        return self.done[id(module)]
+
+    def _made(
+        self, module: nn.Module, inside: Quantized | None, name: str
+    ) -> nn.Module:
+        if isinstance(module, LINEAR):
+            exact = inside is not None and name in inside.exact
+            state = None if inside is None else self.state
+            return QATLinear(module, self.config, state, exact)
+        if isinstance(module, MessagePassing):
+            cls: Any = type(module)
+            module.__class__ = _quantized(cls)
+            assert isinstance(module, Quantized)
+            module._set_jittable_templates()
+            inside = module
+        for name, child in list(module._modules.items()):
+            if child is not None:
+                module._modules[name] = self.of(child, inside, name)
+        if isinstance(module, Quantized):
+            module.set_up(self.config, self.state)
+            module.quantizers.to(next((p.device for p in module.parameters()), "cpu"))
+        return module
 
 
 @functools.cache
 def _quantized(cls: type) -> type:
     """The class of layers that train quantized, of a class of PyG's or of ours."""
-    if getattr(cls, "_pyg_class", None) is None:
+    if getattr(cls, "_pyg_class", None) is None and mixin_of(cls) is not None:
         cls = _sharing(cls)
     mixin = mixin_of(cls, LAYERS)
     assert mixin is not None

@@ -9,7 +9,6 @@ from torch_geometric import nn
 from torch_geometric.data import Batch, Data
 
 from pyg_hag import HAGTransform, to_hag
-from pyg_hag.nn.conv._message_passing import reduction_of
 from pyg_hag.ops._compute import compute_many, compute_max, compute_sum
 from pyg_hag.quantization import (
     DegreeQuantConfig,
@@ -18,6 +17,8 @@ from pyg_hag.quantization import (
     QATLinear,
     prepare_qat,
 )
+from pyg_hag.quantization._attention import Attention
+from pyg_hag.quantization._rounded import reductions_of
 
 MODELS = {
     "GCN": lambda: nn.GCN(8, 16, 2, 4),
@@ -31,6 +32,11 @@ MODELS = {
     "Graph": lambda: nn.GraphConv(8, 4),
     "Graph, mean": lambda: nn.GraphConv(8, 4, aggr="mean"),
     "SGC": lambda: nn.SGConv(8, 4, K=2),
+    "EGC": lambda: nn.EGConv(8, 16),
+    "EGC, several": lambda: nn.EGConv(8, 16, ["symnorm", "max", "std", "mean"]),
+    "EGC, no loops": lambda: nn.EGConv(8, 8, ["sum"], add_self_loops=False),
+    "GAT": lambda: nn.GAT(8, 16, 2, 4, heads=2),
+    "GAT, mean": lambda: nn.GATConv(8, 4, heads=2, concat=False, residual=True),
 }
 PLAIN = {"p_max": 0.0, "ranges": "minmax"}
 
@@ -93,13 +99,12 @@ def test_same_bits_on_edges_hags_and_hags_that_subtract(model, name, bits):
     with torch.no_grad():
         wanted = quantized(x, edge_index)
         assert torch.equal(quantized(x, hag), wanted)
+        layers = [m for m in model.modules() if isinstance(m, nn.MessagePassing)]
         reduces = {
-            reduction_of(part)
-            for layer in model.modules()
-            if isinstance(layer, nn.MessagePassing)
-            for part in getattr(layer.aggr_module, "aggrs", [layer.aggr_module])
+            *(name for layer in layers for name in reductions_of(layer)),
+            *(name for layer in layers for name in getattr(layer, "aggregators", ())),
         }
-        if reduces <= {"sum", "mean"}:
+        if reduces <= {"sum", "mean", "symnorm"}:
             assert torch.equal(quantized(x, signed_hag(edge_index, n)), wanted)
 
 
@@ -123,7 +128,7 @@ def test_messages_are_codes(model, graph, monkeypatch):
         monkeypatch.setattr(f"pyg_hag.ops._operators.{function.__name__}", spy)
     with torch.no_grad():
         quantized(torch.randn(40, 8) * 5, hag)
-    assert seen
+    assert seen or "GAT" in str(quantized)
     for messages, scales in seen:
         assert messages.unique().numel() <= 16
         if isinstance(scales, tuple):
@@ -142,6 +147,10 @@ def test_protected_nodes_are_not_rounded(model, graph):
         if isinstance(module, QATLinear):
             key = f"{name}.weight"
             state[key] = module.rounded_weight(module.weight).detach()
+        if isinstance(module, Attention):
+            for vector in ("att_src", "att_dst"):
+                value = module.quantizers[vector](getattr(module, vector))
+                state[".".join(filter(None, (name, vector)))] = value.detach()
     rounded.load_state_dict(state)
     assert_close(out, rounded(x, edge_index))
     for module in quantized.modules():  # nobody was observed
@@ -338,3 +347,59 @@ def test_reductions_that_do_not_keep_a_scale(graph):
     conv = nn.SAGEConv(8, 4, aggr=["var", "mean"])
     quantized = prepare_qat(conv, DegreeQuantConfig(**PLAIN))
     close_to(quantized(x, hag), conv(x, edge_index), 0.05)
+
+
+def test_a_module_in_two_places_stays_one(graph):
+    x, _, hag = graph
+    linear = torch.nn.Linear(8, 8)
+    conv = nn.GINConv(torch.nn.Sequential(linear, torch.nn.ReLU(), linear))
+
+    class Twice(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = self.second = conv
+
+        def forward(self, x, hag):
+            return self.second(self.first(x, hag), hag)
+
+    quantized = prepare_qat(Twice(), DegreeQuantConfig(**PLAIN))
+    model = quantized.model
+    assert model.first is model.second and model.first.nn[0] is model.first.nn[2]
+    assert isinstance(model.first.nn[0], QATLinear)
+    assert len([*quantized.parameters()]) == 2
+    assert quantized(x, hag).isfinite().all()
+
+
+def test_autocast(graph):
+    x, _, hag = graph
+    quantized = prepare_qat(nn.GCN(8, 16, 2, 4), DegreeQuantConfig(**PLAIN))
+    wanted = quantized(x, hag)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(quantized(x, hag), wanted)
+        assert quantized(x.bfloat16(), hag).dtype == torch.float32
+
+
+def test_attention_takes_what_the_layer_of_pyg_takes():
+    """Edge features, bipartite graphs, the other flow, attention weights."""
+    edge_index, size = random_graph(2, 12, 7, 0.5)
+    x, attr = (torch.randn(12, 8), torch.randn(7, 6)), torch.randn(edge_index.size(1))
+    cases = [
+        (nn.GATConv((8, 6), 4, heads=2, edge_dim=1), x, edge_index),
+        (nn.GATConv((8, 6), 4, add_self_loops=False), (x[0], None), edge_index),
+        (nn.GATConv(8, 4, flow="target_to_source"), x[0], edge_index),
+        (nn.GATConv(8, 4, residual=True), x[0], edge_index),
+    ]
+    for conv, features, edges in cases:
+        kwargs = {"edge_attr": attr} if conv.edge_dim else {}
+        if isinstance(features, tuple) and features[1] is None:
+            kwargs["size"] = size
+        wanted, (pairs, alpha) = conv(
+            features, edges, return_attention_weights=True, **kwargs
+        )
+        quantized = prepare_qat(conv, DegreeQuantConfig(**PLAIN))
+        out, got = quantized(features, edges, return_attention_weights=True, **kwargs)
+        close_to(out, wanted, 0.05)
+        assert torch.equal(got[0], pairs)
+        close_to(got[1], alpha, 0.05)
+    with pytest.raises(TypeError, match="'edge_index' of quantized attention"):
+        quantized(x[0], "edges")
