@@ -6,6 +6,7 @@ import warnings
 
 from pyg_hag._table import markdown_table, text_table
 from pyg_hag.benchmark import (
+    accuracy,
     aggregate,
     cost,
     layers,
@@ -22,7 +23,7 @@ from pyg_hag.datasets import is_there
 WIDTHS = [16, 64, 128, 256, 512]
 CHOICES = [
     *("search", "aggregate", "reduce", "models", "train", "lstm", "layers", "memory"),
-    *("cost", "environment"),
+    *("cost", "accuracy", "environment"),
 ]
 WITH_WIDTHS = {
     "memory": memory.run,
@@ -55,6 +56,18 @@ def main() -> int:
     parser.add_argument(
         "--self-loops", action="store_true", help="search: closed neighbourhoods"
     )
+    parser.add_argument(
+        "--dataset", nargs="+", help="accuracy: data sets, as graphs are named"
+    )
+    parser.add_argument("--model", nargs="+", help="accuracy: some of the models")
+    parser.add_argument(
+        "--method", nargs="+", choices=accuracy.METHODS, help="accuracy: some of them"
+    )
+    parser.add_argument(
+        "--runs", type=int, default=10, help="accuracy: seeds, or folds of 10"
+    )
+    parser.add_argument("--epochs", type=int, default=200, help="accuracy")
+    parser.add_argument("--save", help="accuracy: folder for the trained models")
     parser.add_argument("--fit", help="cost: JSON file to write fitted constants to")
     options = parser.parse_args()
     if options.benchmark == "environment":
@@ -65,6 +78,17 @@ def main() -> int:
         names = options.graphs or [n for n in GRAPHS if is_there(n, options.root)]
         if options.benchmark == "search":
             table = search.run(names, options.root, options.out, options.self_loops)
+        elif options.benchmark == "accuracy":
+            table = accuracy.run(
+                options.dataset or options.graphs or ["Cora"],
+                options.root,
+                options.out,
+                options.model,
+                options.method,
+                options.runs,
+                options.epochs,
+                options.save,
+            )
         elif options.benchmark == "cost":
             table = cost.run(
                 names,
