@@ -201,6 +201,14 @@ def _plan(
     return Plan(kind, ptr, mid, inputs, slots, part_ptr, cuts, work)
 
 
+def rows_plan(rows: int) -> Plan:
+    """The plan for rows that have no inputs."""
+    none = np.empty(0, np.int64)
+    narrow = np.empty(0, np.int32)
+    cuts = np.arange(rows + 1)
+    return Plan(narrow, none, none, narrow, none, none, cuts, cuts)
+
+
 def inverse_degree(hag: HAG, dtype: torch.dtype) -> Tensor:
     """One over the in-degree (of isolated destinations, one): the mean's weight."""
     return hag._cached(

@@ -147,6 +147,8 @@ class Format:
     @property
     def lanes(self) -> int:
         """Elements that are computed in one vector."""
+        if isinstance(self.computed, ir.IntType):
+            return int(8 * VECTOR_BYTES // self.computed.width)
         return VECTOR_BYTES // (8 if self.computed is F64 else 4)
 
     @property
@@ -269,7 +271,8 @@ class Tile:
         for t, value in enumerate(values):
             instruction = self._stored(row, t, self._narrowed(value))
             if stream:
-                instruction.align = self.format.lanes * self.format.size
+                size = self.format.lanes * self.format.size
+                instruction.align = min(size, VECTOR_BYTES)
                 one = self.b.module.add_metadata([I32(1)])
                 instruction.set_metadata("nontemporal", one)
 
@@ -308,7 +311,8 @@ class Tile:
 
     def _masked(self, what: str, result: Any, kinds: list[Any]) -> Any:
         stored = self.format.stored
-        letter = f"i{stored.width}" if stored is I16 else f"f{8 * self.format.size}"
+        letter = "i" if isinstance(stored, ir.IntType) else "f"
+        letter = f"{letter}{8 * self.format.size}"
         name = f"llvm.masked.{what}.v{self.format.lanes}{letter}.p0"
         return _function(self.b, name, result, kinds)
 
@@ -316,6 +320,8 @@ class Tile:
         b, stored = self.b, self.format.stored
         if stored is F16:
             return b.fpext(value, self.vector)
+        if stored is I8:
+            return value if self.format.is_wide else b.zext(value, self.vector)
         if stored is I16:  # bfloat16: the upper half of a float32
             wide = ir.VectorType(I32, self.format.lanes)
             return b.bitcast(b.shl(b.zext(value, wide), self._ints(16)), self.vector)

@@ -101,15 +101,17 @@ def _reduce_call(
         plan.mid.size > 0,
         plan.num_slots > 0,
         not near,
-        _is_streamed(columns * dtype.itemsize, len(results) * hag.num_dst),
+        is_streamed(columns * dtype.itemsize, len(results) * hag.num_dst),
         checked,
         factors == _BY_INPUT,
     )
     cuts = plan.row_tasks(columns, threads)
-    return _call(program, plan, cuts, dtype, columns, threads, hag)
+    lanes = FORMATS[_NAMES[dtype]].lanes
+    sizes = hag.num_src, hag.num_dst, columns
+    return call_of(program, plan, cuts, lanes, size, sizes, threads)
 
 
-def _is_streamed(row: int, rows: int) -> bool:
+def is_streamed(row: int, rows: int) -> bool:
     """Whether vectors of results are aligned, and more than caches hold."""
     return row % VECTOR_BYTES == 0 and row * rows >= FAR
 
@@ -149,20 +151,32 @@ def _gradient_call(
     shared = plan.num_slots > 0
     program = _extreme_gradient(which, _NAMES[dtype], shared, checked)
     cuts = plan.part_tasks(columns, threads)
-    return _call(program, plan, cuts, dtype, columns, threads, hag)
+    lanes, size = FORMATS[_NAMES[dtype]].lanes, columns * dtype.itemsize
+    sizes = hag.num_src, hag.num_dst, columns
+    return call_of(program, plan, cuts, lanes, size, sizes, threads)
 
 
-def _call(
+def call_of(
     program: Program,
     plan: Plan,
     cuts: I64,
-    dtype: torch.dtype,
-    columns: int,
+    lanes: int,
+    row: int,
+    sizes: tuple[int, int, int],
     threads: int,
-    hag: HAG,
 ) -> Call:
-    """Cuts the tasks of a plan into tiles of features."""
-    lanes, most = FORMATS[_NAMES[dtype]].lanes, program.most_vectors
+    """Cuts the tasks of a plan into tiles of features.
+
+    Args:
+        program: What to run.
+        plan: The rows.
+        cuts: Ranges of rows and features, see :meth:`Plan.row_tasks`.
+        lanes: Features in a vector.
+        row: Bytes of the features of a source.
+        sizes: Sources, destinations, and columns.
+        threads: How many.
+    """
+    most = program.most_vectors
     tasks: list[Any] = []
     for first, last, f0, f1 in cuts.tolist():
         for f, width, variant in tile(f1 - f0, lanes, most):
@@ -170,10 +184,10 @@ def _call(
                 tasks.append((first, last, f0 + f, width, variant))
     vectors = max((variants(most)[task[-1]].vectors for task in tasks), default=0)
     slot = program.slot_vectors * vectors * VECTOR_BYTES
-    ahead = AHEAD if columns * dtype.itemsize <= 512 else AHEAD // 2
-    sizes = plan.num_slots, hag.num_src, hag.num_dst, columns, ahead
+    ahead = AHEAD if row <= 512 else AHEAD // 2
     slots = plan.num_slots + 1 if plan.num_slots else 0  # one more: see the gradient
-    return Call(program, tasks, plan, sizes, slots * slot, threads)
+    given = plan.num_slots, *sizes, ahead
+    return Call(program, tasks, plan, given, slots * slot, threads)
 
 
 def compile_ahead(dtype: torch.dtype) -> None:

@@ -93,12 +93,17 @@ class Reduction:
         """How features and results lie in memory."""
         return FORMATS[self.dtype]
 
+    @property
+    def factor(self) -> Any:
+        """The type of factors."""
+        return self.format.computed
+
     def emit(self, b: Any, block: Block, task: Any, variant: Variant) -> None:
         """Emits the code for one task: rows `first` to `last` of a tile."""
-        _Rows(self, b, block, task, variant).emit()
+        Rows(self, b, block, task, variant).emit()
 
 
-class _Rows:
+class Rows:
     """Emits the rows of a task.
 
     Where an aggregate is one row of features like any other, inputs and results are
@@ -107,9 +112,10 @@ class _Rows:
     """
 
     def __init__(
-        self, what: Reduction, b: Any, block: Block, task: Any, variant: Variant
+        self, what: Any, b: Any, block: Block, task: Any, variant: Variant
     ) -> None:
-        self.what, self.b, self.block, self.task = what, b, block, task
+        self.what: Any = what
+        self.b, self.block, self.task = b, block, task
         self.tile = Tile(b, what.format, variant, task.width)
         size = I64(what.format.size)
         offset = b.mul(task.feature, size)
@@ -118,7 +124,7 @@ class _Rows:
         self.x_stride = b.mul(block.columns, size)
         self.out_stride = b.mul(self.x_stride, I64(len(what.results)))
         self.slot = I64(len(what.statistics) * self.tile.bytes)
-        self.one = cgutils.alloca_once_value(b, ir.Constant(what.format.computed, 1.0))
+        self.one = cgutils.alloca_once_value(b, ir.Constant(what.factor, 1.0))
         self.alike = len(what.statistics) == 1 and what.format.is_wide
         """Whether aggregates lie in the scratch as features lie in memory."""
 
@@ -305,7 +311,7 @@ class _Rows:
     def _factor(self, factors: Any, v: Any, is_aggregate: Any) -> Any:
         """The factor of destination v; 1 without one, or for an aggregate."""
         b = self.b
-        place = b.inttoptr(factors, self.what.format.computed.as_pointer())
+        place = b.inttoptr(factors, self.what.factor.as_pointer())
         without = b.icmp_signed("==", factors, I64(0))
         if is_aggregate is not None:
             without = b.or_(without, is_aggregate)

@@ -37,13 +37,14 @@ _SCRATCH = ("scratch", "scratch_bytes")
 _ROWS = ("kind", "ptr", "mid", "inputs", "part_ptr")
 _SIZES = ("num_slots", "num_src", "num_dst", "columns", "ahead")
 _TENSORS = ("x", "before", "after", "own", "out", "grad", "to")
-FIELDS = (*_PROGRESS, *_SCRATCH, *_ROWS, *_SIZES, *_TENSORS)
+_CODES = ("count", "gain", "bias", "rest", "rest_gain", "next", "numbers")
+FIELDS = (*_PROGRESS, *_SCRATCH, *_ROWS, *_SIZES, *_TENSORS, *_CODES)
 """The numbers in a block of parameters: counts, and addresses of arrays. Behind them is
 one more for each task: whether a thread has taken it."""
 _NUMBER, _FAILED = FIELDS.index("number"), FIELDS.index("failed")
 _SCRATCH_FIELD = FIELDS.index("scratch")
 _FIRST_TENSOR = FIELDS.index(_TENSORS[0])
-_NO_TENSORS = [0] * len(_TENSORS)
+_NO_TENSORS = [0] * len(_TENSORS + _CODES)
 
 
 class Program(Protocol):
@@ -150,7 +151,8 @@ def run(call: Call, *tensors: Tensor | None) -> None:
     Args:
         call: What to run.
         tensors: x, factors of sources, of destinations and of nodes themselves, the
-            result, its gradient and that of x, as far as the program knows them.
+            result, its gradient and that of x, and what belongs to codes (see
+            :mod:`pyg_hag.ops._integer`), as far as the program knows them.
 
     Raises:
         IndexError: If the program checks its indices and one is wrong.

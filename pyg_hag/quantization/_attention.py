@@ -22,6 +22,7 @@ class Attention(Quantized):
     Section 3).
     """
 
+    has_codes = False
     vectors = ("att_src", "att_dst", "att_edge")
 
     def names_of_rounded(self) -> tuple[str, ...]:

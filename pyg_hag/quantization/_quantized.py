@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from pyg_hag.nn.conv._adjacency import Adjacency
@@ -19,6 +20,8 @@ class Quantized(HAGMessagePassing):
     aggregates.
     """
 
+    has_codes = True
+    """Whether it runs on codes."""
     exact: tuple[str, ...] = ()
     """The linear layers that get rounded features."""
 
@@ -33,7 +36,7 @@ class Quantized(HAGMessagePassing):
         return ("message",)
 
     def why_float(self) -> str | None:
-        """Why the layer has no form in INT8; None if it has."""
+        """Why sums of the layer are not those of codes in INT8; None if they are."""
         return None
 
     def rounded(self, name: str, x: Any, factor: Tensor | None = None) -> Any:
@@ -47,5 +50,10 @@ class Quantized(HAGMessagePassing):
         """The graph without the factors of the sources, and these."""
         hag = self._state.hag_of(edge_index, (x.size(0), x.size(0)))
         graph = self._adjacency(self._walked(hag), x, edge_weight)
-        own = counts_of(graph, edge_weight is None)
+        if edge_weight is None and not torch.compiler.is_compiling():
+            names = "normalize", "add_self_loops", "improved"
+            key = "own", *(getattr(self, name, None) for name in names)
+            own = graph.hag._cached(key, lambda: counts_of(graph, True))
+        else:
+            own = counts_of(graph, edge_weight is None)
         return graph._replace(src_scale=None, self_scale=own), graph.src_scale

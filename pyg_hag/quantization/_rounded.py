@@ -33,6 +33,7 @@ class Rounded(NamedTuple):
         The node's own messages count as often as the graph says.
         """
         hag, _, b, own, weight = graph
+        own = own if own is None else own.to(self.steps.dtype)
         counted = Adjacency(hag, None, None, own, weight)
         total = propagate_hag(conv, counted, self.steps)
         scale = self.scale if b is None else per_row(b, total) * self.scale
@@ -63,9 +64,12 @@ def reductions_of(conv: Any) -> list[str | None]:
 
 
 def counts_of(graph: Adjacency, unweighted: bool) -> Tensor | None:
-    """How often each node's own message counts, beside those of its edges."""
+    """How often each node's own message counts, beside those of its edges.
+
+    In a graph without weights that is a whole number, of int32.
+    """
     _, a, b, own, _ = graph
     if own is None or a is None or b is None:
         return own
     own = torch.where(a * b == 0, 0, own / (a * b))
-    return own.round() if unweighted else own
+    return own.round().int() if unweighted else own

@@ -1,0 +1,308 @@
+"""The kernels of INT8: sums of codes in whole numbers, and what becomes of them.
+
+Behind the inputs of a row come its scales, bias, further codes, ReLU and the rounding
+to the codes of what reads it, in registers. Whole numbers add up to the same in any
+order, so a HAG gives the bits of the plain graph.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils
+
+from pyg_hag.ops._ir import (
+    F32,
+    I8,
+    I32,
+    I64,
+    Format,
+    Tile,
+    Variant,
+    chosen,
+    element,
+    loop,
+)
+from pyg_hag.ops._reduce import Rows
+from pyg_hag.ops._tasks import Block
+
+NUMBERS = ("scale", "zero", "lowest", "rest_scale", "rest_zero", "inverse", "to_zero")
+"""Float32 parameters of a call: what a step of the codes is worth, the code of zero,
+the least result, the same two of the further codes, one over the scale of the results'
+codes, and their zero. The last is followed by the largest code."""
+_MOST_VECTORS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerReduction:
+    """What a kernel computes of codes, one byte each.
+
+    Attributes:
+        reduce: `"sum"`, `"max"` or `"min"`.
+        accumulator: Bits of the whole numbers, 8 (for the last two), 16, 32 or 64.
+        rounds: Whether results are codes; else float32.
+        signed: Whether rows subtract some of their inputs.
+        shared: Whether there are aggregates.
+        prefetch: Whether inputs are brought near before they are read.
+        stream: Whether results are written past the caches.
+        checked: Whether every index is checked.
+    """
+
+    reduce: str
+    accumulator: int
+    rounds: bool
+    signed: bool
+    shared: bool
+    prefetch: bool
+    stream: bool
+    checked: bool
+
+    scaled = False
+    weighted = False
+    most_vectors = _MOST_VECTORS
+    slot_vectors = 1
+    factor = F32
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """One."""
+        return (self.reduce,)
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """One."""
+        return (self.reduce,)
+
+    @cached_property
+    def format(self) -> Format:
+        """How codes lie in memory, and in what they are added."""
+        return Format(I8, ir.IntType(self.accumulator), 1)
+
+    def emit(self, b: Any, block: Block, task: Any, variant: Variant) -> None:
+        """Emits the code for one task: rows `first` to `last` of a tile."""
+        _IntegerRows(self, b, block, task, variant).emit()
+
+
+@dataclass(frozen=True, eq=False)
+class Rounding:
+    """Rounds float32 to codes, with a factor for each row.
+
+    Attributes:
+        stream: Whether codes are written past the caches.
+        checked: Whether every index is checked: there is none.
+    """
+
+    stream: bool
+    checked: bool
+
+    most_vectors = _MOST_VECTORS
+    slot_vectors = 0
+    format = Format(F32, F32, 4)
+
+    def emit(self, b: Any, block: Block, task: Any, variant: Variant) -> None:
+        """Emits the code for one task: rows `first` to `last` of a tile."""
+        reads = Tile(b, self.format, variant, task.width)
+        writes = Tile(b, Format(I8, F32, 1), variant, task.width)
+        numbers = Numbers(b, block, reads)
+        stride = b.mul(block.columns, I64(4))
+        x = b.add(block.x, b.mul(task.feature, I64(4)))
+        out = b.add(block.out, task.feature)
+
+        def row(r: Any, values: list[Any]) -> list[Any]:
+            found = reads.load(b.add(x, b.mul(r, stride)))
+            found = numbers.times_row(found, block.next, r)
+            to = b.add(out, b.mul(r, block.columns))
+            writes.store(to, numbers.codes(found), self.stream)
+            return values
+
+        loop(b, task.first, task.last, [], row)
+
+
+class Numbers:
+    """The parameters of a call, loaded, and what is done with them."""
+
+    def __init__(self, b: Any, block: Block, tile: Tile) -> None:
+        self.b, self.block, self.tile = b, block, tile
+        self.lanes = tile.format.lanes
+        names = (*NUMBERS, "most")
+        place = b.inttoptr(block.numbers, F32.as_pointer())
+        self.of = {name: b.load(b.gep(place, [I64(i)])) for i, name in enumerate(names)}
+
+    def splat(self, name: str) -> Any:
+        """A parameter in every lane."""
+        return self.tile.splat(self.of[name])
+
+    def whole(self, name: str) -> Any:
+        """A parameter as a whole number."""
+        return self.b.fptosi(self.of[name], I64)
+
+    def constant(self, value: float) -> Any:
+        """A vector of equal numbers."""
+        return ir.Constant(ir.VectorType(F32, self.lanes), [value] * self.lanes)
+
+    def times_row(self, vectors: list[Any], factors: Any, r: Any) -> list[Any]:
+        """Multiplies by the factor of row r, if there are factors."""
+        b = self.b
+
+        def times(vectors: list[Any]) -> list[Any]:
+            factor = self.tile.splat(element(b, factors, F32, r))
+            return [b.fmul(vector, factor) for vector in vectors]
+
+        return chosen(b, b.icmp_signed("!=", factors, I64(0)), vectors, times)
+
+    def codes(self, vectors: list[Any]) -> list[Any]:
+        """Rounds to codes, ties to even."""
+        b = self.b
+        inverse, zero = self.splat("inverse"), self.splat("to_zero")
+        least, most = self.constant(0.0), self.splat("most")
+        floats, ints, bytes_ = (
+            ir.VectorType(kind, self.lanes) for kind in (F32, I32, I8)
+        )
+        name = f"llvm.roundeven.v{self.lanes}f32"
+        kind = ir.FunctionType(floats, [floats])
+        nearest = cgutils.get_or_insert_function(b.module, kind, name)
+        codes = []
+        for vector in vectors:
+            code = b.fadd(b.call(nearest, [b.fmul(vector, inverse)]), zero)
+            # NaN is no more than anything:
+            code = b.select(b.fcmp_ordered(">", code, least), code, least)
+            code = b.select(b.fcmp_ordered("<", code, most), code, most)
+            codes.append(b.trunc(b.fptosi(code, ints), bytes_))
+        return codes
+
+
+class _IntegerRows(Rows):
+    """Emits the rows of a task; see there."""
+
+    def __init__(
+        self,
+        what: IntegerReduction,
+        b: Any,
+        block: Block,
+        task: Any,
+        variant: Variant,
+    ) -> None:
+        super().__init__(what, b, block, task, variant)
+        self.alike = False
+        computed = what.format.computed
+        stored = (I8, 1) if what.rounds else (F32, 4)
+        self.results = Tile(
+            b, Format(stored[0], computed, stored[1]), variant, task.width
+        )
+        self.wide = Tile(b, Format(F32, computed, 4), variant, task.width)
+        self.numbers = Numbers(b, block, self.tile)
+        self.out = b.add(block.out, b.mul(task.feature, I64(stored[1])))
+        self.out_stride = b.mul(block.columns, I64(stored[1]))
+
+    def _start(self) -> list[list[Any]]:
+        start = -1 if self.what.reduce == "min" else 0  # all bits
+        return [[self.tile.constant(start)] * self.tile.count]
+
+    def _source(self, row: Any, u: Any, is_aggregate: Any = None) -> list[list[Any]]:
+        return [self.tile.load(row)]
+
+    def _combined(
+        self, old: list[list[Any]], new: list[list[Any]], minus: bool
+    ) -> list[list[Any]]:
+        b, reduce = self.b, self.what.reduce
+        pairs = zip(old[0], new[0], strict=True)
+        if reduce == "sum":
+            return [[(b.sub if minus else b.add)(o, n) for o, n in pairs]]
+        sign = ">" if reduce == "max" else "<"
+        return [[b.select(b.icmp_unsigned(sign, o, n), o, n) for o, n in pairs]]
+
+    def _finish(
+        self,
+        to: Any,
+        v: Any,
+        values: list[list[Any]],
+        empty: Any,
+        is_aggregate: Any = None,
+    ) -> None:
+        b, numbers = self.b, self.numbers
+        steps = self._steps(v, values[0])
+        if self.what.reduce != "sum":
+            zero = numbers.constant(0.0)
+            steps = [b.select(empty, zero, vector) for vector in steps]
+        factor = b.fmul(self._factor_of(v), numbers.splat("scale"))
+        out = [b.fmul(vector, factor) for vector in steps]
+        out = self._along(out, self.block.gain, b.fmul)
+        out = self._along(out, self.block.bias, b.fadd)
+        out = self._with_rest(v, out)
+        lowest = numbers.splat("lowest")
+        out = [b.select(b.fcmp_ordered(">", o, lowest), o, lowest) for o in out]
+        if self.what.rounds:
+            out = numbers.codes(numbers.times_row(out, self.block.next, v))
+        self.results.store(to, out, self.what.stream)
+
+    def _steps(self, v: Any, acc: list[Any]) -> list[Any]:
+        """The sum of the messages in steps: without the zeros of their codes."""
+        b, bits = self.b, self.what.accumulator
+        zero = self.numbers.whole("zero")
+        if self.what.reduce == "sum":
+            acc = self._with_own_codes(v, acc)
+            there = b.icmp_signed("!=", zero, I64(0))
+            count = [self.tile.splat(I64(0))]
+
+            def counted(_: list[Any]) -> list[Any]:
+                number = b.sext(element(b, self.block.count, I32, v), I64)
+                return [self.tile.splat(b.mul(number, zero))]
+
+            (zeros,) = chosen(b, there, count, counted)
+        else:
+            zeros = self.tile.splat(zero)
+        kind = ir.VectorType(ir.IntType(max(32, bits)), self.tile.format.lanes)
+        if bits < 64:
+            zeros = b.trunc(zeros, kind)
+        if bits < 32:
+            acc = [b.zext(vector, kind) for vector in acc]
+        floats = ir.VectorType(F32, self.tile.format.lanes)
+        return [b.sitofp(b.sub(vector, zeros), floats) for vector in acc]
+
+    def _with_own_codes(self, v: Any, acc: list[Any]) -> list[Any]:
+        """Adds the node's own codes as often as they count."""
+        b, block = self.b, self.block
+
+        def added(acc: list[Any]) -> list[Any]:
+            number = element(b, block.own, I32, v)
+            kind = self.what.format.computed
+            if kind.width > 32:
+                number = b.sext(number, kind)
+            elif kind.width < 32:
+                number = b.trunc(number, kind)
+            times = self.tile.splat(number)
+            own = self.tile.load(b.add(self.x, b.mul(v, self.x_stride)))
+            return [b.add(s, b.mul(times, o)) for s, o in zip(acc, own, strict=True)]
+
+        return chosen(b, b.icmp_signed("!=", block.own, I64(0)), acc, added)
+
+    def _factor_of(self, v: Any) -> Any:
+        return self._factor(self.block.after, v, None)
+
+    def _with_rest(self, v: Any, out: list[Any]) -> list[Any]:
+        """Adds the further codes."""
+        b, block, numbers = self.b, self.block, self.numbers
+
+        def added(out: list[Any]) -> list[Any]:
+            place = b.add(block.rest, self.task.feature)
+            place = b.add(place, b.mul(v, block.columns))
+            kind = ir.VectorType(F32, self.tile.format.lanes)
+            zero, scale = numbers.splat("rest_zero"), numbers.splat("rest_scale")
+            rest = [b.uitofp(vector, kind) for vector in self.tile.load(place)]
+            rest = [b.fmul(scale, b.fsub(vector, zero)) for vector in rest]
+            rest = self._along(rest, block.rest_gain, b.fmul)
+            return [b.fadd(o, r) for o, r in zip(out, rest, strict=True)]
+
+        return chosen(b, b.icmp_signed("!=", block.rest, I64(0)), out, added)
+
+    def _along(self, out: list[Any], array: Any, function: Any) -> list[Any]:
+        """Combines with one number for each feature, if there are any."""
+        b = self.b
+
+        def combined(out: list[Any]) -> list[Any]:
+            place = b.add(array, b.mul(self.task.feature, I64(4)))
+            numbers = self.wide.load(place)
+            return [function(o, n) for o, n in zip(out, numbers, strict=True)]
+
+        return chosen(b, b.icmp_signed("!=", array, I64(0)), out, combined)
