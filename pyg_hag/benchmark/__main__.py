@@ -9,6 +9,7 @@ from pyg_hag.benchmark import (
     accuracy,
     aggregate,
     cost,
+    int8,
     layers,
     lstm,
     memory,
@@ -23,7 +24,7 @@ from pyg_hag.datasets import is_there
 WIDTHS = [16, 64, 128, 256, 512]
 CHOICES = [
     *("search", "aggregate", "reduce", "models", "train", "lstm", "layers", "memory"),
-    *("cost", "accuracy", "environment"),
+    *("cost", "accuracy", "int8", "environment"),
 ]
 WITH_WIDTHS = {
     "memory": memory.run,
@@ -78,6 +79,8 @@ def main() -> int:
         names = options.graphs or [n for n in GRAPHS if is_there(n, options.root)]
         if options.benchmark == "search":
             table = search.run(names, options.root, options.out, options.self_loops)
+        elif options.benchmark == "int8":
+            table = int8.run(options.graphs, options.root, options.out)
         elif options.benchmark == "accuracy":
             table = accuracy.run(
                 options.dataset or options.graphs or ["Cora"],

@@ -106,15 +106,27 @@ class Rounding:
         writes = Tile(b, Format(I8, F32, 1), variant, task.width)
         numbers = Numbers(b, block, reads)
         stride = b.mul(block.columns, I64(4))
-        x = b.add(block.x, b.mul(task.feature, I64(4)))
-        out = b.add(block.out, task.feature)
+        step = I64(reads.count * reads.format.lanes)
 
         def row(r: Any, values: list[Any]) -> list[Any]:
-            found = reads.load(b.add(x, b.mul(r, stride)))
-            found = numbers.times_row(found, block.next, r)
-            to = b.add(out, b.mul(r, block.columns))
-            writes.store(to, numbers.codes(found), self.stream)
-            return values
+            x = b.add(block.x, b.mul(r, stride))
+            out = b.add(block.out, b.mul(r, block.columns))
+
+            def part(k: Any, values: list[Any]) -> list[Any]:
+                feature = b.add(task.feature, b.mul(k, step))
+                if reads.is_exact:  # the last part overlaps the one before
+                    last = b.sub(block.columns, step)
+                    late = b.icmp_signed(">", feature, last)
+                    feature = b.select(late, last, feature)
+                found = reads.load(b.add(x, b.mul(feature, I64(4))))
+                found = numbers.times_row(found, block.next, r)
+                writes.store(b.add(out, feature), numbers.codes(found), self.stream)
+                return values
+
+            parts = I64(1)
+            if reads.is_exact:
+                parts = b.sdiv(b.add(task.width, b.sub(step, I64(1))), step)
+            return loop(b, I64(0), parts, values, part)
 
         loop(b, task.first, task.last, [], row)
 

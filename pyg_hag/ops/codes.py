@@ -4,8 +4,10 @@ A code q stands for :math:`s (q - z)`, with a scale s and a zero point z.
 """
 
 import functools
+import weakref
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +16,7 @@ from pyg_hag._plan import forward_plan, rows_plan
 from pyg_hag._views import resolved, sizes
 from pyg_hag.hag import HAG
 from pyg_hag.ops._integer import IntegerReduction, Rounding
-from pyg_hag.ops._ir import VECTOR_BYTES
+from pyg_hag.ops._ir import VECTOR_BYTES, Variant, tile, variants
 from pyg_hag.ops._numba import NEAR, call_of, is_streamed
 from pyg_hag.ops._operators import _is_traced
 from pyg_hag.ops._tasks import Call, run
@@ -182,7 +184,13 @@ def _counts(hag: HAG, own: Tensor | None) -> tuple[Tensor, int]:
     """How many codes are summed for each destination, and the most of them."""
     if own is None:
         return hag._cached("counts", lambda: _with_most(hag.in_degree.int()))
-    return _with_most(hag.in_degree.int() + own)
+    cache: Any = hag._cache  # type: ignore[attr-defined]
+    known = cache.get("counts with own")
+    if known is None or known[0]() is not own or known[1] != own._version:
+        counted = _with_most(hag.in_degree.int() + own)
+        known = cache["counts with own"] = weakref.ref(own), own._version, counted
+    counts: tuple[Tensor, int] = known[2]
+    return counts
 
 
 def _with_most(count: Tensor) -> tuple[Tensor, int]:
@@ -229,11 +237,18 @@ def _round(x: Tensor, to: Scale, factor: Tensor | None) -> Tensor:
 @functools.lru_cache(100)
 def _rounding_call(rows: int, columns: int, threads: int, checked: bool) -> Call:
     plan = rows_plan(rows)
-    cuts = plan.row_tasks(columns, threads)
     program = _rounding(is_streamed(columns, rows), checked)
-    lanes = program.format.lanes
-    sizes = rows, rows, columns
-    return call_of(program, plan, cuts, lanes, 4 * columns, sizes, threads)
+    lanes, most = program.format.lanes, program.most_vectors
+    wide = columns >= most * lanes
+    tiles = [(0, columns, variants(most).index(Variant(most, "exact", most)))]
+    if not wide:
+        tiles = tile(columns, lanes, most)
+    cuts = plan.row_tasks(columns, threads)[:, :2]
+    tasks = [
+        (*rows, *part) for rows in np.unique(cuts, axis=0).tolist() for part in tiles
+    ]
+    given = 0, rows, rows, columns, 0
+    return Call(program, tasks, plan, given, 0, threads)
 
 
 def linear_codes(
@@ -276,13 +291,20 @@ def linear_codes(
         least = 0.0 if relu else -to.zero * to.scale
         after = "hardtanh", [least, (to.most - to.zero) * to.scale], ""
     known = x, of.scale, of.zero, weight, weight_scale, weight_zero
+    product = torch.ops.onednn.qlinear_pointwise.binary
+    rows, columns = x.size(0), weight_scale.numel()
+    large = not _is_traced(x) and rows * columns >= _memory.LEAST
+    if rest is None and to is not None and large:
+        # oneDNN adds to what is there, here 0 times, in memory that need not be made.
+        rest = Rest(_memory.empty(x, rows, columns), 0.0, 0)
+    elif rest is not None and to is not None:
+        rest = rest._replace(codes=rest.codes.clone())
     if rest is None:
         alone = torch.ops.onednn.qlinear_pointwise
         out: Tensor = alone(*known, bias, scale, zero, dtype, *after)
         return out
-    product = torch.ops.onednn.qlinear_pointwise.binary
-    if to is not None:  # oneDNN adds to what is there
-        other = rest.codes.clone(), bias, scale, zero, dtype, rest.scale, rest.zero
+    if to is not None:
+        other = rest.codes, bias, scale, zero, dtype, rest.scale, rest.zero
         summed: Tensor = product(*known, *other, "sum", 1.0, *after)
         return summed
     values = (rest.codes.float() - rest.zero) * rest.scale

@@ -1,0 +1,229 @@
+"""How fast INT8 is: end to end, with the rounding of the input features."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric import nn as pyg
+from torch_geometric.data import Batch, Data
+from torch_geometric.transforms import Compose, GCNNorm, ToSparseTensor
+from tqdm import tqdm
+
+from pyg_hag.benchmark._classifier import GraphClassifier
+from pyg_hag.benchmark._report import write_csv
+from pyg_hag.benchmark._timing import measure
+from pyg_hag.benchmark.memory import peak
+from pyg_hag.datasets import (
+    as_one_graph,
+    generate_communities,
+    is_there,
+    load_graphs,
+)
+from pyg_hag.nn import to_hag
+from pyg_hag.quantization import DegreeQuantConfig, calibrate, convert
+from pyg_hag.search import build_hag
+from pyg_hag.transforms import HAGTransform
+
+GENERATED = "generated"
+"""170,000 nodes and 2.4 million edges in 40 communities."""
+CLASSES = 40
+HEADER = [
+    *("graph", "model", "INT8 ms", "over edge_index", "over CSR", "over float32 HAG"),
+    *("INT8 plain ms", "equal", "MB", "edge_index", "CSR", "float32 HAG"),
+]
+
+Calls = dict[str, Callable[[], Any]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What runs on what."""
+
+    graph: str
+    model: str
+    hidden: int
+    layers: int
+    features: int | None = None
+    """Random ones; those of the data set if None."""
+
+
+CASES = [
+    Case("COLLAB", "GCN", 128, 2, 128),
+    Case("REDDIT-BINARY", "GIN", 64, 5, 64),
+    Case("Computers", "SAGE", 256, 2),
+    Case("cornell5", "SAGE", 256, 2),
+    Case("Cora", "GCN", 64, 2),
+    Case("CS", "GCN", 64, 2),
+    Case(GENERATED, "GCN", 256, 2, 128),
+]
+BATCH = 128
+
+
+def run(names: list[str], root: str | None, out: str | None) -> list[list[str]]:
+    """Times models in INT8 next to the same in float32.
+
+    All layers of PyG know the normalised graph beforehand (`cached`, or normalised
+    matrices). Where the messages of all edges take more than 16 GiB, `edge_index` is
+    left out: it does not fit.
+
+    Args:
+        names: Data sets; those that there are where none are named.
+        root: Their folder.
+        out: A CSV file to write.
+
+    Returns:
+        list[list[str]]: A table: milliseconds of a forward pass in INT8 over the HAG,
+        how many times faster that is than PyG's float32 on `edge_index` and CSR and
+        float32 over the HAG, milliseconds in INT8 over the plain graph, the share of
+        predictions that are those of the simulated model, and megabytes at the peak
+        beyond the inputs, of INT8 and the others.
+    """
+    rows: list[dict[str, Any]] = []
+    for case in tqdm(CASES, "int8"):
+        there = case.graph == GENERATED or is_there(case.graph, root)
+        if not (case.graph in names if names else there):
+            continue
+        torch.manual_seed(0)
+        make = _batched if case.model == "GIN" else _whole
+        calls, equal = make(case, root)
+        row: dict[str, Any] = {
+            "graph": case.graph,
+            "model": f"{case.model} {case.layers}x{case.hidden}",
+            "equal": equal,
+        }
+        with torch.no_grad():
+            times = measure(calls, 15, 60.0)
+            for form, call in calls.items():
+                row[f"milliseconds {form}"] = 1e3 * times[form].median
+                row[f"q20 {form}"] = 1e3 * times[form].quantile(20)
+                row[f"q80 {form}"] = 1e3 * times[form].quantile(80)
+                row[f"over {form}"] = times["INT8"].speedup_over(times[form])
+                row[f"megabytes {form}"] = peak(call)
+        rows.append(row)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    rows = [{key: row.get(key, "") for key in columns} for row in rows]
+    if out is not None and rows:
+        write_csv(out, rows)
+    return [HEADER, *map(_cells, rows)]
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    forms = "edge_index", "CSR", "float32 HAG"
+    ratios = [row.get(f"over {form}", "") for form in forms]
+    memory = [row.get(f"megabytes {form}", "") for form in ("INT8", *forms)]
+    return [
+        *(row["graph"], row["model"], f"{row['milliseconds INT8']:.2f}"),
+        *("does not fit" if ratio == "" else f"{ratio:.1f}x" for ratio in ratios),
+        f"{row['milliseconds INT8 plain']:.2f}",
+        f"{100 * row['equal']:.2f} %",
+        *("-" if value == "" else f"{value:.0f}" for value in memory),
+    ]
+
+
+# Cases ########################################################################
+
+
+def _model(case: Case, features: int, classes: int, csr: bool = False) -> nn.Module:
+    torch.manual_seed(0)
+    if case.model == "GCN":
+        known = {"normalize": False} if csr else {"cached": True}
+        return pyg.GCN(features, case.hidden, case.layers, classes, **known).eval()
+    if case.model == "SAGE":
+        return pyg.GraphSAGE(features, case.hidden, case.layers, classes).eval()
+    return GraphClassifier(pyg.GIN, features, case.hidden, case.layers, classes).eval()
+
+
+def _graph(case: Case, root: str | None) -> tuple[Tensor, Tensor]:
+    if case.graph == GENERATED:
+        edge_index, num_nodes = as_one_graph(
+            [generate_communities(170_000, 2_400_000, 40)]
+        )
+        return torch.randn(num_nodes, case.features or 1), edge_index
+    graphs = load_graphs(case.graph, root)
+    edge_index, num_nodes = as_one_graph(graphs)
+    if case.features is None:
+        return graphs[0].x.to_dense().float(), edge_index
+    return torch.randn(num_nodes, case.features), edge_index
+
+
+def _whole(case: Case, root: str | None) -> tuple[Calls, float]:
+    x, edge_index = _graph(case, root)
+    num_nodes = x.size(0)
+    hag = build_hag(edge_index, num_nodes, num_features=case.hidden)
+    plain = build_hag(edge_index, num_nodes, capacity=0)
+    to_csr = ToSparseTensor(layout=torch.sparse_csr, remove_edge_index=False)
+    csr = Compose([GCNNorm(), to_csr]) if case.model == "GCN" else to_csr
+    adj_t = csr(Data(x, edge_index, num_nodes=num_nodes)).adj_t
+    model = _model(case, x.size(1), CLASSES)
+    of_csr = _model(case, x.size(1), CLASSES, csr=True)
+    quantized = calibrate(_model(case, x.size(1), CLASSES), [(x, hag)], _CONFIG)
+    fast = convert(quantized, (x, hag))
+    calls: Calls = {
+        "INT8": partial(fast, x, hag),
+        "INT8 plain": partial(fast, x, plain),
+        "float32 HAG": partial(to_hag(model), x, hag),
+        "CSR": partial(of_csr, x, adj_t),
+    }
+    width = max(case.hidden, x.size(1) if case.model == "SAGE" else 0)
+    if 2 * edge_index.size(1) * width * 4 <= _MOST_BYTES:
+        calls["edge_index"] = partial(model, x, edge_index)
+    with torch.no_grad():
+        right = quantized(x, hag).argmax(1) == fast(x, hag).argmax(1)
+    return calls, float(right.float().mean())
+
+
+_MOST_BYTES = 16 << 30  # of messages, and what is gathered for them
+_CONFIG = DegreeQuantConfig()
+
+
+def _batched(case: Case, root: str | None) -> tuple[Calls, float]:
+    features = case.features or 1
+    graphs = [
+        Data(torch.randn(int(g.num_nodes), features), g.edge_index)
+        for g in load_graphs(case.graph, root)
+    ]
+    to_hag_data = HAGTransform(num_features=case.hidden)
+    to_csr = ToSparseTensor(layout=torch.sparse_csr)
+    sets = {
+        "edge_index": _batches(graphs),
+        "CSR": _batches([to_csr(g) for g in graphs]),
+        "HAG": _batches([to_hag_data(g) for g in graphs]),
+    }
+    model = _model(case, features, 2)
+    items = [(b.x, b.hag, b.batch) for b in sets["HAG"]]
+    plain = [
+        (b.x, build_hag(b.edge_index, b.num_nodes, capacity=0), b.batch)
+        for b in sets["edge_index"]
+    ]
+    quantized = calibrate(model, items, _CONFIG)
+    fast = convert(quantized, items[0])
+    calls: Calls = {
+        "INT8": partial(_all, fast, items),
+        "INT8 plain": partial(_all, fast, plain),
+        "float32 HAG": partial(_all, to_hag(model), items),
+        "CSR": partial(_all, model, [(b.x, b.adj_t, b.batch) for b in sets["CSR"]]),
+        "edge_index": partial(
+            _all, model, [(b.x, b.edge_index, b.batch) for b in sets["edge_index"]]
+        ),
+    }
+    with torch.no_grad():
+        right = [
+            (quantized(*item).argmax(1) == fast(*item).argmax(1)).float().mean()
+            for item in items
+        ]
+    return calls, float(torch.stack(right).mean())
+
+
+def _batches(graphs: list[Any]) -> list[Any]:
+    return [
+        Batch.from_data_list(graphs[i : i + BATCH])
+        for i in range(0, len(graphs), BATCH)
+    ]
+
+
+def _all(model: nn.Module, items: list[tuple[Any, ...]]) -> None:
+    for item in items:
+        model(*item)
