@@ -47,6 +47,8 @@ class IntegerReduction:
         prefetch: Whether inputs are brought near before they are read.
         stream: Whether results are written past the caches.
         checked: Whether every index is checked.
+        packed: Whether two codes share a byte: that of feature f and that of the
+            feature half the width further, which has the upper four bits.
     """
 
     reduce: str
@@ -57,12 +59,21 @@ class IntegerReduction:
     prefetch: bool
     stream: bool
     checked: bool
+    packed: bool
 
     scaled = False
     weighted = False
-    most_vectors = _MOST_VECTORS
-    slot_vectors = 1
     factor = F32
+
+    @property
+    def most_vectors(self) -> int:
+        """Vectors of bytes in a tile."""
+        return _MOST_VECTORS // len(self.statistics)
+
+    @property
+    def slot_vectors(self) -> int:
+        """Vectors of each aggregate in the scratch, for a tile of one vector."""
+        return len(self.statistics)
 
     @property
     def results(self) -> tuple[str, ...]:
@@ -71,8 +82,8 @@ class IntegerReduction:
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        """One."""
-        return (self.reduce,)
+        """One for each code of a byte."""
+        return (self.reduce, self.reduce) if self.packed else (self.reduce,)
 
     @cached_property
     def format(self) -> Format:
@@ -127,6 +138,41 @@ class Rounding:
             if reads.is_exact:
                 parts = b.sdiv(b.add(task.width, b.sub(step, I64(1))), step)
             return loop(b, I64(0), parts, values, part)
+
+        loop(b, task.first, task.last, [], row)
+
+
+@dataclass(frozen=True, eq=False)
+class Packing:
+    """Puts two codes into a byte, that of feature f and that half the width further.
+
+    Attributes:
+        stream: Whether bytes are written past the caches.
+        checked: Whether every index is checked: there is none.
+    """
+
+    stream: bool
+    checked: bool
+
+    most_vectors = _MOST_VECTORS
+    slot_vectors = 0
+    format = Format(I8, I8, 1)
+
+    def emit(self, b: Any, block: Block, task: Any, variant: Variant) -> None:
+        """Emits the code for one task: rows `first` to `last` of a tile."""
+        tile = Tile(b, self.format, variant, task.width)
+        four = tile.constant(4)
+        x, out = (b.add(at, task.feature) for at in (block.x, block.out))
+
+        def row(r: Any, values: list[Any]) -> list[Any]:
+            to = b.mul(r, block.columns)
+            place = b.add(x, b.add(to, to))
+            pairs = zip(
+                tile.load(place), tile.load(b.add(place, block.columns)), strict=True
+            )
+            both = [b.or_(low, b.shl(high, four)) for low, high in pairs]
+            tile.store(b.add(out, to), both, self.stream)
+            return values
 
         loop(b, task.first, task.last, [], row)
 
@@ -205,24 +251,36 @@ class _IntegerRows(Rows):
         self.wide = Tile(b, Format(F32, computed, 4), variant, task.width)
         self.numbers = Numbers(b, block, self.tile)
         self.out = b.add(block.out, b.mul(task.feature, I64(stored[1])))
-        self.out_stride = b.mul(block.columns, I64(stored[1]))
+        self.halves = [I64(0)] + [block.columns] * what.packed
+        """Where the features of each code of a byte begin."""
+        self.width = b.mul(block.columns, I64(len(self.halves)))
+        self.out_stride = b.mul(self.width, I64(stored[1]))
+        self.stored = I64(stored[1])
 
     def _start(self) -> list[list[Any]]:
         start = -1 if self.what.reduce == "min" else 0  # all bits
-        return [[self.tile.constant(start)] * self.tile.count]
+        vectors = [self.tile.constant(start)] * self.tile.count
+        return [vectors] * len(self.halves)
 
     def _source(self, row: Any, u: Any, is_aggregate: Any = None) -> list[list[Any]]:
-        return [self.tile.load(row)]
+        codes = self.tile.load(row)
+        if not self.what.packed:
+            return [codes]
+        b, four, low = self.b, self.tile.constant(4), self.tile.constant(15)
+        return [[b.and_(c, low) for c in codes], [b.lshr(c, four) for c in codes]]
 
     def _combined(
         self, old: list[list[Any]], new: list[list[Any]], minus: bool
     ) -> list[list[Any]]:
         b, reduce = self.b, self.what.reduce
-        pairs = zip(old[0], new[0], strict=True)
-        if reduce == "sum":
-            return [[(b.sub if minus else b.add)(o, n) for o, n in pairs]]
-        sign = ">" if reduce == "max" else "<"
-        return [[b.select(b.icmp_unsigned(sign, o, n), o, n) for o, n in pairs]]
+
+        def both(o: Any, n: Any) -> Any:
+            if reduce == "sum":
+                return (b.sub if minus else b.add)(o, n)
+            sign = ">" if reduce == "max" else "<"
+            return b.select(b.icmp_unsigned(sign, o, n), o, n)
+
+        return [list(map(both, *pair)) for pair in zip(old, new, strict=True)]
 
     def _finish(
         self,
@@ -232,16 +290,27 @@ class _IntegerRows(Rows):
         empty: Any,
         is_aggregate: Any = None,
     ) -> None:
+        b = self.b
+        if self.what.reduce == "sum":
+            values = self._with_own_codes(v, values)
+        for half, vectors in zip(self.halves, values, strict=True):
+            at = b.add(to, b.mul(half, self.stored))
+            self._finish_half(at, half, v, vectors, empty)
+
+    def _finish_half(
+        self, to: Any, half: Any, v: Any, values: list[Any], empty: Any
+    ) -> None:
+        """Makes and stores the results of one code of each byte."""
         b, numbers = self.b, self.numbers
-        steps = self._steps(v, values[0])
+        steps = self._steps(v, values)
         if self.what.reduce != "sum":
             zero = numbers.constant(0.0)
             steps = [b.select(empty, zero, vector) for vector in steps]
         factor = b.fmul(self._factor_of(v), numbers.splat("scale"))
         out = [b.fmul(vector, factor) for vector in steps]
-        out = self._along(out, self.block.gain, b.fmul)
-        out = self._along(out, self.block.bias, b.fadd)
-        out = self._with_rest(v, out)
+        out = self._along(out, half, self.block.gain, b.fmul)
+        out = self._along(out, half, self.block.bias, b.fadd)
+        out = self._with_rest(v, half, out)
         lowest = numbers.splat("lowest")
         out = [b.select(b.fcmp_ordered(">", o, lowest), o, lowest) for o in out]
         if self.what.rounds:
@@ -253,7 +322,6 @@ class _IntegerRows(Rows):
         b, bits = self.b, self.what.accumulator
         zero = self.numbers.whole("zero")
         if self.what.reduce == "sum":
-            acc = self._with_own_codes(v, acc)
             there = b.icmp_signed("!=", zero, I64(0))
             count = [self.tile.splat(I64(0))]
 
@@ -272,11 +340,11 @@ class _IntegerRows(Rows):
         floats = ir.VectorType(F32, self.tile.format.lanes)
         return [b.sitofp(b.sub(vector, zeros), floats) for vector in acc]
 
-    def _with_own_codes(self, v: Any, acc: list[Any]) -> list[Any]:
+    def _with_own_codes(self, v: Any, values: list[list[Any]]) -> list[list[Any]]:
         """Adds the node's own codes as often as they count."""
         b, block = self.b, self.block
 
-        def added(acc: list[Any]) -> list[Any]:
+        def added(flat: list[Any]) -> list[Any]:
             number = element(b, block.own, I32, v)
             kind = self.what.format.computed
             if kind.width > 32:
@@ -284,36 +352,40 @@ class _IntegerRows(Rows):
             elif kind.width < 32:
                 number = b.trunc(number, kind)
             times = self.tile.splat(number)
-            own = self.tile.load(b.add(self.x, b.mul(v, self.x_stride)))
-            return [b.add(s, b.mul(times, o)) for s, o in zip(acc, own, strict=True)]
+            own = self._source(b.add(self.x, b.mul(v, self.x_stride)), v)
+            pairs = zip(flat, [o for half in own for o in half], strict=True)
+            return [b.add(s, b.mul(times, o)) for s, o in pairs]
 
-        return chosen(b, b.icmp_signed("!=", block.own, I64(0)), acc, added)
+        flat = [vector for half in values for vector in half]
+        there = b.icmp_signed("!=", block.own, I64(0))
+        return self._split(chosen(b, there, flat, added))
 
     def _factor_of(self, v: Any) -> Any:
         return self._factor(self.block.after, v, None)
 
-    def _with_rest(self, v: Any, out: list[Any]) -> list[Any]:
+    def _with_rest(self, v: Any, half: Any, out: list[Any]) -> list[Any]:
         """Adds the further codes."""
         b, block, numbers = self.b, self.block, self.numbers
 
         def added(out: list[Any]) -> list[Any]:
-            place = b.add(block.rest, self.task.feature)
-            place = b.add(place, b.mul(v, block.columns))
+            place = b.add(block.rest, b.add(self.task.feature, half))
+            place = b.add(place, b.mul(v, self.width))
             kind = ir.VectorType(F32, self.tile.format.lanes)
             zero, scale = numbers.splat("rest_zero"), numbers.splat("rest_scale")
             rest = [b.uitofp(vector, kind) for vector in self.tile.load(place)]
             rest = [b.fmul(scale, b.fsub(vector, zero)) for vector in rest]
-            rest = self._along(rest, block.rest_gain, b.fmul)
+            rest = self._along(rest, half, block.rest_gain, b.fmul)
             return [b.fadd(o, r) for o, r in zip(out, rest, strict=True)]
 
         return chosen(b, b.icmp_signed("!=", block.rest, I64(0)), out, added)
 
-    def _along(self, out: list[Any], array: Any, function: Any) -> list[Any]:
+    def _along(self, out: list[Any], half: Any, array: Any, function: Any) -> list[Any]:
         """Combines with one number for each feature, if there are any."""
         b = self.b
 
         def combined(out: list[Any]) -> list[Any]:
-            place = b.add(array, b.mul(self.task.feature, I64(4)))
+            place = b.add(self.task.feature, half)
+            place = b.add(array, b.mul(place, I64(4)))
             numbers = self.wide.load(place)
             return [function(o, n) for o, n in zip(out, numbers, strict=True)]
 

@@ -15,7 +15,7 @@ from pyg_hag import _memory, _parallel, _threads
 from pyg_hag._plan import forward_plan, rows_plan
 from pyg_hag._views import resolved, sizes
 from pyg_hag.hag import HAG
-from pyg_hag.ops._integer import IntegerReduction, Rounding
+from pyg_hag.ops._integer import IntegerReduction, Packing, Rounding
 from pyg_hag.ops._ir import VECTOR_BYTES, Variant, tile, variants
 from pyg_hag.ops._numba import NEAR, call_of, is_streamed
 from pyg_hag.ops._operators import _is_traced
@@ -24,6 +24,7 @@ from pyg_hag.ops._tasks import Call, run
 REDUCES = ("sum", "max", "min")
 _integer_reduction = functools.cache(IntegerReduction)
 _rounding = functools.cache(Rounding)
+_packing = functools.cache(Packing)
 _LARGEST = 255  # code
 _ENDS = {16: 2**16, 32: 2**31, 64: 2**63}
 
@@ -91,6 +92,9 @@ def aggregate_codes(
     The sum is one of whole numbers and so has the same bits on every HAG of a graph,
     with any number of threads. They are as wide as the largest degree needs.
 
+    Codes of four bits are put two to a byte first, if there is an even number of
+    features, so that sums read half of the bytes.
+
     Args:
         x (torch.Tensor): Codes of the sources, uint8 `[num_src, F]`.
         of (Scale): What they stand for.
@@ -127,10 +131,13 @@ def _aggregate(
 ) -> Tensor:
     x = x.contiguous()
     count, most = _counts(hag, own) if reduce == "sum" else (None, 0)
-    bits = accumulator(most) if reduce == "sum" else 8
+    bits = accumulator(most, of.most) if reduce == "sum" else 8
     columns, threads = x.size(1), _threads.num_threads()
+    narrow = of.most < 16 and columns % 2 == 0
+    if narrow:
+        x = _packed_codes(x)
     rounds, checked = after.to is not None, _parallel.checks_bounds()
-    key = "codes", reduce, bits, rounds, columns, threads, checked
+    key = "codes", reduce, bits, rounds, columns, threads, checked, narrow
     call = hag._cached(key, lambda: _reduce_call(hag, *key[1:]))
     numbers = _numbers(of, after)
     out = _memory.empty(x if rounds else numbers, hag.num_dst, columns)
@@ -160,11 +167,13 @@ def _reduce_call(
     columns: int,
     threads: int,
     checked: bool,
+    narrow: bool,
 ) -> Call:
     plan = forward_plan(hag, columns, threads)
+    row = columns * (1 if rounds else 4)
+    columns = columns // 2 if narrow else columns
     tiled = min(columns, 8 * VECTOR_BYTES)
     near = hag.num_src * tiled <= NEAR or plan.reach * tiled <= NEAR
-    row = columns * (1 if rounds else 4)
     program = _integer_reduction(
         reduce,
         bits,
@@ -174,6 +183,7 @@ def _reduce_call(
         not near,
         is_streamed(columns, 1) and is_streamed(row, hag.num_dst),
         checked,
+        narrow,
     )
     cuts = plan.row_tasks(columns, threads)
     lanes, sizes = program.format.lanes, (hag.num_src, hag.num_dst, columns)
@@ -197,9 +207,28 @@ def _with_most(count: Tensor) -> tuple[Tensor, int]:
     return count, int(count.max()) if count.numel() else 0
 
 
-def accumulator(most: int) -> int:
+def accumulator(most: int, largest: int = _LARGEST) -> int:
     """Bits of whole numbers that hold the sum of so many codes."""
-    return next(bits for bits, end in _ENDS.items() if most * _LARGEST < end)
+    return next(bits for bits, end in _ENDS.items() if most * largest < end)
+
+
+def _packed_codes(x: Tensor) -> Tensor:
+    rows, columns = x.size(0), x.size(1) // 2
+    out = _memory.empty(x, rows, columns)
+    if out.numel() > 0:
+        threads, checked = _threads.num_threads(), _parallel.checks_bounds()
+        call = _packing_call(rows, columns, threads, checked)
+        run(call, x, None, None, None, out)
+    return out
+
+
+@functools.lru_cache(100)
+def _packing_call(rows: int, columns: int, threads: int, checked: bool) -> Call:
+    plan = rows_plan(rows)
+    program = _packing(is_streamed(columns, rows), checked)
+    cuts = plan.row_tasks(columns, threads)
+    lanes, sizes = program.format.lanes, (rows, rows, columns)
+    return call_of(program, plan, cuts, lanes, columns, sizes, threads)
 
 
 # Rounding and products ########################################################
@@ -256,7 +285,6 @@ def linear_codes(
     of: Scale,
     weight: Tensor,
     weight_scale: Tensor,
-    weight_zero: Tensor,
     bias: Tensor | None = None,
     relu: bool = False,
     rest: Rest | None = None,
@@ -271,9 +299,9 @@ def linear_codes(
     Args:
         x (torch.Tensor): Codes, uint8 `[N, K]`: for others oneDNN has no fast code.
         of (Scale): What they stand for.
-        weight (torch.Tensor): Codes of the weight, packed by :func:`packed`.
+        weight (torch.Tensor): Codes of the weight, int8 `[M, K]`, or what
+            :func:`packed` makes of them.
         weight_scale (torch.Tensor): Their scales, float32 `[M]`.
-        weight_zero (torch.Tensor): Their zeros, int64 `[M]`, all 0.
         bias (torch.Tensor, optional): float32 `[M]`.
         relu (bool): Whether what is negative becomes 0.
         rest (Rest, optional): Codes that are added.
@@ -284,33 +312,58 @@ def linear_codes(
     """
     if x.dtype != torch.uint8:
         raise TypeError(f"'x' must have dtype torch.uint8 (got {x.dtype})")
+    if _is_traced(x):
+        other = rest or (None, 0.0, 0)
+        end = to or (0.0, 0, 0)
+        known = *of, weight, weight_scale, bias
+        return _linear_operator(x, *known, relu, *other, *end)
+    return _linear(x, of, weight, weight_scale, bias, relu, rest, to)
+
+
+def _linear(
+    x: Tensor,
+    of: Scale,
+    weight: Tensor,
+    weight_scale: Tensor,
+    bias: Tensor | None,
+    relu: bool,
+    rest: Rest | None,
+    to: Scale | None,
+) -> Tensor:
+    if not weight.is_mkldnn:
+        weight = packed(weight)
+    rows, columns = x.size(0), weight_scale.numel()
     dtype = torch.float32 if to is None else torch.uint8
     scale, zero = (1.0, 0) if to is None else to[:2]
     after: tuple[Any, ...] = ("relu" if relu else "none", [], "")
     if to is not None and to.most != _LARGEST:  # where oneDNN would go on
         least = 0.0 if relu else -to.zero * to.scale
         after = "hardtanh", [least, (to.most - to.zero) * to.scale], ""
-    known = x, of.scale, of.zero, weight, weight_scale, weight_zero
+    known = x, of.scale, of.zero, weight, weight_scale, _zeros(columns)
+    end = bias, scale, zero, dtype
     product = torch.ops.onednn.qlinear_pointwise.binary
-    rows, columns = x.size(0), weight_scale.numel()
-    large = not _is_traced(x) and rows * columns >= _memory.LEAST
-    if rest is None and to is not None and large:
+    if rest is None and to is not None and rows * columns >= _memory.LEAST:
         # oneDNN adds to what is there, here 0 times, in memory that need not be made.
         rest = Rest(_memory.empty(x, rows, columns), 0.0, 0)
     elif rest is not None and to is not None:
         rest = rest._replace(codes=rest.codes.clone())
     if rest is None:
         alone = torch.ops.onednn.qlinear_pointwise
-        out: Tensor = alone(*known, bias, scale, zero, dtype, *after)
+        out: Tensor = alone(*known, *end, *after)
         return out
     if to is not None:
-        other = rest.codes, bias, scale, zero, dtype, rest.scale, rest.zero
-        summed: Tensor = product(*known, *other, "sum", 1.0, *after)
+        other = rest.scale, rest.zero, "sum", 1.0
+        summed: Tensor = product(*known, rest.codes, *end, *other, *after)
         return summed
     values = (rest.codes.float() - rest.zero) * rest.scale
-    other = values, bias, scale, zero, dtype, 1.0, 0
-    added: Tensor = product(*known, *other, "add", 1.0, *after)
+    added: Tensor = product(*known, values, *end, 1.0, 0, "add", 1.0, *after)
     return added
+
+
+@functools.lru_cache(100)
+def _zeros(columns: int) -> Tensor:
+    """The zeros of the codes of a weight."""
+    return torch.zeros(columns, dtype=torch.int64)
 
 
 def packed(weight: Tensor) -> Tensor:
@@ -379,3 +432,33 @@ def _round_operator(
 @_round_operator.register_fake
 def _(x: Tensor, scale: float, zero: int, most: int, factor: Any) -> Tensor:
     return x.new_empty(x.shape, dtype=torch.uint8)
+
+
+@torch.library.custom_op("pyg_hag::linear_codes", mutates_args=())
+def _linear_operator(
+    x: Tensor,
+    of_scale: float,
+    of_zero: int,
+    of_most: int,
+    weight: Tensor,
+    weight_scale: Tensor,
+    bias: Tensor | None,
+    relu: bool,
+    rest: Tensor | None,
+    rest_scale: float,
+    rest_zero: int,
+    scale: float,
+    zero: int,
+    most: int,
+) -> Tensor:
+    added = None if rest is None else Rest(rest, rest_scale, rest_zero)
+    to = Scale(scale, zero, most) if most else None
+    of = Scale(of_scale, of_zero, of_most)
+    return _linear(x, of, weight, weight_scale, bias, relu, added, to)
+
+
+@_linear_operator.register_fake
+def _(x: Tensor, *args: Any) -> Tensor:
+    weight, most = args[3], args[-1]
+    dtype = torch.uint8 if most else torch.float32
+    return x.new_empty(x.size(0), weight.size(0), dtype=dtype)

@@ -71,10 +71,14 @@ class Codes(NamedTuple):
 
     def added_to(self, out: Any, factor: Any = None) -> Any:
         """These features, times a factor, and others."""
-        scale = self.of.scale * (1.0 if factor is None else float(factor))
-        if isinstance(out, _pending.Pending):
-            return out.plus(Rest(self.codes, scale, self.of.zero))
-        return out + (self.codes.float() - self.of.zero) * scale
+        if not isinstance(out, _pending.Pending):
+            return self._floats().added_to(out, factor)
+        rest = Rest(self.codes, self.of.scale, self.of.zero)
+        if factor is None:
+            return out.plus(rest)
+        if torch.compiler.is_compiling():  # which does not know its value
+            return out.plus(rest, factor.expand(self.codes.size(1)).contiguous())
+        return out.plus(rest._replace(scale=rest.scale * float(factor)))
 
 
 def mean_weight(hag: HAG) -> Tensor:

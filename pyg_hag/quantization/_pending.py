@@ -103,11 +103,12 @@ class Pending:
             changes["rest_gain"] = _times(after.rest_gain, gain)
         return self._followed(**changes)
 
-    def plus(self, rest: Rest) -> Any:
-        """Plus what further codes stand for."""
+    def plus(self, rest: Rest, gain: Tensor | None = None) -> Any:
+        """Plus what further codes stand for, times one number for each feature."""
         if self.after.relu or self.after.rest is not None:
-            return self.float() + (rest.codes.float() - rest.zero) * rest.scale
-        return self._followed(rest=rest)
+            values = (rest.codes.float() - rest.zero) * rest.scale
+            return self.float() + (values if gain is None else values * gain)
+        return self._followed(rest=rest, rest_gain=gain)
 
     def __add__(self, other: Any) -> Any:
         if isinstance(other, Pending):

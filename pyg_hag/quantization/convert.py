@@ -212,6 +212,5 @@ def _folded(norm: Any, found: list[Any], calls: dict[int, int]) -> nn.Module:
         return Affine(gain, shift)
     if after.bias is not source.bias:
         return Affine(gain, shift)
-    source.weight_scale.mul_(gain)
-    source.bias = shift if source.bias is None else source.bias * gain + shift
+    source.fold(gain, shift)
     return nn.Identity()

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyg_hag.ops.codes import Epilogue, Scale, linear_codes, packed, round_to_codes
@@ -60,27 +61,57 @@ class Rounder(nn.Module):
 class INT8Linear(nn.Module):
     r"""A linear layer on uint8 codes, with int8 weights, by oneDNN.
 
+    Its weight (two codes to a byte if they have 4 bits), the scales of its output
+    channels and its bias lie in one buffer.
+
     Args:
         linear (QATLinear): The layer as it was trained.
     """
 
-    weight: Tensor
-    weight_scale: Tensor
-    bias: Tensor | None
+    data: Tensor
 
     def __init__(self, linear: QATLinear) -> None:
         super().__init__()
         observer = linear.rounded_weight
+        self.in_channels, self.out_channels = linear.in_channels, linear.out_channels
+        self.bits = observer.config.bits
+        self.input = None if linear.input is None else Rounder(linear.input)
         with torch.no_grad():
             steps, scale = observer.rounded(linear.weight.float())
-        self.in_channels, self.out_channels = linear.in_channels, linear.out_channels
-        self.register_buffer("weight", steps.to(torch.int8))
-        scale = scale.flatten().expand(self.out_channels)
-        self.register_buffer("weight_scale", scale.float().clone())
-        bias = None if linear.bias is None else linear.bias.detach().float().clone()
-        self.register_buffer("bias", bias)
-        self.input = None if linear.input is None else Rounder(linear.input)
-        self._ready: tuple[Tensor, Tensor] | None = None
+            scale = scale.flatten().expand(self.out_channels)
+            bias = None if linear.bias is None else linear.bias.float()
+            self._store(steps.to(torch.int8), scale, bias)
+
+    def _store(self, weight: Tensor, scale: Tensor, bias: Tensor | None) -> None:
+        codes = (pack_weight(weight) if self.bits == 4 else weight).flatten()
+        codes = F.pad(codes.view(torch.uint8), (0, -codes.numel() % 4))
+        floats = [scale] if bias is None else [scale, bias]
+        parts = [codes, *(part.contiguous().view(torch.uint8) for part in floats)]
+        self.register_buffer("data", torch.cat(parts))
+        self.has_bias = bias is not None
+        self._ready: tuple[Tensor, Tensor, Tensor | None] | None = None
+
+    def _read(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Weight (int8 `[M, K]`), scales and bias (float32 `[M]`)."""
+        rows, columns = self.out_channels, self.in_channels
+        width = columns if self.bits == 8 else (columns + 1) // 2
+        first = -(-rows * width // 4) * 4
+        codes, floats = self.data[: rows * width], self.data[first:].view(torch.float32)
+        weight = codes.view(torch.int8).view(rows, width)
+        if self.bits == 4:
+            weight = unpack_weight(codes.view(rows, width), columns)
+        return weight, floats[:rows], floats[rows:] if self.has_bias else None
+
+    def fold(self, gain: Tensor, shift: Tensor) -> None:
+        """Takes in a norm behind it."""
+        weight, scale, bias = self._read()
+        bias = shift if bias is None else bias * gain + shift
+        self._store(weight, scale * gain, bias)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The bias."""
+        return self._prepared()[2]
 
     def forward(self, x: Any) -> Pending:
         """The product, plus the bias."""
@@ -99,11 +130,11 @@ class INT8Linear(nn.Module):
         return Pending(make, shape, self, Epilogue(bias=bias))
 
     def _computed(self, rows: Codes, after: Epilogue) -> Tensor:
-        scale, rest = self.weight_scale, after.rest
+        weight, scale, _ = self._prepared()
+        rest = after.rest
         if after.gain is not None:
             scale = scale * after.gain
-        weight, zero = self._prepared()
-        known = rows.codes, rows.of, weight, scale, zero, after.bias
+        known = rows.codes, rows.of, weight, scale, after.bias
         if after.next_scale is None and after.rest_gain is None:
             return linear_codes(*known, after.relu, rest, after.to)
         out = linear_codes(*known)
@@ -116,15 +147,13 @@ class INT8Linear(nn.Module):
             return out
         return round_to_codes(out, after.to, after.next_scale)
 
-    def _prepared(self) -> tuple[Tensor, Tensor]:
-        """The weight as oneDNN wants it, and its zeros."""
+    def _prepared(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What products take: the weight as oneDNN wants it, scales and bias."""
         if torch.compiler.is_compiling():
-            return packed(self.weight), self.weight.new_zeros(
-                self.out_channels, dtype=torch.int64
-            )
+            return self._read()
         if self._ready is None:
-            zero = torch.zeros(self.out_channels, dtype=torch.int64)
-            self._ready = packed(self.weight), zero
+            weight, scale, bias = self._read()
+            self._ready = packed(weight), scale, bias
         return self._ready
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
@@ -136,7 +165,20 @@ class INT8Linear(nn.Module):
 
     def extra_repr(self) -> str:
         """Its sizes."""
-        return f"{self.in_channels}, {self.out_channels}, bias={self.bias is not None}"
+        sizes = f"{self.in_channels}, {self.out_channels}"
+        return f"{sizes}, bias={self.has_bias}, bits={self.bits}"
+
+
+def pack_weight(weight: Tensor) -> Tensor:
+    """Codes from -8 to 7, `[M, K]`, two to a byte: `[M, K / 2]`."""
+    codes = F.pad(weight + 8, (0, weight.size(1) % 2)).view(torch.uint8)
+    return codes[:, ::2] | (codes[:, 1::2] << 4)
+
+
+def unpack_weight(data: Tensor, columns: int) -> Tensor:
+    """The codes again, int8."""
+    pairs = torch.stack([data & 15, data >> 4], -1).flatten(1)
+    return pairs[:, :columns].view(torch.int8) - 8
 
 
 class Affine(nn.Module):
