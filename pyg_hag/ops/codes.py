@@ -336,28 +336,26 @@ def _linear(
     dtype = torch.float32 if to is None else torch.uint8
     scale, zero = (1.0, 0) if to is None else to[:2]
     after: tuple[Any, ...] = ("relu" if relu else "none", [], "")
-    if to is not None and to.most != _LARGEST:  # where oneDNN would go on
-        least = 0.0 if relu else -to.zero * to.scale
-        after = "hardtanh", [least, (to.most - to.zero) * to.scale], ""
     known = x, of.scale, of.zero, weight, weight_scale, _zeros(columns)
     end = bias, scale, zero, dtype
     product = torch.ops.onednn.qlinear_pointwise.binary
-    if rest is None and to is not None and rows * columns >= _memory.LEAST:
-        # oneDNN adds to what is there, here 0 times, in memory that need not be made.
-        rest = Rest(_memory.empty(x, rows, columns), 0.0, 0)
-    elif rest is not None and to is not None:
+    if rest is not None and to is None:
+        values = (rest.codes.float() - rest.zero) * rest.scale
+        added: Tensor = product(*known, values, *end, 1.0, 0, "add", 1.0, *after)
+        return added
+    if rest is not None:
         rest = rest._replace(codes=rest.codes.clone())
+    elif to is not None and rows * columns >= _memory.LEAST:
+        rest = Rest(_memory.empty(x, rows, columns), 0.0, 0)
     if rest is None:
         alone = torch.ops.onednn.qlinear_pointwise
         out: Tensor = alone(*known, *end, *after)
-        return out
-    if to is not None:
+    else:  # oneDNN adds to what is there, or 0 times, to memory that need not be made
         other = rest.scale, rest.zero, "sum", 1.0
-        summed: Tensor = product(*known, rest.codes, *end, *other, *after)
-        return summed
-    values = (rest.codes.float() - rest.zero) * rest.scale
-    added: Tensor = product(*known, values, *end, 1.0, 0, "add", 1.0, *after)
-    return added
+        out = product(*known, rest.codes, *end, *other, *after)
+    if to is not None and to.most < _LARGEST:  # where oneDNN goes on
+        out.clamp_(max=to.most)
+    return out
 
 
 @functools.lru_cache(100)
