@@ -17,7 +17,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 from tqdm import tqdm
 
-from pyg_hag.benchmark._classifier import GraphClassifier, degrees_as_features
+from pyg_hag.benchmark._classifier import GINClassifier, degrees_as_features
 from pyg_hag.benchmark._report import write_csv
 from pyg_hag.datasets import load_graphs
 from pyg_hag.nn import to_hag
@@ -74,7 +74,7 @@ OF_NODES = {
 }
 OF_GRAPHS = {
     "GIN": Recipe(
-        lambda f, c: GraphClassifier(pyg.GIN, f, 64, 5, c),
+        lambda f, c: GINClassifier(f, 64, 5, c),
         {32: 0.005, 8: 0.005, 4: 0.001},
         {32: 0.0, 8: 2e-4, 4: 4e-5},
         batch=128,

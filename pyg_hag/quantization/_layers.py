@@ -145,7 +145,13 @@ class Graph(WithRoot):
 
 
 class Isomorphism(WithRoot):
-    """GINConv: the sum with the node goes through its network."""
+    """GINConv: the sum with the node goes through its network, always rounded.
+
+    What Degree-Quant protects there is messages: sums of nodes with many neighbours,
+    exact in some passes and cut off in others, would unsettle the norms behind.
+    """
+
+    protects_inside = False
 
     def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
         rows, own, hag = self._read(x, edge_index)

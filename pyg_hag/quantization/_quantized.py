@@ -22,6 +22,8 @@ class Quantized(HAGMessagePassing):
 
     has_codes = True
     """Whether it runs on codes."""
+    protects_inside = True
+    """Whether its linear layers leave protected nodes as they are."""
     exact: tuple[str, ...] = ()
     """The linear layers that get rounded features."""
 

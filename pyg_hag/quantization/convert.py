@@ -110,13 +110,13 @@ def convert(model: nn.Module, example: Any) -> INT8Model:
             f"'model' must be what 'prepare_qat' or 'calibrate' returns (got "
             f"{type(model).__name__})"
         )
-    _check(model)
     wrong = {p.device.type for p in model.parameters()} - {"cpu"}
     if wrong:
         raise ValueError(
             f"'model' must be on the CPU, where INT8 runs (got {wrong.pop()!r}): use "
             f"'model.cpu()'"
         )
+    _check(model)
     inner = copy.deepcopy(model.model).eval().float()
     layers = ConversionTable()
     converted = INT8Model(_replaced(inner, "", layers, {}), layers)

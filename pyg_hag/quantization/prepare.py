@@ -165,7 +165,7 @@ class _Rounding:
     ) -> nn.Module:
         if isinstance(module, LINEAR):
             exact = inside is not None and name in inside.exact
-            state = None if inside is None else self.state
+            state = self.state if inside and inside.protects_inside else None
             return QATLinear(module, self.config, state, exact)
         if isinstance(module, MessagePassing):
             cls: Any = type(module)
