@@ -68,6 +68,9 @@ def main() -> int:
         "--runs", type=int, default=10, help="accuracy: seeds, or folds of 10"
     )
     parser.add_argument("--epochs", type=int, default=200, help="accuracy")
+    parser.add_argument(
+        "--first", type=int, default=0, help="accuracy: the first seed, or fold"
+    )
     parser.add_argument("--save", help="accuracy: folder for the trained models")
     parser.add_argument("--fit", help="cost: JSON file to write fitted constants to")
     options = parser.parse_args()
@@ -91,6 +94,7 @@ def main() -> int:
                 options.runs,
                 options.epochs,
                 options.save,
+                options.first,
             )
         elif options.benchmark == "cost":
             table = cost.run(

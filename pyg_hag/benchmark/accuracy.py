@@ -52,8 +52,8 @@ class Recipe:
     weight_decay: dict[int, float]
     batch: int | None = None
     """Graphs in a batch; None for all at once."""
-    halved: int | None = None
-    """Epochs after which the learning rate is halved."""
+    halved: bool = False
+    """Whether the learning rate is halved after each quarter of the epochs."""
 
 
 def _alike(value: float) -> dict[int, float]:
@@ -78,7 +78,7 @@ OF_GRAPHS = {
         {32: 0.005, 8: 0.005, 4: 0.001},
         {32: 0.0, 8: 2e-4, 4: 4e-5},
         batch=128,
-        halved=50,
+        halved=True,
     ),
 }
 
@@ -119,6 +119,7 @@ def run(
     runs: int = 10,
     epochs: int = 200,
     save: str | None = None,
+    first: int = 0,
 ) -> list[list[str]]:
     """Trains models quantized and not, and tests them.
 
@@ -135,6 +136,7 @@ def run(
         runs: Seeds, or folds, at most 10.
         epochs: How long each trains.
         save: A folder for the trained models.
+        first: The first seed, or fold.
 
     Returns:
         list[list[str]]: A table of means and standard deviations in percent.
@@ -152,7 +154,7 @@ def run(
             for method in methods or METHODS:
                 accuracies = []
                 label = f"{name}, {model}, {method}"
-                for number in tqdm(range(runs), label):
+                for number in tqdm(range(first, first + runs), label):
                     split = _split(name, graphs, number, recipes[model].batch)
                     trained = _trained(recipes[model], split, method, number, epochs)
                     accuracies.append(tested(trained, split.test, "test")[1])
@@ -260,7 +262,7 @@ def _trained(
     )
     best, state = float("inf"), model.state_dict()
     for epoch in range(epochs):
-        if recipe.halved and epoch and epoch % recipe.halved == 0:
+        if recipe.halved and epoch and epoch % max(1, epochs // 4) == 0:
             for group in optimizer.param_groups:
                 group["lr"] /= 2
         model.train()

@@ -97,7 +97,7 @@ class IntegerReduction:
 
 @dataclass(frozen=True, eq=False)
 class Rounding:
-    """Rounds float32 to codes, with a factor for each row.
+    """Rounds float32 to codes, with factors of features and rows, and a bias.
 
     Attributes:
         stream: Whether codes are written past the caches.
@@ -130,6 +130,8 @@ class Rounding:
                     late = b.icmp_signed(">", feature, last)
                     feature = b.select(late, last, feature)
                 found = reads.load(b.add(x, b.mul(feature, I64(4))))
+                found = along(b, reads, found, feature, block.gain, b.fmul)
+                found = along(b, reads, found, feature, block.bias, b.fadd)
                 found = numbers.times_row(found, block.next, r)
                 writes.store(b.add(out, feature), numbers.codes(found), self.stream)
                 return values
@@ -380,13 +382,17 @@ class _IntegerRows(Rows):
         return chosen(b, b.icmp_signed("!=", block.rest, I64(0)), out, added)
 
     def _along(self, out: list[Any], half: Any, array: Any, function: Any) -> list[Any]:
-        """Combines with one number for each feature, if there are any."""
-        b = self.b
+        place = self.b.add(self.task.feature, half)
+        return along(self.b, self.wide, out, place, array, function)
 
-        def combined(out: list[Any]) -> list[Any]:
-            place = b.add(self.task.feature, half)
-            place = b.add(array, b.mul(place, I64(4)))
-            numbers = self.wide.load(place)
-            return [function(o, n) for o, n in zip(out, numbers, strict=True)]
 
-        return chosen(b, b.icmp_signed("!=", array, I64(0)), out, combined)
+def along(
+    b: Any, tile: Tile, vectors: list[Any], feature: Any, array: Any, function: Any
+) -> list[Any]:
+    """Combines with one number for each feature, if there are any."""
+
+    def combined(vectors: list[Any]) -> list[Any]:
+        numbers = tile.load(b.add(array, b.mul(feature, I64(4))))
+        return [function(v, n) for v, n in zip(vectors, numbers, strict=True)]
+
+    return chosen(b, b.icmp_signed("!=", array, I64(0)), vectors, combined)

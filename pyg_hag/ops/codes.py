@@ -234,23 +234,41 @@ def _packing_call(rows: int, columns: int, threads: int, checked: bool) -> Call:
 # Rounding and products ########################################################
 
 
-def round_to_codes(x: Tensor, to: Scale, factor: Tensor | None = None) -> Tensor:
-    r"""Rounds values to codes: :math:`\mathrm{clamp}(\lfloor a_v x_v / s \rceil + z)`.
+def round_to_codes(
+    x: Tensor,
+    to: Scale,
+    factor: Tensor | None = None,
+    gain: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> Tensor:
+    r"""Rounds values to codes.
+
+    .. math::
+        \mathrm{clamp}(\lfloor a_v (\mathbf{g} \odot \mathbf{x}_v + \mathbf{b})
+        / s \rceil + z)
 
     Args:
         x (torch.Tensor): Values, `[N, F]`.
         to (Scale): What codes stand for.
         factor (torch.Tensor, optional): Factors of the rows, float32 `[N]`.
+        gain (torch.Tensor, optional): Factors of the features, float32 `[F]`.
+        bias (torch.Tensor, optional): What is added to them, float32 `[F]`.
 
     Returns:
         torch.Tensor: uint8 `[N, F]`.
     """
     if _is_traced(x):
-        return _round_operator(x, *to, factor)
-    return _round(x, to, factor)
+        return _round_operator(x, *to, factor, gain, bias)
+    return _round(x, to, factor, gain, bias)
 
 
-def _round(x: Tensor, to: Scale, factor: Tensor | None) -> Tensor:
+def _round(
+    x: Tensor,
+    to: Scale,
+    factor: Tensor | None,
+    gain: Tensor | None,
+    bias: Tensor | None,
+) -> Tensor:
     x = x.detach().float().contiguous()
     rows, columns = x.shape
     numbers = _numbers(Scale(1.0, 0), Epilogue(to=to))
@@ -258,8 +276,8 @@ def _round(x: Tensor, to: Scale, factor: Tensor | None) -> Tensor:
     if out.numel() > 0:
         threads, checked = _threads.num_threads(), _parallel.checks_bounds()
         call = _rounding_call(rows, columns, threads, checked)
-        arrays = None, None, None, None, factor, numbers
-        run(call, x, None, None, None, out, None, None, None, *arrays)
+        arrays = None, gain, bias, None, None, factor, numbers
+        run(call, x, None, None, None, out, None, None, *arrays)
     return out
 
 
@@ -422,13 +440,19 @@ def _(x: Tensor, *args: Any) -> Tensor:
 
 @torch.library.custom_op("pyg_hag::round_to_codes", mutates_args=())
 def _round_operator(
-    x: Tensor, scale: float, zero: int, most: int, factor: Tensor | None
+    x: Tensor,
+    scale: float,
+    zero: int,
+    most: int,
+    factor: Tensor | None,
+    gain: Tensor | None,
+    bias: Tensor | None,
 ) -> Tensor:
-    return _round(x, Scale(scale, zero, most), factor)
+    return _round(x, Scale(scale, zero, most), factor, gain, bias)
 
 
 @_round_operator.register_fake
-def _(x: Tensor, scale: float, zero: int, most: int, factor: Any) -> Tensor:
+def _(x: Tensor, *args: Any) -> Tensor:
     return x.new_empty(x.shape, dtype=torch.uint8)
 
 

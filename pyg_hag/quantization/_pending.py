@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from pyg_hag.ops.codes import Epilogue, Rest, Scale
+from pyg_hag.ops.codes import Epilogue, Rest, Scale, round_to_codes
 from pyg_hag.quantization import _codes
 
 
@@ -92,8 +92,7 @@ class Pending:
         """Times and plus one number for each feature."""
         after = self.after
         if after.relu:
-            values = self.float()
-            return values + shift if gain is None else values * gain + shift
+            return self._rounded_behind(gain, shift)
         if gain is None:
             bias = shift if after.bias is None else after.bias + shift
             return self._followed(bias=bias)
@@ -102,6 +101,20 @@ class Pending:
         if after.rest is not None:
             changes["rest_gain"] = _times(after.rest_gain, gain)
         return self._followed(**changes)
+
+    def _rounded_behind(self, gain: Tensor | None, shift: Tensor) -> "Pending":
+        """What is affine behind ReLU: in float32, but for its rounding to codes."""
+
+        def make(after: Epilogue) -> Tensor:
+            values, gain, bias = self.float(), after.gain, after.bias
+            if after.to is not None and not after.relu and after.rest is None:
+                return round_to_codes(values, after.to, after.next_scale, gain, bias)
+            values = values if gain is None else values * gain
+            values = values if bias is None else values + bias
+            return finished(values, after)
+
+        after = Epilogue(gain=gain, bias=shift)
+        return Pending(make, tuple(self.shape), None, after)  # type: ignore[arg-type]
 
     def plus(self, rest: Rest, gain: Tensor | None = None) -> Any:
         """Plus what further codes stand for, times one number for each feature."""
@@ -175,6 +188,18 @@ for _name in ("sub", "rsub", "mul", "rmul", "truediv", "matmul", "rmatmul", "neg
 def computed(x: Any) -> Any:
     """The values, if x is pending; else x."""
     return x.float() if isinstance(x, Pending) else x
+
+
+def finished(values: Tensor, after: Epilogue) -> Tensor:
+    """What becomes of float32 values behind gain and bias."""
+    if after.rest is not None:
+        rest = (after.rest.codes.float() - after.rest.zero) * after.rest.scale
+        gain = after.rest_gain
+        values = values + (rest if gain is None else rest * gain)
+    values = values.relu() if after.relu else values
+    if after.to is None:
+        return values
+    return round_to_codes(values, after.to, after.next_scale)
 
 
 def _times(a: Tensor | None, b: Tensor) -> Tensor:

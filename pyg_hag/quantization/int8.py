@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pyg_hag.ops.codes import Epilogue, Scale, linear_codes, packed, round_to_codes
 from pyg_hag.quantization._codes import Codes
-from pyg_hag.quantization._pending import Pending
+from pyg_hag.quantization._pending import Pending, finished
 from pyg_hag.quantization.fake_quantize import FakeQuantize
 from pyg_hag.quantization.linear import QATLinear
 
@@ -137,15 +137,7 @@ class INT8Linear(nn.Module):
         known = rows.codes, rows.of, weight, scale, after.bias
         if after.next_scale is None and after.rest_gain is None:
             return linear_codes(*known, after.relu, rest, after.to)
-        out = linear_codes(*known)
-        if rest is not None:
-            values = (rest.codes.float() - rest.zero) * rest.scale
-            gain = after.rest_gain
-            out = out + (values if gain is None else values * gain)
-        out = out.relu() if after.relu else out
-        if after.to is None:
-            return out
-        return round_to_codes(out, after.to, after.next_scale)
+        return finished(linear_codes(*known), after)
 
     def _prepared(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """What products take: the weight as oneDNN wants it, scales and bias."""

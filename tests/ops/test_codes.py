@@ -173,10 +173,11 @@ def test_rounding(columns, most):
     for rows in (1, 50):
         x = 3 * torch.randn(rows, columns)
         to, factor = Scale(0.05, most // 2, most), torch.rand(rows)
-        for a in (None, factor):
-            scaled = x if a is None else x * a.view(-1, 1)
-            wanted = (scaled.double() / to.scale).round() + to.zero
-            assert_codes(round_to_codes(x, to, a), wanted.clamp(0, most))
+        gain, bias = torch.randn(2, columns)
+        for a, g, b in ((None, None, None), (factor, gain, bias)):
+            scaled = x.double() if a is None else (x * g + b).double() * a.view(-1, 1)
+            wanted = (scaled / to.scale).round() + to.zero
+            assert_codes(round_to_codes(x, to, a, g, b), wanted.clamp(0, most))
 
 
 def test_rounding_of_halves_and_of_what_is_not_finite():
@@ -251,7 +252,7 @@ def test_operators_that_tracers_see():
     weight, scale = torch.ones(7, 20, dtype=torch.int8), torch.rand(7)
     arguments = x, *of, weight, scale, None, True, None, 0.0, 0, 0.3, 2, 255
     torch.library.opcheck(torch.ops.pyg_hag.linear_codes, arguments, test_utils=_CHECKS)
-    arguments = torch.randn(9, 4), 0.1, 3, 255, torch.rand(9)
+    arguments = torch.randn(9, 4), 0.1, 3, 255, torch.rand(9), *torch.rand(2, 4)
     torch.library.opcheck(
         torch.ops.pyg_hag.round_to_codes, arguments, test_utils=_CHECKS
     )
