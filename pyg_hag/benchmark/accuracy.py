@@ -21,12 +21,18 @@ from pyg_hag.benchmark._classifier import GINClassifier, degrees_as_features
 from pyg_hag.benchmark._report import write_csv
 from pyg_hag.datasets import load_graphs
 from pyg_hag.nn import to_hag
-from pyg_hag.quantization import DegreeQuantConfig, DegreeQuantTransform, prepare_qat
+from pyg_hag.quantization import (
+    DegreeQuantConfig,
+    DegreeQuantTransform,
+    QATModel,
+    convert,
+    prepare_qat,
+)
 from pyg_hag.transforms import HAGTransform
 
 NODES = ("Cora", "CiteSeer", "PubMed")
 """Data sets whose nodes are classified, on the split they come with."""
-HEADER = ["dataset", "model", "method", "accuracy", "runs", "epochs"]
+HEADER = ["dataset", "model", "method", "accuracy", "runs", "epochs", "equal"]
 _PLAIN = DegreeQuantConfig(
     p_max=0.0, ranges="minmax", per_channel=False, gradient="straight_through"
 )
@@ -139,7 +145,8 @@ def run(
         first: The first seed, or fold.
 
     Returns:
-        list[list[str]]: A table of means and standard deviations in percent.
+        list[list[str]]: A table of means and standard deviations in percent, and the
+        share of test predictions that are the same once the model is converted.
     """
     rows: list[dict[str, Any]] = []
     for name in names:
@@ -152,19 +159,24 @@ def run(
                     f"{model!r})"
                 )
             for method in methods or METHODS:
-                accuracies = []
                 label = f"{name}, {model}, {method}"
                 for number in tqdm(range(first, first + runs), label):
                     split = _split(name, graphs, number, recipes[model].batch)
                     trained = _trained(recipes[model], split, method, number, epochs)
-                    accuracies.append(tested(trained, split.test, "test")[1])
+                    rows.append(
+                        {
+                            "dataset": name,
+                            "model": model,
+                            "method": method,
+                            "run": number,
+                            "epochs": epochs,
+                            "accuracy": tested(trained, split.test, "test")[1],
+                            "equal": agreement(trained, split.test, "test"),
+                        }
+                    )
                     if save is not None:
                         file = f"{name} {model} {method} {number}.pt"
                         torch.save(trained, Path(save) / file)
-                row = {"dataset": name, "model": model, "method": method}
-                for number, accuracy in enumerate(accuracies):
-                    result = {"run": number, "epochs": epochs, "accuracy": accuracy}
-                    rows.append(row | result)
     if out is not None:
         write_csv(out, rows)
     return [HEADER, *_table(rows)]
@@ -172,15 +184,18 @@ def run(
 
 def _table(rows: list[dict[str, Any]]) -> list[list[str]]:
     together: dict[tuple[str, ...], list[float]] = {}
+    equal: dict[tuple[str, ...], list[float]] = {}
     for row in rows:
         key = row["dataset"], row["model"], row["method"], str(row["epochs"])
         together.setdefault(key, []).append(100 * row["accuracy"])
+        equal.setdefault(key, []).append(100 * row["equal"])
     return [
         [
             *key[:3],
             f"{mean(values):.1f} ± {stdev(values) if len(values) > 1 else 0:.1f}",
             str(len(values)),
             key[3],
+            "-" if key[2] == "float32" else f"{mean(equal[key]):.2f} %",
         ]
         for key, values in together.items()
     ]
@@ -308,3 +323,22 @@ def tested(model: nn.Module, batches: list[Any], mask: str) -> tuple[float, floa
         right += int((out.argmax(1) == y).sum())
         count += y.numel()
     return total / count, right / count
+
+
+@torch.no_grad()
+def agreement(model: nn.Module, batches: list[Any], mask: str) -> float:
+    """The share of predictions that stay when a quantized model is converted."""
+    if not isinstance(model, QATModel):
+        return 1.0
+    first = batches[0]
+    whole = f"{mask}_mask" in first
+    fast = convert(
+        model, (first.x, first.hag) if whole else (first.x, first.hag, first.batch)
+    )
+    equal, count = 0, 0
+    for batch in batches:
+        wanted, _ = _logits(model, batch, mask)
+        out, _ = _logits(fast, batch, mask)
+        equal += int((out.argmax(1) == wanted.argmax(1)).sum())
+        count += len(wanted)
+    return equal / count
