@@ -12,7 +12,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import Compose, GCNNorm, ToSparseTensor
 from tqdm import tqdm
 
-from pyg_hag.benchmark._classifier import GraphClassifier
+from pyg_hag.benchmark._networks import GraphClassifier
 from pyg_hag.benchmark._report import write_csv
 from pyg_hag.benchmark._timing import measure
 from pyg_hag.benchmark.memory import peak

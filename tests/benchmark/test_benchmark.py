@@ -10,9 +10,10 @@ from torch_geometric.data import Data
 from pyg_hag import build_hag
 from pyg_hag._table import markdown_table, text_table
 from pyg_hag.benchmark import __main__ as benchmark
-from pyg_hag.benchmark import lstm, memory, models, train
+from pyg_hag.benchmark import accuracy, int8, lstm, memory, models, train
 from pyg_hag.benchmark._timing import Times, measure
 from pyg_hag.cost import CostModel
+from pyg_hag.datasets import generate_ego_networks, generate_social_graph
 from pyg_hag.nn import HAGLSTMAggregation
 
 
@@ -124,6 +125,69 @@ def test_train(monkeypatch, root, capsys):
     ]
     assert all(float(row["HAG over CSR"]) > 0 for row in rows)
     assert "over edge_index" in capsys.readouterr().out
+
+
+def test_int8(monkeypatch, root, capsys):
+    cases = [
+        int8.Case("clique", "GCN", 8, 2, 8),
+        int8.Case("clique", "SAGE", 8, 2, 8),
+        int8.Case("clique", "GIN", 8, 2, 8),
+    ]
+    monkeypatch.setattr(int8, "CASES", cases)
+    out = root / "rows.csv"
+    assert run(monkeypatch, "int8", "clique", "--root", root, "--out", out) == 0
+    rows = read(out)
+    assert [row["model"] for row in rows] == ["GCN 2x8", "SAGE 2x8", "GIN 2x8"]
+    for row in rows:
+        assert float(row["equal"]) >= 0.9
+        for form in ("edge_index", "CSR", "float32 HAG", "INT8 plain"):
+            assert float(row[f"over {form}"]) > 0
+    assert "over float32 HAG" in capsys.readouterr().out
+
+
+def nodes(name, root):
+    data = generate_social_graph(4)
+    data.val_mask = data.test_mask
+    return [data]
+
+
+def graphs(name, root):
+    made = generate_ego_networks(40)
+    for graph in made:
+        graph.y = torch.tensor([graph.y])
+    return made
+
+
+@pytest.mark.parametrize("dataset", ["Cora", "ego networks"])
+def test_accuracy(monkeypatch, tmp_path, capsys, dataset):
+    load = nodes if dataset == "Cora" else graphs
+    monkeypatch.setattr(accuracy, "load_graphs", load)
+    out = tmp_path / "rows.csv"
+    arguments = ["--runs", 2, "--epochs", 3, "--out", out, "--save", tmp_path]
+    arguments += ["--method", "float32", "INT8, Degree-Quant", "INT4, plain"]
+    assert run(monkeypatch, "accuracy", "--dataset", dataset, *arguments) == 0
+    rows = read(out)
+    models = ["GCN", "SAGE", "GIN", "GAT"] if dataset == "Cora" else ["GIN"]
+    assert list(dict.fromkeys(row["model"] for row in rows)) == models
+    assert len(rows) == 6 * len(models)
+    assert all(0 <= float(row["accuracy"]) <= 1 for row in rows)
+    assert all(float(row["equal"]) > 0.9 for row in rows)
+    assert len([*tmp_path.glob("*.pt")]) == len(rows)
+    assert "±" in capsys.readouterr().out
+    arguments = ["accuracy", "--dataset", dataset, "--model", "PNA"]
+    assert run(monkeypatch, *arguments) == 2
+    assert "'--model' must be one of" in capsys.readouterr().err
+
+
+def test_folds_are_disjoint_and_even():
+    y = np.arange(103) % 3
+    fold = accuracy._folds(y)
+    counts = np.array([np.bincount(y[fold == k], minlength=3) for k in range(10)])
+    assert counts.sum() == 103 and counts.min() >= 3 and counts.max() <= 4
+    split = accuracy._split("x", graphs("x", None)[:20], 9, 4)
+    assert len(split.train.dataset) == 16
+    parts = (split.validation[0].num_graphs, split.test[0].num_graphs)
+    assert parts == (2, 2) and not split.is_of_nodes
 
 
 @pytest.mark.parametrize("model", ["GCN", "SAGE mean", "SAGE max"])

@@ -1,4 +1,4 @@
-"""Graph classification: features made of degrees, and a network with a readout."""
+"""The networks that benchmarks of quantization train, and features made of degrees."""
 
 from typing import Any
 
@@ -6,11 +6,49 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.nn import GINConv, global_mean_pool
+from torch_geometric.nn import GATConv, GINConv, global_mean_pool
 from torch_geometric.transforms import OneHotDegree
 from torch_geometric.utils import degree
 
 MOST_ONE_HOT = 1000
+
+
+class AttentionNet(nn.Module):
+    """Two layers of GAT: eight heads of eight features, then one."""
+
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__()
+        self.conv1 = GATConv(num_features, 8, heads=8, dropout=0.6)
+        self.conv2 = GATConv(64, num_classes, dropout=0.6)
+
+    def forward(self, x: Tensor, edge_index: Any) -> Tensor:
+        """Logits of the nodes."""
+        x = F.dropout(x, 0.6, self.training)
+        x = F.elu(self.conv1(x, edge_index))
+        x = F.dropout(x, 0.6, self.training)
+        out: Tensor = self.conv2(x, edge_index)
+        return out
+
+
+class SumNet(nn.Module):
+    """Two layers of GIN, with dropout before each."""
+
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = (
+            GINConv(
+                nn.Sequential(nn.Linear(inner, 64), nn.ReLU(), nn.Linear(64, outer))
+            )
+            for inner, outer in ((num_features, 64), (64, num_classes))
+        )
+
+    def forward(self, x: Tensor, edge_index: Any) -> Tensor:
+        """Logits of the nodes."""
+        x = F.dropout(x, 0.5, self.training)
+        x = F.relu(self.conv1(x, edge_index))
+        x = F.dropout(x, 0.5, self.training)
+        out: Tensor = self.conv2(x, edge_index)
+        return out
 
 
 class GraphClassifier(nn.Module):
