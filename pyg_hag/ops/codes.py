@@ -382,6 +382,20 @@ def _zeros(columns: int) -> Tensor:
     return torch.zeros(columns, dtype=torch.int64)
 
 
+@functools.cache
+def products_are_exact() -> bool:
+    """Whether the processor adds products of codes without cutting them off.
+
+    Those that multiply pairs into 16 bits do not (x86 before VNNI).
+    """
+    x, weight = torch.full((1, 64), 255), torch.full((1, 64), 127)
+    rows, of = x.to(torch.uint8), Scale(1.0, 0)
+    out = _linear(
+        rows, of, weight.to(torch.int8), torch.ones(1), None, False, None, None
+    )
+    return float(out) == float((x * weight).sum())
+
+
 def packed(weight: Tensor) -> Tensor:
     """Codes of a weight, int8 `[M, K]`, as oneDNN wants them."""
     out: Tensor = torch.ops.onednn.qlinear_prepack(weight.contiguous(), None)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from pyg_hag._table import text_table
+from pyg_hag.ops.codes import products_are_exact
 from pyg_hag.quantization import _pending
 from pyg_hag.quantization._quantized import Quantized
 from pyg_hag.quantization.calibrate import arguments
@@ -104,6 +105,7 @@ def convert(model: nn.Module, example: Any) -> INT8Model:
     Raises:
         TypeError: If `model` is not quantized.
         ValueError: If it has observed nothing yet, or is not on the CPU.
+        RuntimeError: If the processor's products of codes are not exact.
     """
     if not isinstance(model, QATModel):
         raise TypeError(
@@ -117,6 +119,12 @@ def convert(model: nn.Module, example: Any) -> INT8Model:
             f"'model.cpu()'"
         )
     _check(model)
+    if not products_are_exact():
+        raise RuntimeError(
+            "this processor cuts off sums of products of codes (it has no VNNI "
+            "instructions), so that an INT8 model would be wrong on it: run the "
+            "quantized model instead"
+        )
     inner = copy.deepcopy(model.model).eval().float()
     layers = ConversionTable()
     converted = INT8Model(_replaced(inner, "", layers, {}), layers)

@@ -396,7 +396,7 @@ def test_table(graph):
     agrees(fast(x, hag), quantized(x, hag).detach())
 
 
-def test_errors(graph):
+def test_errors(graph, monkeypatch):
     x, _, hag = graph
     with pytest.raises(TypeError, match="'model' must be what 'prepare_qat' or 'cal"):
         convert(nn.GCNConv(8, 4), (x, hag))
@@ -409,6 +409,11 @@ def test_errors(graph):
     assert fast.eval() is fast
     with pytest.raises(ValueError, match="must be on the CPU"):
         convert(quantized.to("meta"), (x, hag))
+    with monkeypatch.context() as patch:
+        name = "pyg_hag.quantization.convert.products_are_exact"
+        patch.setattr(name, lambda: False)
+        with pytest.raises(RuntimeError, match="this processor cuts off sums"):
+            convert(calibrate(nn.GCNConv(8, 4), [(x, hag)]), (x, hag))
     conv = nn.SAGEConv((8, 8), 4)
     fast = convert(calibrate(conv, [(x, hag)], PLAIN), (x, hag))
     with pytest.raises(RuntimeError, match="reads features of which none were obs"):
