@@ -1,6 +1,7 @@
 import copy
 import io
 import pickle
+import sys
 
 import pytest
 import torch
@@ -33,6 +34,7 @@ MODELS = {
     "SAGE, max, norm": lambda: nn.GraphSAGE(
         8, 16, 3, 4, aggr="max", norm="batch_norm", act_first=True
     ),
+    "SAGE, norm": lambda: nn.GraphSAGE(8, 16, 3, 4, norm="batch_norm"),
     "SAGE, wider": lambda: nn.SAGEConv(8, 32),
     "GIN, norm": lambda: nn.GIN(8, 16, 3, 4, norm="batch_norm"),
     "GIN, layer norm": lambda: nn.GIN(8, 16, 2, 4, norm="layer_norm"),
@@ -410,8 +412,8 @@ def test_errors(graph, monkeypatch):
     with pytest.raises(ValueError, match="must be on the CPU"):
         convert(quantized.to("meta"), (x, hag))
     with monkeypatch.context() as patch:
-        name = "pyg_hag.quantization.convert.products_are_exact"
-        patch.setattr(name, lambda: False)
+        module = sys.modules["pyg_hag.quantization.convert"]
+        patch.setattr(module, "products_are_exact", lambda: False)
         with pytest.raises(RuntimeError, match="this processor cuts off sums"):
             convert(calibrate(nn.GCNConv(8, 4), [(x, hag)]), (x, hag))
     conv = nn.SAGEConv((8, 8), 4)

@@ -216,7 +216,7 @@ def test_training_goes_on_exactly_from_a_checkpoint(model, graph):
     assert runs[0][-1] < runs[0][0]
 
 
-@pytest.mark.parametrize("name", ["GCN", "SAGE", "GIN", "SGC"])
+@pytest.mark.parametrize("name", ["GCN", "SAGE", "GIN", "SGC", "EGC", "GAT"])
 def test_compiled(name, graph):
     x, _, hag = graph
     eager = prepare_qat(MODELS[name](), DegreeQuantConfig(p_max=0.5, ranges="minmax"))
