@@ -26,6 +26,7 @@ _integer_reduction = functools.cache(IntegerReduction)
 _rounding = functools.cache(Rounding)
 _packing = functools.cache(Packing)
 _LARGEST = 255  # code
+_PART = 8 << 20  # bytes of codes that lie in memory at once
 _ENDS = {16: 2**16, 32: 2**31, 64: 2**63}
 
 
@@ -373,6 +374,38 @@ def _linear(
         out = product(*known, rest.codes, *end, *other, *after)
     if to is not None and to.most < _LARGEST:  # where oneDNN goes on
         out.clamp_(max=to.most)
+    return out
+
+
+def linear_rounded(
+    x: Tensor,
+    to_codes: Scale,
+    factor: Tensor | None,
+    weight: Tensor,
+    weight_scale: Tensor,
+    bias: Tensor | None = None,
+    relu: bool = False,
+    to: Scale | None = None,
+) -> Tensor:
+    """Rounds values to codes and multiplies them, some rows at a time.
+
+    So that all codes never lie in memory at once. See :func:`round_to_codes` and
+    :func:`linear_codes`.
+    """
+    known = weight, weight_scale, bias, relu, None, to
+    rows, columns = x.shape
+    step = max(1, _PART // max(1, columns))
+    if step >= rows or _is_traced(x):
+        return linear_codes(round_to_codes(x, to_codes, factor), to_codes, *known)
+    out = None
+    for i in range(0, rows, step):
+        some = None if factor is None else factor[i : i + step]
+        codes = round_to_codes(x[i : i + step], to_codes, some)
+        part = linear_codes(codes, to_codes, *known)
+        if out is None:
+            out = _memory.empty(part, rows, part.size(1))
+        out[i : i + step] = part
+    assert out is not None
     return out
 
 

@@ -24,6 +24,10 @@ class Codes(NamedTuple):
     codes: Tensor
     of: Scale
 
+    def size(self, dim: int) -> int:
+        """Of the features."""
+        return self.codes.size(dim)
+
     def values(self) -> Tensor:
         """What the codes stand for."""
         return self._floats().values()
@@ -79,6 +83,17 @@ class Codes(NamedTuple):
         if torch.compiler.is_compiling():  # which does not know its value
             return out.plus(rest, factor.expand(self.codes.size(1)).contiguous())
         return out.plus(rest._replace(scale=rest.scale * float(factor)))
+
+
+class Unrounded:
+    """Codes of features that are rounded when one layer multiplies them, in parts."""
+
+    def __init__(self, x: Tensor, of: Scale, factor: Tensor | None) -> None:
+        self.x, self.of, self.factor = x, of, factor
+
+    def size(self, dim: int) -> int:
+        """Of the features."""
+        return self.x.size(dim)
 
 
 def mean_weight(hag: HAG) -> Tensor:

@@ -37,7 +37,7 @@ class Convolution(Quantized):
         self, x: Tensor, edge_index: Any, edge_weight: Tensor | None = None
     ) -> Tensor:
         graph, factor = self._normalized(x, edge_index, edge_weight)
-        rows = self.rounded("input", x, factor)
+        rows = self.rounded("input", x, factor, once=True)
         out: Tensor = self.rounded("message", self.lin(rows)).summed(self, graph)
         return out if self.bias is None else out + self.bias
 

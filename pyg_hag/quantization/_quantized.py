@@ -41,10 +41,15 @@ class Quantized(HAGMessagePassing):
         """Why sums of the layer are not those of codes in INT8; None if they are."""
         return None
 
-    def rounded(self, name: str, x: Any, factor: Tensor | None = None) -> Any:
-        """Features of nodes, times factors, in steps of the scale of that name."""
+    def rounded(
+        self, name: str, x: Any, factor: Tensor | None = None, once: bool = False
+    ) -> Any:
+        """Features of nodes, times factors, in steps of the scale of that name.
+
+        `once` says that they go through one linear layer and nowhere else.
+        """
         quantizer: Any = self.quantizers[name]
-        return quantizer.rounded(x, self._state.protected(x), factor)
+        return quantizer.rounded(x, self._state.protected(x), factor, once)
 
     def _normalized(
         self, x: Any, edge_index: Any, edge_weight: Tensor | None

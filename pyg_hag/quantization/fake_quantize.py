@@ -89,6 +89,7 @@ class FakeQuantize(nn.Module):
         x: Tensor,
         protected: Tensor | None = None,
         factor: Tensor | None = None,
+        once: bool = False,
     ) -> Rounded:
         r"""Observes x while it trains, and gives it in steps of the scale.
 
@@ -98,6 +99,8 @@ class FakeQuantize(nn.Module):
             x (torch.Tensor): The values.
             protected (torch.Tensor, optional): Which rows are protected.
             factor (torch.Tensor, optional): By what each row is multiplied before.
+            once (bool): Whether one product alone reads them, which makes no difference
+                here.
 
         Returns:
             Rounded: The steps, and the scale, which both make the rounded values.

@@ -6,8 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyg_hag.ops.codes import Epilogue, Scale, linear_codes, packed, round_to_codes
-from pyg_hag.quantization._codes import Codes
+from pyg_hag.ops.codes import (
+    Epilogue,
+    Scale,
+    linear_codes,
+    linear_rounded,
+    packed,
+    round_to_codes,
+)
+from pyg_hag.quantization._codes import Codes, Unrounded
 from pyg_hag.quantization._pending import Pending, finished
 from pyg_hag.quantization.fake_quantize import FakeQuantize
 from pyg_hag.quantization.linear import QATLinear
@@ -28,9 +35,16 @@ class Rounder(nn.Module):
             self.scale = Scale(float(scale), int(zero), observer.code_range[1])
 
     def rounded(
-        self, x: Any, protected: None = None, factor: Tensor | None = None
-    ) -> Codes:
-        """The codes of features, times a factor for each row."""
+        self,
+        x: Any,
+        protected: None = None,
+        factor: Tensor | None = None,
+        once: bool = False,
+    ) -> Any:
+        """The codes of features, times a factor for each row.
+
+        If nothing but one product needs them, they may be made in parts there.
+        """
         if self.scale is None:
             raise RuntimeError(
                 "the INT8 model reads features of which none were observed before it "
@@ -40,6 +54,8 @@ class Rounder(nn.Module):
             x = x.values()
         if isinstance(x, Pending):
             return x.codes(self.scale, factor)
+        if once:
+            return Unrounded(x, self.scale, factor)
         return Codes(round_to_codes(x, self.scale, factor), self.scale)
 
     def get_extra_state(self) -> tuple[float, ...]:
@@ -113,27 +129,35 @@ class INT8Linear(nn.Module):
         """The bias."""
         return self._prepared()[2]
 
-    def forward(self, x: Any) -> Pending:
+    def forward(self, x: Any) -> Any:
         """The product, plus the bias."""
-        rows = x if self.input is None else self.input.rounded(x)
+        if isinstance(x, Tensor) and x.dim() != 2:
+            out = self.forward(x.reshape(-1, self.in_channels)).float()
+            return out.view(*x.shape[:-1], self.out_channels)
+        rows = x if self.input is None else self.input.rounded(x, once=True)
         return self._pending(rows, self.bias)
 
     def product(self, rows: Codes) -> Pending:
         """That of codes, without the bias."""
         return self._pending(rows, None)
 
-    def _pending(self, rows: Codes, bias: Tensor | None) -> Pending:
+    def _pending(self, rows: Any, bias: Tensor | None) -> Pending:
         def make(after: Epilogue) -> Tensor:
             return self._computed(rows, after)
 
-        shape = rows.codes.size(0), self.out_channels
+        shape = rows.size(0), self.out_channels
         return Pending(make, shape, self, Epilogue(bias=bias))
 
-    def _computed(self, rows: Codes, after: Epilogue) -> Tensor:
+    def _computed(self, rows: Any, after: Epilogue) -> Tensor:
         weight, scale, _ = self._prepared()
         rest = after.rest
         if after.gain is not None:
             scale = scale * after.gain
+        if isinstance(rows, Unrounded):
+            features = rows.x, rows.of, rows.factor, weight, scale, after.bias
+            if after.next_scale is None and rest is None:
+                return linear_rounded(*features, after.relu, after.to)
+            return finished(linear_rounded(*features), after)
         known = rows.codes, rows.of, weight, scale, after.bias
         if after.next_scale is None and after.rest_gain is None:
             return linear_codes(*known, after.relu, rest, after.to)

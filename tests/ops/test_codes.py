@@ -17,6 +17,7 @@ from pyg_hag.ops.codes import (
     Scale,
     aggregate_codes,
     linear_codes,
+    linear_rounded,
     packed,
     round_to_codes,
 )
@@ -235,6 +236,21 @@ def test_large_products_go_into_memory_that_is_there(monkeypatch):
         out = linear_codes(x, of, weight, scale, to=to)
         assert_codes(out, finished(wanted, Epilogue(to=to)))
         out.fill_(255)  # what the next one may find
+
+
+def test_products_of_values_in_parts(monkeypatch):
+    x, factor = torch.randn(50, 30), torch.rand(50)
+    weight = torch.randint(-127, 128, (9, 30), dtype=torch.int8)
+    of, scale, bias = Scale(0.02, 120), torch.rand(9) * 0.01, torch.randn(9)
+    for to in (None, Scale(0.3, 90)):
+        for a in (None, factor):
+            rows = round_to_codes(x, of, a)
+            wanted = linear_codes(rows, of, weight, scale, bias, True, to=to)
+            for part in (1, 100, 700, 10**6):
+                monkeypatch.setattr(codes, "_PART", part)
+                out = linear_rounded(x, of, a, packed(weight), scale, bias, True, to)
+                assert torch.equal(out, wanted)
+    assert linear_rounded(x[:0], of, None, weight, scale).shape == (0, 9)
 
 
 def test_operators_that_tracers_see():

@@ -247,6 +247,33 @@ def test_norms_that_were_not_seen_stay(graph):
         agrees(fast(x, hag, True), quantized(x, hag, True))
 
 
+def test_norms_behind_something_else_are_not_folded(graph):
+    x, _, hag = graph
+
+    class Between(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = torch.nn.Linear(8, 4)
+            self.more = torch.nn.Parameter(torch.randn(4))
+            self.norm = torch.nn.BatchNorm1d(4)
+
+        def forward(self, x, edge_index):
+            return self.norm(self.linear(x) + self.more)
+
+    quantized = quantized_of(Between(), x, hag)
+    fast = convert(quantized, (x, hag))
+    assert isinstance(fast.model.norm, Affine)
+    agrees(fast(x, hag), quantized(x, hag).detach())
+
+
+def test_linear_layers_on_more_dimensions():
+    x, linear = torch.randn(5, 6, 8), torch.nn.Linear(8, 4)
+    quantized = calibrate(linear, [(x,)], PLAIN)
+    out = convert(quantized, (x,))(x)
+    agrees(out, quantized(x).detach())
+    assert out.shape == (5, 6, 4)
+
+
 def test_after_training(graph):
     x, edge_index, hag = graph
     data = DegreeQuantTransform(0.0, 0.5)(Data(x, edge_index))
