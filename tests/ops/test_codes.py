@@ -10,7 +10,9 @@ from contract import GRAPHS, SQUARE
 from graphs import fewest_hag, num_threads, signed_hag, skewed_graph
 
 from pyg_hag import build_hag
+from pyg_hag.ops import _codes_native as native
 from pyg_hag.ops import codes
+from pyg_hag.ops._codes_library import flat
 from pyg_hag.ops.codes import (
     Epilogue,
     Rest,
@@ -123,9 +125,9 @@ def test_widths(columns):
 def test_whole_numbers_are_as_wide_as_the_largest_degree_needs(monkeypatch):
     ends = {257: 16, 258: 32, 8_421_504: 32, 8_421_505: 64, 10**15: 64}
     for most, bits in ends.items():
-        assert codes.accumulator(most) == bits
+        assert native.accumulator(most) == bits
         assert most * 255 < 2 ** (bits if bits == 16 else bits - 1)
-    assert codes.accumulator(4369, 15) == 16 and codes.accumulator(4370, 15) == 32
+    assert native.accumulator(4369, 15) == 16 and native.accumulator(4370, 15) == 32
     n = 400  # all codes are the largest: 102,000 does not fit into 16 bits
     edge_index = torch.stack([torch.arange(n), torch.zeros(n, dtype=torch.long)])
     hag = build_hag(edge_index, n, capacity=0)
@@ -133,7 +135,7 @@ def test_whole_numbers_are_as_wide_as_the_largest_degree_needs(monkeypatch):
     own = torch.ones(n, dtype=torch.int32)
     for bits in (None, 32, 64):
         if bits is not None:
-            monkeypatch.setattr(codes, "accumulator", lambda *_, bits=bits: bits)
+            monkeypatch.setattr(native, "accumulator", lambda *_, bits=bits: bits)
             hag = build_hag(edge_index, n, capacity=0)
         out = aggregate_codes(x, Scale(1.0, 0), hag, own=own)
         assert torch.equal(out[0], torch.full((20,), 255.0 * (n + 1)))
@@ -143,7 +145,7 @@ def test_whole_numbers_are_as_wide_as_the_largest_degree_needs(monkeypatch):
 @pytest.mark.parametrize("bits", [32, 64])
 @each_most
 def test_wide_numbers_of_aggregates(monkeypatch, bits, most):
-    monkeypatch.setattr(codes, "accumulator", lambda *_: bits)
+    monkeypatch.setattr(native, "accumulator", lambda *_: bits)
     edge_index, size = GRAPHS["near-cliques"]
     of = Scale(0.02, 5, most)
     x = torch.randint(most + 1, (size[0], 70), dtype=torch.uint8)
@@ -260,7 +262,7 @@ def test_operators_that_tracers_see():
     of, after = Scale(0.02, 9), epilogues(size[0], 20)[3]
     own = torch.ones(size[0], dtype=torch.int32)
     for reduce, own_ in (("sum", own), ("max", None)):
-        arguments = x, *of, *hag._handle, reduce, own_, *codes._flat(after)
+        arguments = x, *of, *hag._handle, reduce, own_, *flat(after)
         operator = torch.ops.pyg_hag.aggregate_codes
         torch.library.opcheck(operator, arguments, test_utils=_CHECKS)
         wanted = aggregate_codes(x, of, hag, reduce, own_, after)

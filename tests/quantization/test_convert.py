@@ -168,7 +168,7 @@ def test_what_runs_is_int8(name, graph, monkeypatch):
     linears = [m for m in fast.modules() if isinstance(m, QATLinear | torch.nn.Linear)]
     assert not linears
     assert not any(isinstance(m, FakeQuantize) for m in fast.modules())
-    counts = dict.fromkeys(("_aggregate", "_linear"), 0)
+    counts = dict.fromkeys(("compute_reduction", "compute_product"), 0)
     for function in counts:
         original = getattr(codes, function)
 
@@ -185,7 +185,7 @@ def test_what_runs_is_int8(name, graph, monkeypatch):
         assert any(layer.reason for layer in fast.layers)
         return
     fast(x, hag)
-    assert counts["_linear"] >= 1 and counts["_aggregate"] >= 1
+    assert counts["compute_product"] >= 1 and counts["compute_reduction"] >= 1
     assert not any(layer.reason for layer in fast.layers)
 
 
@@ -205,9 +205,9 @@ def test_intermediate_results_are_codes(kind, graph, monkeypatch):
 
         monkeypatch.setattr(codes, function, watched)
 
-    watch("_round", rounded)
-    watch("_aggregate", floats)
-    watch("_linear", floats)
+    watch("compute_codes", rounded)
+    watch("compute_reduction", floats)
+    watch("compute_product", floats)
     fast(x, hag)
     assert len(rounded) == 1  # the input
     assert [out.dtype for out in floats[:-1]] == [torch.uint8] * (len(floats) - 1)
