@@ -34,9 +34,13 @@ def _processor() -> str:
 
 
 def write_csv(path: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Writes one line per row, with the environment in the last column."""
+    """Writes one line per row, with the environment in the last column.
+
+    What a row lacks is left empty.
+    """
+    columns = dict.fromkeys(key for row in rows for key in row)
     with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, [*rows[0], "environment"])
+        writer = csv.DictWriter(file, [*columns, "environment"])
         writer.writeheader()
         for row in rows:
             writer.writerow({**row, "environment": environment()})

@@ -103,8 +103,6 @@ def run(names: list[str], root: str | None, out: str | None) -> list[list[str]]:
                 row[f"over {form}"] = times["INT8"].speedup_over(times[form])
                 row[f"megabytes {form}"] = peak(call)
         rows.append(row)
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    rows = [{key: row.get(key, "") for key in columns} for row in rows]
     if out is not None and rows:
         write_csv(out, rows)
     return [HEADER, *map(_cells, rows)]

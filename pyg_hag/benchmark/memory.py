@@ -51,7 +51,7 @@ def run(
                 row["messages"] = edge_index.size(1) * x[0].nbytes / 1e6
                 rows.append(row)
     if out is not None:
-        write_csv(out, [{k: row.get(k, "") for k in rows[0]} for row in rows])
+        write_csv(out, rows)
     return [HEADER, *map(_cells, rows)]
 
 

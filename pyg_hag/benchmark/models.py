@@ -64,8 +64,6 @@ def run(
             for label in MODELS:
                 row = {"graph": name, "width": width, "model": label}
                 rows.append(row | _times(label, x, graphs))
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    rows = [{key: row.get(key, "") for key in columns} for row in rows]
     if out is not None:
         write_csv(out, rows)
     return [HEADER, *map(_cells, rows)]

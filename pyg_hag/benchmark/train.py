@@ -83,8 +83,6 @@ def run(names: list[str], root: str | None, out: str | None) -> list[list[str]]:
             row[f"milliseconds {path}"] = 1e3 * t.median
             row[f"HAG over {path}"] = times["HAG"].speedup_over(t)
         rows.append(row)
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    rows = [{key: row.get(key, "") for key in columns} for row in rows]
     if out is not None and rows:
         write_csv(out, rows)
     return [HEADER, *map(_cells, rows)]
