@@ -171,11 +171,10 @@ class FakeQuantize(nn.Module):
             drawn = _random.bits(seed, self.num_observed, most) % x.numel()
             x = x[drawn]
             hidden = None if hidden is None else hidden[drawn]
-        if hidden is None:
-            count = torch.full_like(self.num_observed, x.numel())
-        else:
-            x = x.masked_fill(hidden, torch.inf)  # behind all others
-            count = x.numel() - hidden.sum()
+        zero = x == 0  # is in range: most features of a bag of words say nothing
+        hidden = zero if hidden is None else hidden | zero
+        x = x.masked_fill(hidden, torch.inf)  # behind all others
+        count = x.numel() - hidden.sum()
         x = x.sort().values
         last = (count - 1).clamp(min=0)
         first = (count * self.config.cut_off).long().clamp(max=last)

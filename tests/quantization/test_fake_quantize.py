@@ -106,6 +106,19 @@ def test_nothing_but_protected_nodes(ranges):
     assert module(torch.empty(0, 3)).shape == (0, 3)
 
 
+def test_zeros_do_not_count_for_percentiles():
+    """As in a bag of words."""
+    x = torch.zeros(1000, 100)
+    x[:, 0] = torch.linspace(0.001, 1.0, 1000)
+    module = FakeQuantize(DegreeQuantConfig(percentile=1.0, max_samples=None))
+    module(x)
+    torch.testing.assert_close(module.high, torch.tensor([0.99]))
+    assert module.low == 0
+    module = FakeQuantize(DegreeQuantConfig(percentile=1.0))
+    module(torch.zeros(10, 10))
+    assert module.low == module.high == 0
+
+
 def test_percentiles_of_samples():
     config = DegreeQuantConfig(percentile=5.0, max_samples=2000)
     module, x = FakeQuantize(config), torch.rand(100_000)
