@@ -63,6 +63,22 @@ def test_data_as_a_whole(data):
     assert calibrate(Whole(), [data])(data).shape == (40, 4)
 
 
+def test_data_with_a_hag_passes_that(data):
+    class Watching(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.seen = nn.GCNConv(8, 4), []
+
+        def forward(self, x, edge_index, edge_weight=None):
+            self.seen.append(edge_index)
+            return self.conv(x, edge_index)
+
+    data = HAGTransform()(data)
+    quantized = calibrate(Watching(), [data, Data(data.x, data.edge_index)])
+    assert quantized.model.seen[0] is data.hag
+    assert quantized.model.seen[1] is data.edge_index
+
+
 def test_ranges_are_those_of_the_data(data):
     conv = nn.GCNConv(8, 4, normalize=False)
     small, large = data, Data(10 * data.x, data.edge_index)

@@ -108,6 +108,24 @@ def test_same_bits_on_edges_hags_and_hags_that_subtract(model, name, bits):
             assert torch.equal(quantized(x, signed_hag(edge_index, n)), wanted)
 
 
+def test_layers_on_one_hag_keep_their_own_loops():
+    edge_index, (n, _) = SQUARE["multigraph"]
+    x, hags = torch.randn(n, 8), [fewest_hag(edge_index, n) for _ in range(5)]
+    layers = [
+        nn.GCNConv(8, 4, **kwargs)
+        for kwargs in (
+            {},
+            {"add_self_loops": False},
+            {"improved": True},
+            {"normalize": False},
+        )
+    ]
+    for conv, hag in zip(layers, hags, strict=False):
+        config = DegreeQuantConfig(**PLAIN)
+        outs = [prepare_qat(conv, config)(x, h) for h in (hag, hags[-1])]
+        assert torch.equal(*outs)
+
+
 def test_after_to_hag(model, graph):
     x, _, hag = graph
     config = DegreeQuantConfig(**PLAIN)
