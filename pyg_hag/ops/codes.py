@@ -108,7 +108,15 @@ def round_to_codes(
 
     Returns:
         torch.Tensor: uint8 `[N, F]`.
+
+    Raises:
+        ValueError: If x has another shape.
     """
+    if x.dim() != 2:
+        raise ValueError(
+            f"'x' must have shape [N, F] in INT8 (got {list(x.shape)}): run the "
+            f"quantized model in float32 on features of more dimensions"
+        )
     if _is_traced(x):
         return rounding_operator(x, *to, factor, gain, bias)
     return compute_codes(x, to, factor, gain, bias)
@@ -170,7 +178,7 @@ def linear_rounded(
     :func:`linear_codes`.
     """
     known = weight, weight_scale, bias, relu, None, to
-    rows, columns = x.shape
+    rows, columns = x.size(0), x.size(-1)
     step = max(1, _PART // max(1, columns))
     if step >= rows or _is_traced(x):
         return linear_codes(round_to_codes(x, to_codes, factor), to_codes, *known)

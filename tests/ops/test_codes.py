@@ -291,6 +291,8 @@ def test_errors():
         aggregate_codes(x, Scale(1.0, 0), hag, "mean")
     with pytest.raises(ValueError, match=r"'x' must have shape \[40, F\]"):
         aggregate_codes(x[1:], Scale(1.0, 0), hag)
+    with pytest.raises(ValueError, match=r"'x' must have shape \[N, F\] in INT8"):
+        round_to_codes(torch.randn(2, 3, 4), Scale(1.0, 0))
     weight = torch.ones(3, 8, dtype=torch.int8)
     with pytest.raises(TypeError, match=r"'x' must have dtype torch\.uint8"):
         linear_codes(x.to(torch.int8), Scale(1.0, 0), weight, torch.ones(3))
