@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 REDUCES = ("sum", "max", "min")
-_PART = 8 << 20  # bytes of codes that lie in memory at once
+_PART = 32 << 20  # bytes of codes that lie in memory at once
 
 
 def aggregate_codes(
@@ -180,7 +180,7 @@ def linear_rounded(
     known = weight, weight_scale, bias, relu, None, to
     rows, columns = x.size(0), x.size(-1)
     step = max(1, _PART // max(1, columns))
-    if step >= rows or _is_traced(x):
+    if rows * columns <= 2 * _PART or _is_traced(x):
         return linear_codes(round_to_codes(x, to_codes, factor), to_codes, *known)
     out = None
     for i in range(0, rows, step):

@@ -66,17 +66,17 @@ def assert_codes(got, wanted):
 
 def epilogues(rows, columns):
     """Float32, codes, and everything at once."""
-    rest = Rest(torch.randint(256, (rows, columns), dtype=torch.uint8), 0.02, 7)
-    features = torch.randn(2, columns)
+    rest = Rest(torch.randint(256, (rows, columns), dtype=torch.uint8), 0.02, 120)
+    features = torch.randn(3, columns)
     some, others = torch.rand(2, rows) + 0.5
     to = Scale(0.31, 30)  # of which no sum is exactly between two codes
+    every = Epilogue(some, *features[:2], rest, features[2], False, others, to)
     return [
         Epilogue(),
         Epilogue(to=to),
         Epilogue(dst_scale=some, bias=features[0], relu=True),
-        Epilogue(
-            some, *features, rest, features[1], True, others, to._replace(most=15)
-        ),
+        every,
+        every._replace(relu=True, to=Scale(1.3, 2, 15)),
     ]
 
 
@@ -116,7 +116,7 @@ def test_widths(columns):
     for most in (255, 15):
         of = Scale(0.01, 3, most)
         x = torch.randint(most + 1, (40, columns), dtype=torch.uint8)
-        after = epilogues(40, columns)[3]
+        after = epilogues(40, columns)[-1 if most == 15 else 3]
         wanted = finished(0.01 * reduced(x, of, edge_index, size, "sum"), after)
         hag = fewest_hag(edge_index, 40)
         assert_codes(aggregate_codes(x, of, hag, epilogue=after), wanted)
