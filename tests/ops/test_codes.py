@@ -142,6 +142,20 @@ def test_whole_numbers_are_as_wide_as_the_largest_degree_needs(monkeypatch):
         assert torch.equal(out[1:], torch.full((n - 1, 20), 255.0))
 
 
+def test_own_codes_that_count_differently():
+    """On one HAG, which keeps how many codes there are."""
+    edge_index, size = SQUARE["near-cliques"]
+    of, hag = Scale(0.1, 100), fewest_hag(edge_index, size[0])
+    x = torch.randint(256, (size[0], 5), dtype=torch.uint8)
+    own = torch.ones(size[0], dtype=torch.int32)
+    for counts in (own, 2 * own, own, None):
+        if counts is not None:
+            counts.add_(1)  # in place, too
+        wanted = 0.1 * reduced(x, of, edge_index, size, "sum", counts)
+        got = aggregate_codes(x, of, hag, own=counts)
+        torch.testing.assert_close(got.double(), wanted, rtol=1e-5, atol=1e-4)
+
+
 @pytest.mark.parametrize("bits", [32, 64])
 @each_most
 def test_wide_numbers_of_aggregates(monkeypatch, bits, most):
