@@ -29,6 +29,10 @@ class Rest(NamedTuple):
     scale: float
     zero: int
 
+    def values(self) -> Tensor:
+        """What they stand for."""
+        return (self.codes.float() - self.zero) * self.scale
+
 
 class Epilogue(NamedTuple):
     """What becomes of a result before it is stored, in this order.

@@ -30,8 +30,7 @@ def compute_product(
     end = bias, scale, zero, dtype
     product = torch.ops.onednn.qlinear_pointwise.binary
     if rest is not None and to is None:
-        values = (rest.codes.float() - rest.zero) * rest.scale
-        added: Tensor = product(*known, values, *end, 1.0, 0, "add", 1.0, *after)
+        added: Tensor = product(*known, rest.values(), *end, 1.0, 0, "add", 1.0, *after)
         return added
     if rest is not None:
         rest = rest._replace(codes=rest.codes.clone())

@@ -119,7 +119,7 @@ class Pending:
     def plus(self, rest: Rest, gain: Tensor | None = None) -> Any:
         """Plus what further codes stand for, times one number for each feature."""
         if self.after.relu or self.after.rest is not None:
-            values = (rest.codes.float() - rest.zero) * rest.scale
+            values = rest.values()
             return self.float() + (values if gain is None else values * gain)
         return self._followed(rest=rest, rest_gain=gain)
 
@@ -193,7 +193,7 @@ def computed(x: Any) -> Any:
 def finished(values: Tensor, after: Epilogue) -> Tensor:
     """What becomes of float32 values behind gain and bias."""
     if after.rest is not None:
-        rest = (after.rest.codes.float() - after.rest.zero) * after.rest.scale
+        rest = after.rest.values()
         gain = after.rest_gain
         values = values + (rest if gain is None else rest * gain)
     values = values.relu() if after.relu else values
