@@ -17,8 +17,9 @@ from pyg_hag.nn.conv._adjacency import Adjacency
 from pyg_hag.nn.conv._message_passing import check_square
 from pyg_hag.ops._operators import symmetric_scale
 from pyg_hag.quantization._attention import Attention
+from pyg_hag.quantization._pending import computed
 from pyg_hag.quantization._quantized import Quantized
-from pyg_hag.quantization._rounded import reductions_of
+from pyg_hag.quantization._rounded import LINEAR, reductions_of
 
 
 class Convolution(Quantized):
@@ -66,7 +67,7 @@ class WithRoot(Quantized):
 
     def why_float(self) -> str | None:
         names = reductions_of(self)
-        if len(names) == 1 and names[0] in ("sum", "mean", "max", "min"):
+        if len(names) == 1 and names[0] in LINEAR:
             return None
         return f"no sums of codes for 'aggr' {self.aggr!r}"
 
@@ -200,7 +201,7 @@ class Basis(Quantized):
                 out = scaled.summed(self, Adjacency(hag, dst_scale=norm))
             else:
                 out = messages.aggregated(hag, "var" if name == "std" else name)
-            reduced[name] = out + 0.0 if isinstance(out, Tensor) else out.float()
+            reduced[name] = computed(out)
             if name == "std":  # as PyG does
                 reduced[name] = reduced[name].clamp(min=1e-5).sqrt()
         return [reduced[name] for name in self.aggregators]

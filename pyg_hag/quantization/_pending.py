@@ -7,7 +7,7 @@ asks for its codes. Any other operator gets float32.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,15 +16,6 @@ from torch.utils._pytree import tree_map
 
 from pyg_hag.ops.codes import Epilogue, Rest, Scale, round_to_codes
 from pyg_hag.quantization import _codes
-
-
-class Affine(NamedTuple):
-    """Something that has been multiplied and added to features, `[F]` each."""
-
-    owner: int
-    """The identity of what tells norms apart."""
-    gain: Tensor
-    shift: Tensor
 
 
 class Pending:
