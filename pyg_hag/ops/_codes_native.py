@@ -79,7 +79,7 @@ def _reduce_call(
         plan.mid.size > 0,
         plan.num_slots > 0,
         not near,
-        is_streamed(columns, 1) and is_streamed(row, hag.num_dst),
+        columns % VECTOR_BYTES == 0 and is_streamed(row, hag.num_dst),
         checked,
         narrow,
     )

@@ -122,6 +122,21 @@ def test_widths(columns):
         assert_codes(aggregate_codes(x, of, hag, epilogue=after), wanted)
 
 
+@each_most
+@pytest.mark.parametrize("columns", [64, 100, 128, 200, 512])
+def test_results_past_the_caches_are_the_same(monkeypatch, columns, most):
+    edge_index = GRAPHS["dense"][0]
+    x = torch.randint(most + 1, (40, columns), dtype=torch.uint8)
+    of = Scale(0.01, 3, most)
+    for after in epilogues(40, columns):
+        wanted = aggregate_codes(x, of, fewest_hag(edge_index, 40), epilogue=after)
+        with monkeypatch.context() as patch:
+            patch.setattr("pyg_hag.ops._numba.FAR", 0)
+            patch.setattr("pyg_hag._memory.LEAST", 0)  # which aligns results
+            hag = fewest_hag(edge_index, 40)
+            assert torch.equal(aggregate_codes(x, of, hag, epilogue=after), wanted)
+
+
 def test_whole_numbers_are_as_wide_as_the_largest_degree_needs(monkeypatch):
     ends = {257: 16, 258: 32, 8_421_504: 32, 8_421_505: 64, 10**15: 64}
     for most, bits in ends.items():
