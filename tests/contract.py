@@ -85,10 +85,21 @@ def features(reduce, *shape):
     return x.mul(2).round() if reduce in MOMENTS else x
 
 
+def on_device(device, backend, x, hag, reduce, *scales):
+    """What `aggregate` makes of these there, brought back."""
+    if device == "cpu":
+        return aggregate(x, hag, reduce, *scales, backend=backend)
+    there = hag._cached(f"on {device}", lambda: hag.to(device))
+    scales = [s if s is None else s.to(device) for s in scales]
+    out = aggregate(x.to(device), there, reduce, *scales, backend=backend)
+    return out.to(x.device)
+
+
 class AggregateContract:
     """Every reduction, dtype and odd graph, forward and backward."""
 
     backend: str
+    device = "cpu"
     reduces = ("sum", "mean", "symnorm", "max", "min", "var", "std")
     dtypes = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -99,7 +110,7 @@ class AggregateContract:
     def run(self, x, hag, *args):
         if args and args[0] == "symnorm" and hag.num_src != hag.num_dst:
             pytest.skip("sources have no in-degree")
-        return aggregate(x, hag, *args, backend=self.backend)
+        return on_device(self.device, self.backend, x, hag, *args)
 
     def reference(self, x, graph, reduce, src_scale=None, dst_scale=None):
         """PyG's unmodified layer, in double precision."""
@@ -280,8 +291,12 @@ class AggregateContract:
     def test_opcheck(self, reduce):
         graph = GRAPHS["dense bipartite"]
         hag = self.build(graph[0], size=graph[1])
-        x = torch.randn(graph[1][0], 4, requires_grad=True)
-        scale = torch.rand(graph[1][0], requires_grad=True)
+        hag = hag.to(self.device)
+        there = {"device": self.device, "requires_grad": True}
+        x, scale = (
+            torch.randn(graph[1][0], 4, **there),
+            torch.rand(graph[1][0], **there),
+        )
         if reduce in ("var", "std", "symnorm"):
             pytest.skip("made of other operators where it is traced")
         if reduce in ("sum", "mean"):
@@ -357,6 +372,7 @@ class ManyContract:
     """Several reductions at once are the single ones, side by side."""
 
     backend: str
+    device = "cpu"
     lists = (
         ("sum", "max", "std"),
         ("mean", "var"),
@@ -371,6 +387,9 @@ class ManyContract:
     @pytest.fixture(params=lists, ids="+".join)
     def names(self, request):
         return list(request.param)
+
+    def run(self, x, hag, *args):
+        return on_device(self.device, self.backend, x, hag, *args)
 
     def reference(self, x, graph, names, axis=-1):
         edge_index, size = graph
@@ -390,7 +409,7 @@ class ManyContract:
             for width in (1, 7, 16, 40, 130):
                 x = features("std", size[0], width).to(dtype).requires_grad_()
                 theirs = x.detach().double().requires_grad_()
-                out = aggregate(x, hag, names, backend=self.backend)
+                out = self.run(x, hag, names)
                 wanted = self.reference(theirs, graph, names)
                 assert out.dtype == dtype and out.shape == (size[1], len(names) * width)
                 assert_close(out, wanted)
@@ -407,8 +426,8 @@ class ManyContract:
         for shape in ((), (5,), (2, 3), (0,)):
             x = features("std", graph[1][0], *shape)
             a, b = features("std", graph[1][0]), torch.randn(graph[1][1])
-            out = aggregate(x, hag, tuple(names), a, b, backend=self.backend)
-            single = [aggregate(x, hag, n, a, b, backend=self.backend) for n in names]
+            out = self.run(x, hag, tuple(names), a, b)
+            single = [self.run(x, hag, n, a, b) for n in names]
             wanted = torch.stack(single, 1) if shape == () else torch.cat(single, -1)
             assert_close(out, wanted)
 
@@ -418,7 +437,7 @@ class ManyContract:
         x = torch.randn(7, 3, dtype=torch.double, requires_grad=True)
 
         def function(x):
-            return aggregate(x, hag, names, backend=self.backend)
+            return self.run(x, hag, names)
 
         assert gradcheck(function, x)
         if not {"max", "min"} & {*names}:
@@ -430,7 +449,7 @@ class ManyContract:
         x = features("std", graph[1][0], 3)
 
         def function(x):
-            return aggregate(x, hag, names, backend=self.backend)
+            return self.run(x, hag, names)
 
         torch._dynamo.reset()
         assert_close(torch.compile(function, fullgraph=True)(x), function(x))

@@ -3,6 +3,8 @@
 And the formulas of the gradients, made of such calls.
 """
 
+import functools
+import warnings
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -12,11 +14,13 @@ from torch import Tensor
 
 from pyg_hag._plan import inverse_degree, symmetric_norm
 from pyg_hag.hag import HAG
-from pyg_hag.ops import _numba, _scatter, _torch
+from pyg_hag.ops import _numba, _scatter, _segment_reduce, _torch, _triton
 
 BACKENDS: dict[str, ModuleType] = {
     "numba": _numba,
+    "triton": _triton,
     "torch_scatter": _scatter,
+    "segment_reduce": _segment_reduce,
     "torch": _torch,
 }
 """The backends of :func:`pyg_hag.aggregate`, by name."""
@@ -29,7 +33,22 @@ def fastest(device: str) -> str:
     """The backend for a type of device."""
     if device == "cpu":
         return "numba"
-    return "torch_scatter" if _scatter.IS_THERE else "torch"
+    if device == "cuda" and _triton.is_there():
+        return "triton"
+    if not _scatter.IS_THERE:
+        _warn_of_segment_reduce(device)
+        return "segment_reduce"
+    return "torch_scatter"
+
+
+@functools.cache
+def _warn_of_segment_reduce(device: str) -> None:
+    better = "'pip install triton'" if device == "cuda" else "install torch_scatter"
+    warnings.warn(
+        f"no kernels of pyg_hag run on {device!r} here: sums are those of "
+        f"'torch.segment_reduce', level by level, which is slower; {better}",
+        stacklevel=2,
+    )
 
 
 def compute_sum(

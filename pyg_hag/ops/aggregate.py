@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from pyg_hag.hag import HAG
-from pyg_hag.ops import _scatter
+from pyg_hag.ops import _scatter, _triton
 from pyg_hag.ops._compute import BACKENDS, Scales, fastest, per_row
 from pyg_hag.ops._operators import many_over, max_over, sum_over, symmetric_scale
 
@@ -62,9 +62,10 @@ def aggregate(
         self_scale (torch.Tensor, optional): Factors of the nodes themselves, which
             are added, `[num_dst]`. Only for sum and mean, and as many sources as
             destinations. Where it is 0, nothing is added, whatever `x` is.
-        backend (str, optional): `"numba"` (CPU), `"torch_scatter"` (any device that
-            this package knows, if it is installed) or `"torch"` (the reference, any
-            device). By default the first of them that there is for `x`.
+        backend (str, optional): `"numba"` (CPU), `"triton"` (CUDA), `"torch_scatter"`
+            (any device that this package knows, if it is installed),
+            `"segment_reduce"` (PyTorch's own, any device) or `"torch"` (the reference,
+            any device). By default the first of them that there is for `x`.
 
     Returns:
         torch.Tensor: Shape `[num_dst, *]`, with the dtype of `x`. For a list of k
@@ -154,6 +155,16 @@ def _check(
         raise ValueError(
             f"backend 'numba' runs on the CPU, but 'x' is on {x.device}: leave "
             f"'backend' out"
+        )
+    if backend == "triton" and not _triton.is_there():
+        raise ValueError(
+            "backend 'triton' needs that package, which is not installed: leave "
+            "'backend' out, or 'pip install triton'"
+        )
+    if backend == "triton" and x.device.type != "cuda" and not _triton.is_interpreted():
+        raise ValueError(
+            f"backend 'triton' runs on CUDA, but 'x' is on {x.device}: leave 'backend' "
+            f"out, or set TRITON_INTERPRET=1 before Triton is imported, to test"
         )
     if backend == "torch_scatter" and not _scatter.IS_THERE:
         raise ValueError(

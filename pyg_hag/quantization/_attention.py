@@ -5,9 +5,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.utils import add_self_loops, remove_self_loops, scatter, softmax
+from torch_geometric.utils import (
+    add_self_loops,
+    degree,
+    remove_self_loops,
+    scatter,
+    softmax,
+)
 
 from pyg_hag.hag import HAG
+from pyg_hag.ops.degrees import in_degree
 from pyg_hag.quantization._quantized import Quantized
 from pyg_hag.quantization._state import Forward
 from pyg_hag.quantization.config import DegreeQuantConfig
@@ -46,14 +53,15 @@ class Attention(Quantized):
         return_attention_weights: bool | None = None,
     ) -> Any:
         source, target = x if isinstance(x, tuple | list) else (x, x)
-        rows = self._messages(source, self.lin_src)
+        by_source = self.flow == "source_to_target"
+        rows = self._messages(source, self.lin_src, edge_index, by_source)
         own: Tensor | None = rows
         if target is None:
             own = None
         elif target is not source or self.lin is None:
-            own = self._messages(target, self.lin_dst)
+            own = self._messages(target, self.lin_dst, edge_index, not by_source)
         edges, edge_attr = self._edges(edge_index, edge_attr, rows, own, size)
-        src, dst = edges if self.flow == "source_to_target" else edges.flip(0)
+        src, dst = edges if by_source else edges.flip(0)
         num_dst = _num_dst(edge_index, rows, own, size, self.flow)
 
         logits = self._attention(rows, "att_src")[src]
@@ -63,8 +71,8 @@ class Attention(Quantized):
             features = self.lin_edge(edge_attr.view(src.numel(), -1))
             logits = logits + self._attention(self._heads(features), "att_edge")
         protected = self._state.protected(source)
-        by_source = None if protected is None else protected[src]
-        logits = self.quantizers["logits"](logits, by_source)
+        of_edges = None if protected is None else protected[src]
+        logits = self.quantizers["logits"](logits, of_edges)
         alpha = softmax(F.leaky_relu(logits, self.negative_slope), dst, None, num_dst)
         alpha = F.dropout(alpha, p=self.dropout, training=self.training)
 
@@ -79,9 +87,11 @@ class Attention(Quantized):
     def _heads(self, x: Tensor) -> Tensor:
         return x.view(-1, self.heads, self.out_channels)
 
-    def _messages(self, x: Tensor, linear: Any) -> Tensor:
+    def _messages(self, x: Tensor, linear: Any, graph: Any, sends: bool) -> Tensor:
         out = (linear if self.lin is None else self.lin)(x)
-        return self._heads(self.quantizers["message"](out, self._state.protected(x)))
+        quantizer: Any = self.quantizers["message"]
+        counts = _degree(graph, x.size(0), sends) + 1 if quantizer.weighs else None
+        return self._heads(quantizer(out, self._state.protected(x), counts))
 
     def _attention(self, rows: Tensor, name: str) -> Tensor:
         vectors = getattr(self, name)
@@ -113,6 +123,12 @@ class Attention(Quantized):
         edges, edge_attr = remove_self_loops(edges, edge_attr)
         fill = self.fill_value
         return add_self_loops(edges, edge_attr, fill_value=fill, num_nodes=num_nodes)
+
+
+def _degree(graph: Any, num_nodes: int, out: bool) -> Tensor:
+    if isinstance(graph, HAG):
+        return in_degree(graph, turned=out)
+    return degree(graph[0 if out else 1], num_nodes, torch.long)
 
 
 def _num_dst(graph: Any, rows: Tensor, own: Tensor | None, size: Any, flow: str) -> int:

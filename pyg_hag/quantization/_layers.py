@@ -39,7 +39,8 @@ class Convolution(Quantized):
     ) -> Tensor:
         graph, factor = self._normalized(x, edge_index, edge_weight)
         rows = self.rounded("input", x, factor, once=True)
-        out: Tensor = self.rounded("message", self.lin(rows)).summed(self, graph)
+        messages = self.rounded("message", self.lin(rows), sent=graph.hag)
+        out: Tensor = messages.summed(self, graph)
         return out if self.bias is None else out + self.bias
 
 
@@ -54,7 +55,7 @@ class Simplified(Quantized):
     ) -> Tensor:
         graph, factor = self._normalized(x, edge_index, edge_weight)
         for name in self.names_of_rounded():
-            x = self.rounded(name, x, factor).summed(self, graph)
+            x = self.rounded(name, x, factor, sent=graph.hag).summed(self, graph)
         out: Tensor = self.lin(x)
         return out
 
@@ -80,7 +81,7 @@ class WithRoot(Quantized):
             )
         size = source.size(self.node_dim), target.size(self.node_dim)
         hag = self._state.hag_of(edge_index, size)
-        rows = self.rounded("input", source)
+        rows = self.rounded("input", source, sent=self._walked(hag))
         own = rows if target is source else self.rounded("target", target)
         return rows, own, hag
 
@@ -95,7 +96,8 @@ class WithRoot(Quantized):
         """The aggregate, through its linear layer."""
         if not self._transforms_first(linear):
             return linear(rows.reduced(self, hag, num_dst, **kwargs))
-        messages = self.rounded("message", linear.product(rows))
+        product = linear.product(rows)
+        messages = self.rounded("message", product, sent=self._walked(hag))
         out = messages.reduced(self, hag, num_dst, **kwargs)
         return out if linear.bias is None else out + linear.bias
 
@@ -118,7 +120,8 @@ class Sage(WithRoot):
     def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
         rows, own, hag = self._read(x, edge_index)
         if self.project:
-            rows = self.rounded("projected", self.lin(rows).relu())
+            projected = self.lin(rows).relu()
+            rows = self.rounded("projected", projected, sent=self._walked(hag))
         out = self._mixed(self.lin_l, rows, hag, hag.num_dst, size=size)
         if self.root_weight:
             out = self.rounded("root", self.lin_r(own)).added_to(out)
@@ -193,11 +196,11 @@ class Basis(Quantized):
         """One reduction after the other."""
         reduced: dict[str, Any] = {}
         if {*self.aggregators} != {"symnorm"}:
-            messages = self.rounded("message", bases)
+            messages = self.rounded("message", bases, sent=hag)
         for name in self.aggregators:
             if name == "symnorm":
                 norm = symmetric_scale(hag, bases)
-                scaled = self.rounded("norm", bases, norm)
+                scaled = self.rounded("norm", bases, norm, sent=hag)
                 out = scaled.summed(self, Adjacency(hag, dst_scale=norm))
             else:
                 out = messages.aggregated(hag, "var" if name == "std" else name)

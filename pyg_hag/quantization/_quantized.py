@@ -5,8 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyg_hag.hag import HAG
 from pyg_hag.nn.conv._adjacency import Adjacency
 from pyg_hag.nn.conv._message_passing import HAGMessagePassing
+from pyg_hag.ops.degrees import in_degree
 from pyg_hag.quantization._rounded import counts_of
 from pyg_hag.quantization._state import Forward
 from pyg_hag.quantization.config import DegreeQuantConfig
@@ -42,14 +44,24 @@ class Quantized(HAGMessagePassing):
         return None
 
     def rounded(
-        self, name: str, x: Any, factor: Tensor | None = None, once: bool = False
+        self,
+        name: str,
+        x: Any,
+        factor: Tensor | None = None,
+        once: bool = False,
+        sent: HAG | None = None,
     ) -> Any:
         """Features of nodes, times factors, in steps of the scale of that name.
 
-        `once` says that they go through one linear layer and nowhere else.
+        `once` says that they go through one linear layer and nowhere else; `sent`, over
+        which graph they are messages. These count in ranges as often as they are read:
+        by each destination and by the node itself.
         """
         quantizer: Any = self.quantizers[name]
-        return quantizer.rounded(x, self._state.protected(x), factor, once)
+        counts = None
+        if sent is not None and quantizer.weighs:
+            counts = in_degree(sent, turned=True) + 1
+        return quantizer.rounded(x, self._state.protected(x), factor, once, counts)
 
     def _normalized(
         self, x: Any, edge_index: Any, edge_weight: Tensor | None

@@ -27,6 +27,8 @@ class Rounder(nn.Module):
         observer (FakeQuantize): What has observed it.
     """
 
+    weighs = False
+
     def __init__(self, observer: FakeQuantize) -> None:
         super().__init__()
         self.scale: Scale | None = None
@@ -40,6 +42,7 @@ class Rounder(nn.Module):
         protected: None = None,
         factor: Tensor | None = None,
         once: bool = False,
+        counts: None = None,
     ) -> Any:
         """The codes of features, times a factor for each row.
 

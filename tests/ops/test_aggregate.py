@@ -4,8 +4,8 @@ from contract import AggregateContract, ManyContract, SignedContract
 from graphs import fewest_hag, in_forked_child, random_graph
 
 from pyg_hag import aggregate
-from pyg_hag.ops import _scatter
-from pyg_hag.ops._compute import fastest
+from pyg_hag.ops import _scatter, _triton
+from pyg_hag.ops._compute import _warn_of_segment_reduce, fastest
 from pyg_hag.ops._library import norm_operator
 
 
@@ -17,6 +17,7 @@ class TestTorch(AggregateContract):
     backend = "torch"
 
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 installed = pytest.mark.skipif(not _scatter.IS_THERE, reason="no torch_scatter")
 
 
@@ -36,6 +37,45 @@ class TestTorchScatterMany(ManyContract):
 @installed
 class TestTorchScatterSigned(SignedContract):
     backend = "torch_scatter"
+
+
+class TestSegmentReduce(AggregateContract):
+    backend = "segment_reduce"
+
+
+class TestSegmentReduceMany(ManyContract):
+    backend = "segment_reduce"
+
+
+class TestSegmentReduceSigned(SignedContract):
+    backend = "segment_reduce"
+
+
+runs_triton = pytest.mark.skipif(
+    not _triton.is_there() or not (DEVICE == "cuda" or _triton.is_interpreted()),
+    reason="no Triton, or neither a GPU nor TRITON_INTERPRET=1",
+)
+
+
+@pytest.mark.triton
+@runs_triton
+class TestTriton(AggregateContract):
+    backend = "triton"
+    device = DEVICE
+
+
+@pytest.mark.triton
+@runs_triton
+class TestTritonMany(ManyContract):
+    backend = "triton"
+    device = DEVICE
+
+
+@pytest.mark.triton
+@runs_triton
+class TestTritonSigned(SignedContract):
+    backend = "triton"
+    device = DEVICE
 
 
 class TestNumbaMany(ManyContract):
@@ -120,9 +160,31 @@ def test_torch_scatter_must_be_there(monkeypatch):
     monkeypatch.setattr(_scatter, "IS_THERE", False)
     with pytest.raises(ValueError, match="'torch_scatter' needs that package"):
         aggregate(*small(), backend="torch_scatter")
-    assert [fastest(device) for device in ("cpu", "cuda")] == ["numba", "torch"]
+
+
+def test_the_default_backends(monkeypatch):
+    monkeypatch.setattr(_triton, "is_there", lambda: True)
+    assert fastest("cpu") == "numba" and fastest("cuda") == "triton"
+    monkeypatch.setattr(_triton, "is_there", lambda: False)
     monkeypatch.setattr(_scatter, "IS_THERE", True)
-    assert [fastest(device) for device in ("cpu", "xpu")] == ["numba", "torch_scatter"]
+    assert fastest("cuda") == fastest("xpu") == "torch_scatter"
+    monkeypatch.setattr(_scatter, "IS_THERE", False)
+    _warn_of_segment_reduce.cache_clear()
+    with pytest.warns(UserWarning, match="'pip install triton'"):
+        assert fastest("cuda") == "segment_reduce"
+    assert fastest("cuda") == "segment_reduce"  # without another warning
+    with pytest.warns(UserWarning, match="install torch_scatter"):
+        assert fastest("xpu") == "segment_reduce"
+
+
+def test_triton_must_be_there(monkeypatch):
+    monkeypatch.setattr(_triton, "is_there", lambda: False)
+    with pytest.raises(ValueError, match="'triton' needs that package"):
+        aggregate(*small(), backend="triton")
+    monkeypatch.setattr(_triton, "is_there", lambda: True)
+    monkeypatch.setattr(_triton, "is_interpreted", lambda: False)
+    with pytest.raises(ValueError, match="runs on CUDA, but 'x' is on cpu"):
+        aggregate(*small(), backend="triton")
 
 
 def test_numba_is_for_the_cpu():

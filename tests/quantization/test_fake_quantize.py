@@ -223,3 +223,24 @@ def test_repr():
     config = DegreeQuantConfig()
     assert repr(FakeQuantize(config)) == "FakeQuantize(activations, bits=8)"
     assert "weight, bits=8, channels=3" in repr(FakeQuantize(config, 3))
+
+
+@pytest.mark.parametrize("max_samples", [None, 5000])
+def test_percentiles_of_rows_that_count_more_often(max_samples):
+    """As if each row were there so often."""
+    counts = torch.randint(1, 60, (300,))
+    counts[7] = 3000
+    x, protected = torch.rand(300, 20) + 0.1, torch.rand(300) < 0.3
+    x[7], protected[7] = 5 + x[7], False
+    config = DegreeQuantConfig(percentile=5.0, max_samples=max_samples)
+    for hidden in (None, protected):
+        module, wanted = FakeQuantize(config), FakeQuantize(config)
+        module.rounded(x, hidden, counts=counts)
+        repeated = None if hidden is None else hidden.repeat_interleave(counts)
+        wanted.rounded(x.repeat_interleave(counts, 0), repeated)
+        tolerance = 0.0 if max_samples is None else 0.03
+        torch.testing.assert_close(module.high, wanted.high, rtol=tolerance, atol=0)
+        assert module.high > 5
+        alone = FakeQuantize(config)
+        alone.rounded(x, hidden)
+        assert alone.high < 2
