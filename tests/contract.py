@@ -26,6 +26,7 @@ from torch_geometric.nn import SimpleConv
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from pyg_hag import aggregate
+from pyg_hag.ops import _triton
 from pyg_hag.ops._library import max_operator, sum_operator
 
 GRAPHS = {
@@ -47,6 +48,12 @@ TOLERANCE = {
     torch.bfloat16: 3e-2,
 }
 
+ACCELERATOR = "cuda" if torch.cuda.is_available() else "cpu"
+"""Where Triton's kernels are tested: on the CPU, its interpreter runs them."""
+runs_triton = pytest.mark.skipif(
+    not _triton.is_there() or not (ACCELERATOR == "cuda" or _triton.is_interpreted()),
+    reason="no Triton, or neither a GPU nor TRITON_INTERPRET=1",
+)
 each_graph = pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
 each_square_graph = pytest.mark.parametrize("graph", SQUARE.values(), ids=SQUARE)
 

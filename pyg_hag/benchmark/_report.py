@@ -1,6 +1,7 @@
 """What a benchmark leaves behind: a table, a CSV file, and where it ran."""
 
 import csv
+import os
 import platform
 from collections.abc import Sequence
 from typing import Any
@@ -36,11 +37,20 @@ def _processor() -> str:
 def write_csv(path: str, rows: Sequence[dict[str, Any]]) -> None:
     """Writes one line per row, with the environment in the last column.
 
-    What a row lacks is left empty.
+    Unless the row has its own. What a row lacks is left empty.
     """
     columns = dict.fromkeys(key for row in rows for key in row)
+    columns.pop("environment", None)
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, [*columns, "environment"])
         writer.writeheader()
         for row in rows:
-            writer.writerow({**row, "environment": environment()})
+            writer.writerow({"environment": environment(), **row})
+
+
+def read_csv(path: str) -> list[dict[str, str]]:
+    """The rows of a file that :func:`write_csv` has written; none if there is none."""
+    if not os.path.exists(path):
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))

@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ from pyg_hag.benchmark._networks import (
     SumNet,
     degrees_as_features,
 )
-from pyg_hag.benchmark._report import write_csv
+from pyg_hag.benchmark._report import read_csv, write_csv
 from pyg_hag.datasets import load_graphs
 from pyg_hag.nn import to_hag
 from pyg_hag.quantization import (
@@ -38,6 +39,7 @@ from pyg_hag.transforms import HAGTransform
 
 NODES = ("Cora", "CiteSeer", "PubMed")
 """Data sets whose nodes are classified, on the split they come with."""
+KEYS = ("dataset", "model", "method", "run", "epochs")
 HEADER = ["dataset", "model", "method", "accuracy", "runs", "epochs", "equal"]
 _PLAIN = DegreeQuantConfig(
     p_max=0.0, ranges="minmax", per_channel=False, gradient="straight_through"
@@ -125,7 +127,8 @@ def run(
     Args:
         names: Data sets.
         root: Their folder.
-        out: A CSV file to write, one row for each run.
+        out: A CSV file to write, one row for each run. What it has is not run again:
+            a long comparison goes on where it was stopped.
         models: Some of the models; all by default.
         methods: Some of :data:`METHODS`; all by default.
         runs: Seeds, or folds, at most 10.
@@ -137,37 +140,37 @@ def run(
         list[list[str]]: A table of means and standard deviations in percent, and the
         share of test predictions that are the same once the model is converted.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = [] if out is None else [*read_csv(out)]
+    done = {tuple(str(row[key]) for key in KEYS) for row in rows}
     for name in names:
         recipes = OF_NODES if name in NODES else OF_GRAPHS
-        graphs = _prepared(name, root)
-        for model in models or recipes:
-            if model not in recipes:
-                raise ValueError(
-                    f"'--model' must be one of {list(recipes)} for {name} (got "
-                    f"{model!r})"
-                )
-            for method in methods or METHODS:
-                label = f"{name}, {model}, {method}"
-                for number in tqdm(range(first, first + runs), label):
-                    split = _split(name, graphs, number, recipes[model].batch)
-                    trained = _trained(recipes[model], split, method, number, epochs)
-                    rows.append(
-                        {
-                            "dataset": name,
-                            "model": model,
-                            "method": method,
-                            "run": number,
-                            "epochs": epochs,
-                            "accuracy": tested(trained, split.test, "test")[1],
-                            "equal": agreement(trained, split.test, "test"),
-                        }
-                    )
-                    if save is not None:
-                        file = f"{name} {model} {method} {number}.pt"
-                        torch.save(trained, Path(save) / file)
-    if out is not None:
-        write_csv(out, rows)
+        wrong = [model for model in models or () if model not in recipes]
+        if wrong:
+            raise ValueError(
+                f"'--model' must be one of {list(recipes)} for {name} (got "
+                f"{wrong[0]!r})"
+            )
+        graphs: list[Data] = []
+        for model, method in product(models or recipes, methods or METHODS):
+            label = f"{name}, {model}, {method}"
+            for number in tqdm(range(first, first + runs), label):
+                values = name, model, method, str(number), str(epochs)
+                if values in done:
+                    continue
+                graphs = graphs or _prepared(name, root)
+                split = _split(name, graphs, number, recipes[model].batch)
+                trained = _trained(recipes[model], split, method, number, epochs)
+                row = {
+                    **dict(zip(KEYS, values, strict=True)),
+                    "accuracy": tested(trained, split.test, "test")[1],
+                    "equal": agreement(trained, split.test, "test"),
+                }
+                rows.append(row)
+                if save is not None:
+                    file = f"{name} {model} {method} {number}.pt"
+                    torch.save(trained, Path(save) / file)
+                if out is not None:
+                    write_csv(out, rows)
     return [HEADER, *_table(rows)]
 
 
@@ -175,9 +178,9 @@ def _table(rows: list[dict[str, Any]]) -> list[list[str]]:
     together: dict[tuple[str, ...], list[float]] = {}
     equal: dict[tuple[str, ...], list[float]] = {}
     for row in rows:
-        key = row["dataset"], row["model"], row["method"], str(row["epochs"])
-        together.setdefault(key, []).append(100 * row["accuracy"])
-        equal.setdefault(key, []).append(100 * row["equal"])
+        key = row["dataset"], row["model"], row["method"], row["epochs"]
+        together.setdefault(key, []).append(100 * float(row["accuracy"]))
+        equal.setdefault(key, []).append(100 * float(row["equal"]))
     return [
         [
             *key[:3],

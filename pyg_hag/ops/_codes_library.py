@@ -7,8 +7,11 @@ from torch import Tensor
 
 from pyg_hag._views import resolved, sizes
 from pyg_hag.ops._codes import Epilogue, Rest, Scale
-from pyg_hag.ops._codes_native import compute_codes, compute_reduction
-from pyg_hag.ops._products import compute_product
+from pyg_hag.ops._codes_compute import (
+    compute_codes,
+    compute_product,
+    compute_reduction,
+)
 
 
 def flat(after: Epilogue) -> tuple[Any, ...]:

@@ -28,7 +28,7 @@ def compute_reduction(
     x: Tensor, of: Scale, hag: HAG, reduce: str, own: Tensor | None, after: Epilogue
 ) -> Tensor:
     x = x.contiguous()
-    count, most = _counts(hag, own) if reduce == "sum" else (None, 0)
+    count, most = counts_of_codes(hag, own) if reduce == "sum" else (None, 0)
     bits = accumulator(most, of.most) if reduce == "sum" else 8
     columns, threads = x.size(1), _threads.num_threads()
     narrow = of.most < 16 and columns % 2 == 0
@@ -88,7 +88,7 @@ def _reduce_call(
     return call_of(program, plan, cuts, lanes, columns, sizes, threads)
 
 
-def _counts(hag: HAG, own: Tensor | None) -> tuple[Tensor, int]:
+def counts_of_codes(hag: HAG, own: Tensor | None) -> tuple[Tensor, int]:
     """How many codes are summed for each destination, and the most of them."""
     if own is None:
         return hag._cached("counts", lambda: _with_most(hag.in_degree.int()))

@@ -80,13 +80,13 @@ def aggregate_max_backward(
     plan, back = device_plan(hag), device_plan(hag.t())
     values, counts = (x.new_empty(plan.num_slots, columns) for _ in range(2))
     shares, grad_x = torch.empty_like(grad), torch.empty_like(x)
-    given = x, grad, values, counts, shares, *_arrays(plan)
-    _launch(kernels.extremes, plan, x, given, MINIMUM=minimum)
+    given = x, grad, values, counts, shares, *arrays_of(plan)
+    launch(kernels.extremes, plan, x, given, MINIMUM=minimum)
     scratch = x.new_empty(back.num_slots, columns)
     aggs = _flipped(hag)
-    given = x, out, values, aggs, shares, scratch, grad_x, *_arrays(back, True)
+    given = x, out, values, aggs, shares, scratch, grad_x, *arrays_of(back, True)
     rest = (aggs.numel(),)
-    _launch(kernels.share_gradient, back, x, given, rest, MINIMUM=minimum)
+    launch(kernels.share_gradient, back, x, given, rest, MINIMUM=minimum)
     return grad_x
 
 
@@ -109,8 +109,8 @@ def _reduced(
     size = plan.num_slots, len(statistics) * columns
     scratch = x.new_empty(size, dtype=computed)
     out = x.new_empty(hag.num_dst, len(results) * columns)
-    given = x, out, scratch, before, after, own, weight, norm, *_arrays(plan)
-    _launch(
+    given = x, out, scratch, before, after, own, weight, norm, *arrays_of(plan)
+    launch(
         _kernels().reduce_rows,
         plan,
         x,
@@ -123,20 +123,32 @@ def _reduced(
     return out
 
 
-def _arrays(plan: DevicePlan, owned: bool = False) -> tuple[Tensor, ...]:
+def arrays_of(plan: DevicePlan, owned: bool = False) -> tuple[Tensor, ...]:
+    """The arrays that a kernel takes, with those of owners if it asks."""
     rows = (plan.row, plan.owner) if owned else (plan.row,)
     return *rows, plan.ptr, plan.inputs, plan.part_ptr
 
 
-def _launch(
+def launch(
     kernel: Any,
     plan: DevicePlan,
     x: Tensor,
     given: tuple[Any, ...],
-    rest: tuple[int, ...] = (),
+    rest: tuple[float, ...] = (),
     largest: int | None = None,
     **constants: Any,
 ) -> None:
+    """Runs a kernel on all parts of a plan.
+
+    Args:
+        kernel: The kernel.
+        plan: The rows.
+        x: The features.
+        given: Arrays, and None for those that are not there.
+        rest: Numbers, behind the first part and the number of columns.
+        largest: The elements of the largest array, if not of those that are given.
+        **constants: What the kernel is compiled for.
+    """
     columns = x.size(1)
     if columns == 0:
         return

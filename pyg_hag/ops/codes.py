@@ -9,15 +9,20 @@ from torch import Tensor
 from pyg_hag import _memory
 from pyg_hag.hag import HAG
 from pyg_hag.ops._codes import Epilogue, Rest, Scale
+from pyg_hag.ops._codes_compute import (
+    compute_codes,
+    compute_product,
+    compute_reduction,
+    packed,
+)
 from pyg_hag.ops._codes_library import (
     flat,
     product_operator,
     reduction_operator,
     rounding_operator,
 )
-from pyg_hag.ops._codes_native import compute_codes, compute_reduction
 from pyg_hag.ops._operators import _is_traced
-from pyg_hag.ops._products import compute_product, packed, products_are_exact
+from pyg_hag.ops._products import products_are_exact
 
 __all__ = [
     "Epilogue",

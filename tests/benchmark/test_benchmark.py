@@ -173,7 +173,11 @@ def test_accuracy(monkeypatch, tmp_path, capsys, dataset):
     assert all(0 <= float(row["accuracy"]) <= 1 for row in rows)
     assert all(float(row["equal"]) > 0.9 for row in rows)
     assert len([*tmp_path.glob("*.pt")]) == len(rows)
-    assert "±" in capsys.readouterr().out
+    table = capsys.readouterr().out
+    assert "±" in table
+    monkeypatch.setattr(accuracy, "_trained", None)  # what is done is not done again
+    assert run(monkeypatch, "accuracy", "--dataset", dataset, *arguments) == 0
+    assert capsys.readouterr().out == table and read(out) == rows
     arguments = ["accuracy", "--dataset", dataset, "--model", "PNA"]
     assert run(monkeypatch, *arguments) == 2
     assert "'--model' must be one of" in capsys.readouterr().err

@@ -1,6 +1,12 @@
 import pytest
 import torch
-from contract import AggregateContract, ManyContract, SignedContract
+from contract import (
+    ACCELERATOR,
+    AggregateContract,
+    ManyContract,
+    SignedContract,
+    runs_triton,
+)
 from graphs import fewest_hag, in_forked_child, random_graph
 
 from pyg_hag import aggregate
@@ -17,7 +23,6 @@ class TestTorch(AggregateContract):
     backend = "torch"
 
 
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 installed = pytest.mark.skipif(not _scatter.IS_THERE, reason="no torch_scatter")
 
 
@@ -51,31 +56,25 @@ class TestSegmentReduceSigned(SignedContract):
     backend = "segment_reduce"
 
 
-runs_triton = pytest.mark.skipif(
-    not _triton.is_there() or not (DEVICE == "cuda" or _triton.is_interpreted()),
-    reason="no Triton, or neither a GPU nor TRITON_INTERPRET=1",
-)
-
-
 @pytest.mark.triton
 @runs_triton
 class TestTriton(AggregateContract):
     backend = "triton"
-    device = DEVICE
+    device = ACCELERATOR
 
 
 @pytest.mark.triton
 @runs_triton
 class TestTritonMany(ManyContract):
     backend = "triton"
-    device = DEVICE
+    device = ACCELERATOR
 
 
 @pytest.mark.triton
 @runs_triton
 class TestTritonSigned(SignedContract):
     backend = "triton"
-    device = DEVICE
+    device = ACCELERATOR
 
 
 class TestNumbaMany(ManyContract):
