@@ -63,18 +63,19 @@ def paths(hag: "HAG") -> tuple[I64, int, I64]:
 
 def stats(hag: "HAG", decision: str) -> HAGStats:
     """What the HAG costs."""
-    inputs = hag.src_count + hag.agg_count
+    a = hag._arrays()
+    inputs = a["src_count"] + a["agg_count"]
     degree, depth, _ = hag._paths()
     return HAGStats(
         num_edges=hag.num_edges,
         num_aggregates=hag.num_aggregates,
         num_groups=hag.group_aggs.numel(),
         depth=depth,
-        max_inputs=int(inputs.max()) if inputs.numel() else 0,
+        max_inputs=int(inputs.max(initial=0)),
         plain_aggregations=total((degree - 1).clip(min=0)),
-        aggregations=int((inputs - 1).clamp(min=0).sum()),
+        aggregations=int((inputs - 1).clip(min=0).sum()),
         reads=int(inputs.sum()),
-        subtractions=int(hag.src_minus.sum() + hag.agg_minus.sum()),
+        subtractions=int(a["src_minus"].sum() + a["agg_minus"].sum()),
         steps=hag.src.numel() if hag.is_sequential else None,
         decision=decision,
     )

@@ -1,6 +1,8 @@
 """How accelerators walk a HAG: rows in batches, batches in parts, parts in launches."""
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ CHUNK = 128
 """... into rows of so many."""
 LOCAL_WORK = 8192
 """Inputs and rows of a group up to which one program computes all of it."""
+_ALIGNMENT = 16  # bytes
 WINDOW = 16 * ROWS
 """Rows that are sorted by their number of inputs, for batches of even ones."""
 NOTHING = -(2**31)
@@ -68,7 +71,7 @@ def _made(hag: HAG) -> DevicePlan:
         a["agg"], a["group_aggs"], a["group_dsts"], hag.is_signed, MOST_INPUTS, CHUNK,
     )  # fmt: skip
     count = np.diff(ptr[::segments])
-    order, part_ptr, launches = _batched(level, count, row, group_ptr)
+    order, part_ptr, launches = _batched(level, count, a["group_aggs"], group_ptr)
     is_there = order >= 0
     new_row, new_owner = (
         np.where(is_there, values[order], NOTHING).astype(np.int32)
@@ -79,27 +82,49 @@ def _made(hag: HAG) -> DevicePlan:
     new_ptr, new_inputs = in_order(order, ptr, inputs, segments)
     if new_inputs.size < 2**31:
         new_ptr = new_ptr.astype(np.int32)
-    arrays = new_row, new_owner, new_ptr, new_inputs, part_ptr.astype(np.int32)
-    on_device = (torch.from_numpy(array).to(hag.device) for array in arrays)
+    arrays = {
+        "row": new_row,
+        "owner": new_owner,
+        "ptr": new_ptr,
+        "inputs": new_inputs,
+        "part_ptr": part_ptr.astype(np.int32),
+    }
+    moved = dict(zip(arrays, _moved(arrays.values(), hag.device), strict=True))
     num_slots = int((row < 0).sum())
-    return DevicePlan(*on_device, launches, num_slots, segments)  # type: ignore[arg-type, call-arg]
+    return DevicePlan(
+        **moved, launches=launches, num_slots=num_slots, segments=segments
+    )
+
+
+def _moved(arrays: Collection[Any], device: torch.device) -> Iterator[Tensor]:
+    """The arrays as tensors on a device, moved at once, each aligned."""
+    places, size = [], 0
+    for array in arrays:
+        places.append(size)
+        size += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
+    whole = np.zeros(size, np.uint8)
+    for place, array in zip(places, arrays, strict=True):
+        whole[place : place + array.nbytes] = array.view(np.uint8)
+    there = torch.from_numpy(whole).to(device)
+    for place, array in zip(places, arrays, strict=True):
+        dtype = torch.from_numpy(array[:0]).dtype
+        yield there[place : place + array.nbytes].view(dtype)
 
 
 def _batched(
-    level: I64, count: I64, row: I64, group_ptr: I64
+    level: I64, count: I64, group_aggs: I64, group_ptr: I64
 ) -> tuple[I64, I64, list[tuple[int, int]]]:
     """The rows in batches (-1 where one is not full), parts, and launches.
 
-    The rows of a group with few inputs are one part, ordered by level. All other rows
-    are launched level by level, each batch a part of its own.
+    The rows of a group with aggregates and few inputs are one part, ordered by level.
+    All other rows are launched level by level, each batch a part of its own.
     """
-    num_rows = row.size
+    num_rows = level.size
     starts = group_ptr[:-1]
     sizes = np.diff(group_ptr)
     group = np.repeat(np.arange(sizes.size), sizes)
     work = np.bincount(group, count + 1, sizes.size)
-    aggs = np.bincount(group, row < 0, sizes.size)
-    local = (aggs > 0) & (work <= LOCAL_WORK)
+    local = (group_aggs > 0) & (work <= LOCAL_WORK)
     rank = np.full(sizes.size, -1)
     largest_first = np.argsort(-work[local], kind="stable")
     rank[local.nonzero()[0][largest_first]] = np.arange(local.sum())

@@ -42,6 +42,13 @@ class HAGData(Data):
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
         return 0 if key == KEY else super().__inc__(key, value, *args, **kwargs)
 
+    def apply(self, func: Any, *args: str) -> "HAGData":
+        """Applies a function to all tensors, or those of these names."""
+        before = _stored(self._store)
+        super().apply(func, *args)
+        _remember(self.__dict__.setdefault("_hag_cache", {}), before, self._store)
+        return self
+
     def __getstate__(self) -> dict[str, Any]:
         return _without_cache(self)
 
@@ -69,6 +76,15 @@ class HAGHeteroData(HeteroData):
             name = f"data.hag_dict[{kind!r}]"
             hags[kind] = _restored(self[kind], size, cache, name)
         return hags
+
+    def apply(self, func: Any, *args: str) -> "HAGHeteroData":
+        """Applies a function to all tensors, or those of these names."""
+        before = {kind: _stored(self[kind]) for kind in self.edge_types}
+        super().apply(func, *args)
+        caches = self.__dict__.setdefault("_hag_cache", {})
+        for kind, stored in before.items():
+            _remember(caches.setdefault(kind, {}), stored, self[kind])
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
         return _without_cache(self)
@@ -112,16 +128,46 @@ def _restored(
     store: Any, size: tuple[int, int], cache: dict[str, Any], name: str
 ) -> HAG:
     """The HAG in a store, from the cache as long as nothing has changed."""
-    stored = [store.get(key) for key in (KEY, "edge_index")]
+    stored = _stored(store)
     if any(not isinstance(value, Tensor) for value in stored):
         missing = "HAG" if stored[-1] is not None else "'edge_index'"
         raise ValueError(_stale(name, f"the data has no {missing}"))
     # Valid as long as the tensors are the same, and as they were:
-    state = *size, [(id(value), value._version) for value in stored]
+    state = *size, _state(stored)
     if cache.get("state") != state:
-        cache.update(hag=_restore(stored, size, name), stored=stored, state=state)
-    hag: HAG = cache["hag"]
+        hag = _restore(_on_host(cache, stored), size, name)
+        packed, edge_index = stored
+        hag = hag.to(packed.device)._knows(edge_index)
+        cache.update(hag=hag, stored=stored, state=state)
+    hag = cache["hag"]
     return hag
+
+
+def _stored(store: Any) -> list[Any]:
+    return [store.get(key) for key in (KEY, "edge_index")]
+
+
+def _state(stored: list[Tensor]) -> list[tuple[int, int]]:
+    return [(id(value), value._version) for value in stored]
+
+
+def _remember(cache: dict[str, Any], before: list[Any], store: Any) -> None:
+    """Keeps what was on the host, so that nothing is read back from a device."""
+    after = _stored(store)
+    if any(not isinstance(value, Tensor) for value in (*before, *after)):
+        return
+    left = all(value.device.type == "cpu" for value in before)
+    if left and any(value.device.type != "cpu" for value in after):
+        cache["left"] = before, _state(before), after, _state(after)
+
+
+def _on_host(cache: dict[str, Any], stored: list[Tensor]) -> list[Tensor]:
+    """The same tensors on the host."""
+    if "left" in cache:
+        before, were, _, are = cache["left"]
+        if _state(before) == were and _state(stored) == are:
+            return list(before)
+    return [value.cpu() for value in stored]
 
 
 def _restore(stored: list[Tensor], size: tuple[int, int], name: str) -> HAG:
@@ -129,7 +175,7 @@ def _restore(stored: list[Tensor], size: tuple[int, int], name: str) -> HAG:
     changed = _stale(name, "what is stored of the HAG has changed")
     if packed.dim() != 1 or packed.dtype != torch.long:
         raise ValueError(changed)
-    numbers = packed.cpu().contiguous().numpy()
+    numbers = packed.contiguous().numpy()
     headers, are_whole = _packing.headers(numbers)
     if not are_whole:
         raise ValueError(changed)
@@ -143,8 +189,7 @@ def _restore(stored: list[Tensor], size: tuple[int, int], name: str) -> HAG:
         raise ValueError(_stale(name, "its edges have changed"))
     # Graphs of several kinds together have no order:
     sequential = bool((headers[:, _packing.KIND] == _packing.SEQUENTIAL).all())
-    hag = HAG(size[0], *tensors, sequential=sequential)
-    return hag.to(packed.device)._knows(edge_index)
+    return HAG(size[0], *tensors, sequential=sequential)
 
 
 def _stale(name: str, reason: str) -> str:

@@ -1,5 +1,6 @@
 """The HAG container: what it is. No search, no kernel."""
 
+import functools
 import os
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
@@ -224,14 +225,20 @@ class HAG:
 
     def to(self, device: torch.device | str | int) -> "HAG":
         """Returns the HAG on `device` (itself if it is there already)."""
-        tensors = [t.to(device) for t in self.tensors]
-        if tensors[0].device == self.device:
+        if self.src[:0].to(device).device == self.device:
             return self
+        moved = torch.cat(self.tensors).to(device)  # at once
+        tensors = moved.split([t.numel() for t in self.tensors])
         hag = HAG._trusted(self.num_src, tensors, self.is_sequential)
-        given: Tensor | None = self._cache.get("given")  # type: ignore[attr-defined]
-        if given is not None:
-            hag._knows(given.to(device))
-        return hag._decided(self.stats.decision)
+        known: dict[Hashable, Any] = self._cache  # type: ignore[attr-defined]
+        if "given" in known:
+            hag._knows(known["given"].to(device))
+        if self.device.type == "cpu":
+            self._arrays()
+        for key in ("arrays", "paths", "decision"):  # on the host, or of no device
+            if key in known:
+                hag._cached(key, functools.partial(known.get, key))
+        return hag
 
     def t(self) -> "HAG":
         """Returns the HAG with every arrow turned round.

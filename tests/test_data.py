@@ -57,6 +57,27 @@ class Graphs(InMemoryDataset):
         self.save(graphs, self.processed_paths[0])
 
 
+def test_a_hag_is_made_without_reading_anything_back_from_a_device():
+    batch = Batch.from_data_list(hag_graphs())
+    wanted = copy.copy(batch).hag
+    there = copy.copy(batch).to("meta")  # which has no values to read
+    assert there.x.device.type == "meta"
+    hag = there.hag
+    assert hag.device.type == "meta" and hag is there.hag
+    assert [t.shape for t in hag.tensors] == [t.shape for t in wanted.tensors]
+    assert hag.stats == wanted.stats
+    there.edge_index = there.edge_index.flip(1)  # which nobody knows on the host
+    with pytest.raises(NotImplementedError):
+        _ = there.hag
+    changed = copy.copy(batch)
+    changed.edge_index = batch.edge_index.clone()
+    before = changed.edge_index
+    changed.to("meta")
+    before[0, 0] += 1
+    with pytest.raises(NotImplementedError):
+        _ = changed.hag
+
+
 @pytest.mark.parametrize("options", [{}, {"capacity": 0}, {"add_self_loops": True}])
 def test_batches_round_trip(options):
     graphs = hag_graphs(**options)

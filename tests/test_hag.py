@@ -12,6 +12,7 @@ from graphs import (
     fewest_hag,
     graphs,
     int64,
+    near_cliques,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -404,3 +405,14 @@ def test_to_its_own_device_is_itself():
     hag = hand_made()
     assert hag.to("cpu") is hag
     assert hag.to(torch.device("cpu")) is hag
+
+
+def test_to_another_device_keeps_what_is_known():
+    edge_index, (n, _) = near_cliques(5)
+    hag = fewest_hag(edge_index, n)
+    there = hag.to("meta")  # which has no values to read back
+    assert {t.device.type for t in there.tensors} == {"meta"}
+    assert [t.shape for t in there.tensors] == [t.shape for t in hag.tensors]
+    assert there.stats == hag.stats and there.num_edges == hag.num_edges
+    assert there.edge_index.shape == edge_index.shape
+    assert there.t().device.type == "meta" and there.t().stats == hag.t().stats
