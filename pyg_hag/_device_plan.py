@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyg_hag._device_schedule import in_order, split_hubs
+from pyg_hag._device_schedule import batched, in_order, split_hubs
 from pyg_hag.hag import HAG
 
 I64 = NDArray[np.int64]
@@ -70,16 +71,12 @@ def _made(hag: HAG) -> DevicePlan:
         a["kinds"], a["src_ptr"], a["src_mid"], a["src"], a["agg_ptr"], a["agg_mid"],
         a["agg"], a["group_aggs"], a["group_dsts"], hag.is_signed, MOST_INPUTS, CHUNK,
     )  # fmt: skip
-    count = np.diff(ptr[::segments])
-    order, part_ptr, launches = _batched(level, count, a["group_aggs"], group_ptr)
-    is_there = order >= 0
-    new_row, new_owner = (
-        np.where(is_there, values[order], NOTHING).astype(np.int32)
-        if values.size
-        else np.empty(0, np.int32)
-        for values in (row, owner)
+    order, part_ptr, ends = batched(
+        level, ptr, a["group_aggs"], group_ptr, segments, ROWS, LOCAL_WORK, WINDOW
     )
-    new_ptr, new_inputs = in_order(order, ptr, inputs, segments)
+    new_row, new_owner, new_ptr, new_inputs = in_order(
+        order, row, owner, ptr, inputs, segments, NOTHING
+    )
     if new_inputs.size < 2**31:
         new_ptr = new_ptr.astype(np.int32)
     arrays = {
@@ -90,7 +87,8 @@ def _made(hag: HAG) -> DevicePlan:
         "part_ptr": part_ptr.astype(np.int32),
     }
     moved = dict(zip(arrays, _moved(arrays.values(), hag.device), strict=True))
-    num_slots = int((row < 0).sum())
+    launches = [(first, end) for first, end in pairwise(ends.tolist()) if end > first]
+    num_slots = row.size - hag.num_dst
     return DevicePlan(
         **moved, launches=launches, num_slots=num_slots, segments=segments
     )
@@ -109,51 +107,3 @@ def _moved(arrays: Collection[Any], device: torch.device) -> Iterator[Tensor]:
     for place, array in zip(places, arrays, strict=True):
         dtype = torch.from_numpy(array[:0]).dtype
         yield there[place : place + array.nbytes].view(dtype)
-
-
-def _batched(
-    level: I64, count: I64, group_aggs: I64, group_ptr: I64
-) -> tuple[I64, I64, list[tuple[int, int]]]:
-    """The rows in batches (-1 where one is not full), parts, and launches.
-
-    The rows of a group with aggregates and few inputs are one part, ordered by level.
-    All other rows are launched level by level, each batch a part of its own.
-    """
-    num_rows = level.size
-    starts = group_ptr[:-1]
-    sizes = np.diff(group_ptr)
-    group = np.repeat(np.arange(sizes.size), sizes)
-    work = np.bincount(group, count + 1, sizes.size)
-    local = (group_aggs > 0) & (work <= LOCAL_WORK)
-    rank = np.full(sizes.size, -1)
-    largest_first = np.argsort(-work[local], kind="stable")
-    rank[local.nonzero()[0][largest_first]] = np.arange(local.sum())
-
-    # What stands together: a level of a local group, or of all others.
-    depth = int(level.max(initial=-1)) + 1
-    is_local = local[group]
-    base = int(local.sum()) * depth
-    together = np.where(is_local, rank[group] * depth, base) + level
-    place = np.arange(num_rows) - starts[group]
-    window = np.where(is_local, 0, np.arange(num_rows) // WINDOW)
-    order = np.lexsort((place, -count, window, together))
-    sizes = np.bincount(together, minlength=base + depth)
-    batches = -(-sizes // ROWS)
-    first_batch = np.concatenate([[0], np.cumsum(batches)])
-    kept = together[order]
-    within = np.arange(num_rows) - np.concatenate([[0], np.cumsum(sizes)])[kept]
-    out = np.full(int(first_batch[-1]) * ROWS, -1)
-    out[first_batch[kept] * ROWS + within] = order
-
-    ends = first_batch[: base + 1 : depth] if depth else np.zeros(1, np.int64)
-    singles = np.arange(ends[-1] + 1, first_batch[-1] + 1)
-    part_ptr = np.concatenate([ends, singles])
-    num_local = ends.size - 1
-    level_ends = first_batch[base + 1 : base + depth + 1] - ends[-1] + num_local
-    launches = []
-    first = 0
-    for end in level_ends.tolist():
-        if end > first:
-            launches.append((first, end))
-            first = end
-    return out, part_ptr, launches
