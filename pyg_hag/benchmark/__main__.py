@@ -8,7 +8,9 @@ from pyg_hag._table import markdown_table, text_table
 from pyg_hag.benchmark import (
     accuracy,
     aggregate,
+    aggregate_device,
     cost,
+    gpu,
     int8,
     layers,
     lstm,
@@ -24,7 +26,7 @@ from pyg_hag.datasets import is_there
 WIDTHS = [16, 64, 128, 256, 512]
 CHOICES = [
     *("search", "aggregate", "reduce", "models", "train", "lstm", "layers", "memory"),
-    *("cost", "accuracy", "int8", "environment"),
+    *("cost", "accuracy", "int8", "gpu", "environment"),
 ]
 WITH_WIDTHS = {
     "memory": memory.run,
@@ -48,10 +50,15 @@ def main() -> int:
     parser.add_argument("benchmark", choices=CHOICES)
     parser.add_argument("graphs", nargs="*", help="default: all in the folder")
     parser.add_argument("--root", help="folder of data sets ($PYG_HAG_DATA)")
-    parser.add_argument("--out", help="CSV file to write")
+    parser.add_argument("--out", help="CSV file to write; gpu: folder")
+    parser.add_argument(
+        "--device",
+        choices=["cpu", "cuda"],
+        help="aggregate, train, gpu: where (default: gpu on cuda, the others on cpu)",
+    )
     parser.add_argument("--markdown", action="store_true", help="print Markdown")
     parser.add_argument(
-        "--widths", type=int, nargs="+", default=[16, 64, 128, 256, 512]
+        "--widths", type=int, nargs="+", help=f"default: {WIDTHS}, cuda: up to 256"
     )
     parser.add_argument("--plot", help="aggregate, cost: PNG file to write")
     parser.add_argument(
@@ -80,8 +87,32 @@ def main() -> int:
     warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
     try:
         names = options.graphs or [n for n in GRAPHS if is_there(n, options.root)]
+        on_device = [
+            name
+            for name in aggregate_device.GRAPHS
+            if name in aggregate_device.GENERATED or is_there(name, options.root)
+        ]
+        is_on_gpu = options.benchmark == "gpu" or options.device == "cuda"
+        usual = aggregate_device.WIDTHS if is_on_gpu else WIDTHS
+        widths = options.widths or usual
         if options.benchmark == "search":
             table = search.run(names, options.root, options.out, options.self_loops)
+        elif options.benchmark == "gpu":
+            table = gpu.run(
+                options.graphs or on_device,
+                options.root,
+                options.out or "gpu",
+                widths,
+                options.device or "cuda",
+            )
+        elif options.benchmark == "aggregate" and options.device == "cuda":
+            table = aggregate_device.run(
+                options.graphs or on_device,
+                options.root,
+                options.out,
+                widths,
+                options.plot,
+            )
         elif options.benchmark == "int8":
             table = int8.run(options.graphs, options.root, options.out)
         elif options.benchmark == "accuracy":
@@ -101,18 +132,19 @@ def main() -> int:
                 names,
                 options.root,
                 options.out,
-                options.widths,
+                widths,
                 options.plot,
                 options.fit,
             )
         elif options.benchmark in WITH_WIDTHS:
             measured = WITH_WIDTHS[options.benchmark]
-            table = measured(names, options.root, options.out, options.widths)
+            table = measured(names, options.root, options.out, widths)
         elif options.benchmark == "train":
-            table = train.run(options.graphs, options.root, options.out)
+            device = options.device or "cpu"
+            table = train.run(options.graphs, options.root, options.out, device)
         else:
             table = aggregate.run(
-                names, options.root, options.out, options.widths, options.plot
+                names, options.root, options.out, widths, options.plot
             )
     except ValueError as error:
         print(f"benchmark: {error}", file=sys.stderr)

@@ -32,6 +32,12 @@ class Rivals:
             check_invariants=False,
         )
 
+    def to(self, device: str) -> "Rivals":
+        """The same on a device."""
+        for name in ("edge_index", "col", "ptr", "adjacency"):
+            setattr(self, name, getattr(self, name).to(device))
+        return self
+
     def embedding_bag(self, x: Tensor) -> Any:
         """Sums of rows of x, by PyTorch's fastest operator for it on a CPU."""
         bag = F.embedding_bag

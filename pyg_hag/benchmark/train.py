@@ -20,6 +20,7 @@ from tqdm import tqdm
 from pyg_hag.benchmark._report import write_csv
 from pyg_hag.benchmark._rivals import MOST_MESSAGE_BYTES
 from pyg_hag.benchmark._timing import measure
+from pyg_hag.benchmark.aggregate_device import check_device
 from pyg_hag.datasets import as_one_graph, is_there, load_graphs
 from pyg_hag.nn import HAGGCNConv, HAGGINConv, HAGSAGEConv
 from pyg_hag.transforms import HAGTransform
@@ -49,24 +50,34 @@ FULL = [
 BATCHED = [Case(name, "GIN", 5, 64) for name in ("COLLAB", "MUTAG", "REDDIT-BINARY")]
 """Graphs in batches, loading included."""
 
-PATHS = ["edge_index", "CSR", "HAG"]
-HEADER = ["graph", "model", "HAG ms", "over edge_index", "over CSR"]
+COMPILED = "compiled edge_index"
+PATHS = ["edge_index", "CSR", COMPILED, "HAG"]
+HEADER = ["graph", "model", "HAG ms"]
 
 Epoch = Callable[[], None]
 
 
-def run(names: list[str], root: str | None, out: str | None) -> list[list[str]]:
+def run(
+    names: list[str],
+    root: str | None,
+    out: str | None,
+    device: str = "cpu",
+    budget: float = 40.0,
+) -> list[list[str]]:
     """Times epochs: forward, backward and step.
 
     Args:
         names: Data sets; those that there are where none are named.
         root: Their folder.
         out: A CSV file to write.
+        device: Where they are trained. On CUDA, PyG on `edge_index` is also compiled.
+        budget: Seconds for each.
 
     Returns:
         list[list[str]]: A table: milliseconds of an epoch on a HAG, and how many times
         faster it is than on `edge_index` and on a sparse matrix (CSR).
     """
+    check_device(device)
     rows: list[dict[str, Any]] = []
     cases = [(case, _full) for case in FULL] + [(case, _batched) for case in BATCHED]
     for case, make in tqdm(cases, "train"):
@@ -74,7 +85,8 @@ def run(names: list[str], root: str | None, out: str | None) -> list[list[str]]:
         if not wanted:
             continue
         torch.manual_seed(0)
-        times = measure(make(case, load_graphs(case.graph, root)), 7, 40.0)
+        epochs = make(case, load_graphs(case.graph, root), device)
+        times = measure(epochs, 7, budget)
         row: dict[str, Any] = {
             "graph": case.graph,
             "model": f"{case.model} {case.layers}x{case.width}",
@@ -85,11 +97,13 @@ def run(names: list[str], root: str | None, out: str | None) -> list[list[str]]:
         rows.append(row)
     if out is not None and rows:
         write_csv(out, rows)
-    return [HEADER, *map(_cells, rows)]
+    others = [path for path in PATHS[:-1] if path != COMPILED or device == "cuda"]
+    header = [*HEADER, *(f"over {path}" for path in others)]
+    return [header, *(_cells(row, others) for row in rows)]
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    ratios = (row.get(f"HAG over {path}", "") for path in PATHS[:2])
+def _cells(row: dict[str, Any], others: list[str]) -> list[str]:
+    ratios = (row.get(f"HAG over {path}", "") for path in others)
     cells = ["-" if ratio == "" else f"{ratio:.2f}x" for ratio in ratios]
     return [row["graph"], row["model"], f"{row['milliseconds HAG']:.1f}", *cells]
 
@@ -152,7 +166,7 @@ def _step(model: nn.Module, optimizer: Any, y: Tensor, *inputs: Any) -> None:
 # Epochs #######################################################################
 
 
-def _full(case: Case, graphs: list[Data]) -> dict[str, Epoch]:
+def _full(case: Case, graphs: list[Data], device: str) -> dict[str, Epoch]:
     edge_index, num_nodes = as_one_graph(graphs)
     x = torch.randn(num_nodes, case.width)
     y = torch.randint(CLASSES, (num_nodes,))
@@ -164,21 +178,34 @@ def _full(case: Case, graphs: list[Data]) -> dict[str, Epoch]:
         "CSR": csr(data).adj_t,
         "HAG": HAGTransform(num_features=case.width)(data).hag,
     }
-    if edge_index.size(1) * x[0].nbytes > MOST_MESSAGE_BYTES:
+    if edge_index.size(1) * x[0].nbytes > MOST_MESSAGE_BYTES and device == "cpu":
         del inputs["edge_index"]
+    elif device == "cuda":
+        inputs[COMPILED] = edge_index
     epochs: dict[str, Epoch] = {}
+    x, y = x.to(device), y.to(device)
     for path, graph in inputs.items():
-        model = _model(case, path, case.width, False)
+        model = _model(case, path, case.width, False).to(device)
         optimizer = torch.optim.Adam(model.parameters())
-        epochs[path] = _bound(model, optimizer, y, x, graph)
+        called = torch.compile(model) if path == COMPILED else model
+        epochs[path] = _bound(called, optimizer, y, x, graph.to(device))
     return epochs
 
 
-def _bound(model: nn.Module, optimizer: Any, y: Tensor, *inputs: Any) -> Epoch:
-    return lambda: _step(model, optimizer, y, *inputs)
+def _bound(model: Any, optimizer: Any, y: Tensor, *inputs: Any) -> Epoch:
+    def epoch() -> None:
+        _step(model, optimizer, y, *inputs)
+        _wait(y.device)
+
+    return epoch
 
 
-def _batched(case: Case, graphs: list[Data]) -> dict[str, Epoch]:
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _batched(case: Case, graphs: list[Data], device: str) -> dict[str, Epoch]:
     prepared = [
         Data(
             torch.randn(int(g.num_nodes), case.width),
@@ -196,17 +223,21 @@ def _batched(case: Case, graphs: list[Data]) -> dict[str, Epoch]:
     }
     epochs: dict[str, Epoch] = {}
     for path, (key, data) in sets.items():
-        model = _model(case, path, case.width, True)
+        model = _model(case, path, case.width, True).to(device)
         loader = DataLoader(data, BATCH, shuffle=True)
         optimizer = torch.optim.Adam(model.parameters())
-        epochs[path] = _epoch(model, optimizer, loader, key)
+        epochs[path] = _epoch(model, optimizer, loader, key, device)
     return epochs
 
 
-def _epoch(model: nn.Module, optimizer: Any, loader: Any, key: str) -> Epoch:
+def _epoch(
+    model: nn.Module, optimizer: Any, loader: Any, key: str, device: str
+) -> Epoch:
     def epoch() -> None:
         for batch in loader:
+            batch = batch.to(device)
             graph = getattr(batch, key)
             _step(model, optimizer, batch.y, batch.x, graph, batch.batch)
+        _wait(torch.device(device))
 
     return epoch

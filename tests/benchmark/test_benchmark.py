@@ -10,7 +10,17 @@ from torch_geometric.data import Data
 from pyg_hag import build_hag
 from pyg_hag._table import markdown_table, text_table
 from pyg_hag.benchmark import __main__ as benchmark
-from pyg_hag.benchmark import accuracy, int8, lstm, memory, models, train
+from pyg_hag.benchmark import (
+    accuracy,
+    aggregate_device,
+    gpu,
+    int8,
+    lstm,
+    memory,
+    models,
+    train,
+)
+from pyg_hag.benchmark._device_timing import MOST_COPIES, copies_of
 from pyg_hag.benchmark._timing import Times, measure
 from pyg_hag.cost import CostModel
 from pyg_hag.datasets import generate_ego_networks, generate_social_graph
@@ -98,6 +108,51 @@ def test_the_plot_of_aggregations(monkeypatch, root):
     arguments = ["aggregate", "clique", "--root", root, "--plot", plot]
     assert run(monkeypatch, *arguments, "--widths", 4, 8) == 0
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_gpu(monkeypatch, root, capsys):
+    """What a GPU is asked, asked of the CPU."""
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(train, "FULL", [train.Case("clique", "GCN", 2, 8)])
+    monkeypatch.setattr(train, "BATCHED", [])
+    monkeypatch.setattr(gpu, "BATCHED", ["clique"])
+    generated = {"small": (400, 3000, 4)}
+    monkeypatch.setattr(aggregate_device, "GENERATED", generated)
+    out = root / "gpu"
+    arguments = ["gpu", "clique", "small", "--root", root, "--out", out]
+    arguments += ["--device", "cpu", "--widths", 4, 8]
+    assert run(monkeypatch, *arguments) == 0
+    checks = read(out / "correctness.csv")
+    assert len(checks) > 200 and {row["right"] for row in checks} == {"True"}
+    rows = read(out / "aggregate.csv")
+    assert {row["rival"] for row in rows} == {
+        *("edge_index", "CSR", "embedding_bag", "copy of x", "plain HAG", "HAG")
+    }
+    assert len(rows) == 2 * 2 * 2 * 6
+    for row in rows:
+        assert 0 < float(row["milliseconds_20"]) <= float(row["milliseconds_80"])
+    assert (out / "aggregate.png").read_bytes().startswith(b"\x89PNG")
+    assert [row["model"] for row in read(out / "train.csv")] == ["GCN 2x8"]
+    (row,) = read(out / "batches.csv")
+    assert float(row["milliseconds HAG"]) > 0
+    table = capsys.readouterr().out
+    assert "over best PyG" in table and "over edge_index" in table
+    monkeypatch.setattr(gpu, "_error", lambda *args: 1.0)
+    assert run(monkeypatch, *arguments) == 2
+    assert "results are wrong" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("what", ["gpu", "aggregate", "train"])
+def test_without_a_gpu(monkeypatch, root, capsys, what):
+    arguments = [what, "clique", "--root", root, "--device", "cuda"]
+    assert run(monkeypatch, *arguments, "--out", root / "gpu") == 2
+    assert "'--device' is cuda, but PyTorch sees no GPU" in capsys.readouterr().err
+
+
+def test_inputs_taken_in_turn_do_not_stay_in_a_cache():
+    assert copies_of(100 << 20) == 3 and copies_of(100) == MOST_COPIES
+    assert copies_of(10 << 20, 300 << 20) == 3 and copies_of(1 << 40, 1) == 2
 
 
 def test_reduce(monkeypatch, root, capsys):

@@ -1,0 +1,112 @@
+"""Timing on a device: calls one after another, each on other inputs."""
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from pyg_hag.benchmark._timing import Times
+
+_CACHE = 50 << 20  # bytes that the largest second-level caches hold
+MOST_COPIES = 32
+
+Call = Callable[[int], Any]
+"""Something that is done with input number i."""
+
+
+def copies_of(size: int, free: int | None = None) -> int:
+    """How many inputs of so many bytes to take in turn, so that none lies in a cache.
+
+    At most :data:`MOST_COPIES`, and what fits in a tenth of the memory that is free.
+    """
+    wanted = min(MOST_COPIES, 2 + 2 * _CACHE // max(1, size))
+    return wanted if free is None else max(2, min(wanted, free // (10 * max(1, size))))
+
+
+def measure_calls(
+    rivals: Mapping[str, Call],
+    copies: int,
+    device: str,
+    rounds: int = 11,
+    budget: float = 5.0,
+) -> tuple[dict[str, Times], set[str]]:
+    """Times the rivals in turn, each on all inputs, in another order each round.
+
+    On CUDA, the calls of a rival are captured into a graph, and events stand before and
+    behind it: what is timed is the device's work alone. What cannot be captured is
+    called as it is.
+
+    Args:
+        rivals: What to call, by name.
+        copies: How many inputs there are.
+        device: The type of the device.
+        rounds: How often.
+        budget: Seconds after which no further round starts (three run anyway).
+
+    Returns:
+        tuple: Seconds of one call, round by round, by name; and the names of those
+        that were captured.
+    """
+    is_cuda = device == "cuda"
+    runs: dict[str, Callable[[], Any]] = {}
+    captured = set()
+    for name, call in rivals.items():
+        for i in range(min(3, copies)):
+            call(i)
+        graph = _captured(call, copies) if is_cuda else None
+        if graph is not None:
+            captured.add(name)
+        runs[name] = graph or _in_turn(call, copies)
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    order = random.Random(0)
+    begin = time.perf_counter()
+    for done in range(rounds):
+        if done >= 3 and time.perf_counter() - begin > budget:
+            break
+        for name in order.sample(list(runs), len(runs)):
+            run = runs[name]
+            run()  # which finds the caches as it leaves them itself
+            took = _by_events(run) if is_cuda else _by_clock(run)
+            seconds[name].append(took / copies)
+    return {name: Times(tuple(values)) for name, values in seconds.items()}, captured
+
+
+def _in_turn(call: Call, copies: int) -> Callable[[], None]:
+    def run() -> None:
+        for i in range(copies):
+            call(i)
+
+    return run
+
+
+def _captured(call: Call, copies: int) -> Callable[[], None] | None:
+    """A graph of the calls, or None if they cannot be captured."""
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.cuda.graph(graph):
+            for i in range(copies):
+                call(i)
+    except RuntimeError:  # it asks the device for something
+        torch.cuda.synchronize()
+        return None
+    replay: Callable[[], None] = graph.replay
+    return replay
+
+
+def _by_events(run: Callable[[], Any]) -> float:
+    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    first.record()
+    run()
+    last.record()
+    last.synchronize()
+    milliseconds: float = first.elapsed_time(last)
+    return 1e-3 * milliseconds
+
+
+def _by_clock(run: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin

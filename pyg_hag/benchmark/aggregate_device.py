@@ -1,0 +1,225 @@
+"""How long a sum over all neighbours takes on a GPU, next to PyTorch's and PyG's ways.
+
+Forward alone, and with the gradient.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.nn import SimpleConv
+from tqdm import tqdm
+
+from pyg_hag.benchmark._device_timing import Call, copies_of, measure_calls
+from pyg_hag.benchmark._plots import figure
+from pyg_hag.benchmark._report import write_csv
+from pyg_hag.benchmark._rivals import BASELINE, Rivals
+from pyg_hag.datasets import as_one_graph, generate_communities, load_graphs
+from pyg_hag.hag import HAG
+from pyg_hag.ops import aggregate
+from pyg_hag.search import build_hag
+
+GRAPHS = ["COLLAB", "cnr-2000", "HeCo_DBLP_APCPA", "cornell5", "Reddit-sized", "Cora"]
+WIDTHS = [16, 64, 128, 256]
+GENERATED = {"Reddit-sized": (232_965, 114_615_892, 50)}
+"""Nodes, edges and communities of graphs that are generated."""
+PYG = ("edge_index", "CSR", "compiled")
+"""What PyG offers; the best of them is what the HAG is compared with."""
+COPY = "copy of x"
+COLORS = {"edge_index": "0.75", "CSR": "0.5", "compiled": "0.25", BASELINE: "tab:blue"}
+HEADER = [
+    *("graph", "F", "pass", "HAG ms", "over best PyG"),
+    *("over CSR", "plain over CSR", "over embedding_bag", "of copy"),
+]
+
+
+def run(
+    names: list[str],
+    root: str | None,
+    out: str | None,
+    widths: list[int],
+    plot: str | None = None,
+    device: str = "cuda",
+    budget: float = 2.0,
+) -> list[list[str]]:
+    """Times sums in float32 on a device.
+
+    Args:
+        names: Graphs.
+        root: The folder of data sets.
+        out: A CSV file to write.
+        widths: Numbers of features.
+        plot: A PNG file to write.
+        device: The type of the device.
+        budget: Seconds for each graph, width and pass.
+
+    Returns:
+        list[list[str]]: A table: milliseconds over the HAG of least time, how many
+        times faster that is than the others, and its time over that of copying x.
+    """
+    check_device(device)
+    rows: list[dict[str, Any]] = []
+    for name in tqdm(names, "aggregate"):
+        edge_index, num_nodes = graph_of(name, root)
+        rivals = Rivals(edge_index, num_nodes).to(device)
+        plain = build_hag(edge_index, num_nodes, capacity=0)
+        for width in widths:
+            hag = plain
+            if name not in GENERATED:  # in which nothing is planted to be shared
+                hag = build_hag(edge_index, num_nodes, num_features=width)
+            hags = {"plain HAG": plain.to(device), "HAG": hag.to(device)}
+            for trained in (False, True):
+                case = {"graph": name, "width": width, "trained": trained}
+                rows += _timed(case, rivals, hags, device, budget)
+    if out is not None:
+        write_csv(out, rows)
+    if plot is not None:
+        _plot(rows, plot)
+    return _table(rows)
+
+
+def check_device(device: str) -> None:
+    """Raises ValueError if there is no such device."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("'--device' is cuda, but PyTorch sees no GPU: use cpu")
+
+
+def graph_of(name: str, root: str | None) -> tuple[Tensor, int]:
+    """Edges and number of nodes of a graph that is loaded, or generated."""
+    if name in GENERATED:
+        data = generate_communities(*GENERATED[name])
+        return data.edge_index, int(data.num_nodes)
+    return as_one_graph(load_graphs(name, root))
+
+
+def _timed(
+    case: dict[str, Any],
+    rivals: Rivals,
+    hags: dict[str, HAG],
+    device: str,
+    budget: float,
+) -> list[dict[str, Any]]:
+    num_nodes, width, trained = rivals.num_nodes, case["width"], case["trained"]
+    free = torch.cuda.mem_get_info()[0] if device == "cuda" else None
+    copies = copies_of(4 * num_nodes * width, free)
+    xs = [
+        torch.randn(num_nodes, width, device=device, requires_grad=trained)
+        for _ in range(copies)
+    ]
+    grad = torch.randn(num_nodes, width, device=device)
+    calls: dict[str, Call] = {}
+    for name, sums in _ways(rivals, hags, xs[0], free).items():
+        calls[name] = _trained(sums, xs, grad) if trained else _forward(sums, xs)
+    kept = torch.empty_like(grad)
+    calls[COPY] = lambda i: kept.copy_(xs[i].detach())
+    calls = {name: call for name, call in calls.items() if _works(call)}
+    times, captured = measure_calls(calls, copies, device, budget=budget)
+    return [
+        {
+            **case,
+            "rival": name,
+            "milliseconds_20": 1e3 * t.quantile(20),
+            "milliseconds_50": 1e3 * t.median,
+            "milliseconds_80": 1e3 * t.quantile(80),
+            "captured": name in captured,
+            "inputs": copies,
+            "aggregates": hags["HAG"].num_aggregates,
+        }
+        for name, t in times.items()
+    ]
+
+
+def _ways(
+    rivals: Rivals, hags: dict[str, HAG], x: Tensor, free: int | None
+) -> dict[str, Callable[[Tensor], Tensor]]:
+    ways: dict[str, Callable[[Tensor], Tensor]] = {
+        "CSR": rivals.csr,
+        BASELINE: rivals.embedding_bag,
+    }
+    conv = SimpleConv(aggr="sum")
+    messages = rivals.col.numel() * x[0].nbytes
+    if rivals.messages_fit(x) if free is None else 4 * messages < free:
+        ways["edge_index"] = lambda x: conv(x, rivals.edge_index)
+        if free is not None:
+            compiled = torch.compile(SimpleConv(aggr="sum"), dynamic=False)
+            ways["compiled"] = lambda x: compiled(x, rivals.edge_index)
+    for name, hag in hags.items():
+        ways[name] = partial(aggregate, hag=hag)
+    return ways
+
+
+def _forward(sums: Callable[[Tensor], Tensor], xs: list[Tensor]) -> Call:
+    return lambda i: sums(xs[i])
+
+
+def _trained(sums: Callable[[Tensor], Tensor], xs: list[Tensor], grad: Tensor) -> Call:
+    return lambda i: torch.autograd.grad(sums(xs[i]), xs[i], grad)
+
+
+def _works(call: Call) -> bool:
+    """Whether PyTorch has it: not every operator has a gradient."""
+    try:
+        call(0)
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True
+
+
+Cases = dict[tuple[str, int, bool], dict[str, float]]
+"""By graph, width and pass, the milliseconds of each way."""
+
+
+def _cases(rows: list[dict[str, Any]]) -> Cases:
+    cases: Cases = {}
+    for row in rows:
+        key = row["graph"], row["width"], row["trained"]
+        cases.setdefault(key, {})[row["rival"]] = row["milliseconds_50"]
+    return cases
+
+
+def _table(rows: list[dict[str, Any]]) -> list[list[str]]:
+    table = [HEADER]
+    for (name, width, trained), ms in _cases(rows).items():
+        best = min((ms[way] for way in PYG if way in ms), default=None)
+
+        def over(other: float | None, way: str = "HAG", ms: Any = ms) -> str:
+            return "-" if other is None else f"{other / ms[way]:.2f}x"
+
+        kind = "forward + backward" if trained else "forward"
+        cells = [over(best), over(ms.get("CSR")), over(ms.get("CSR"), "plain HAG")]
+        cells += [over(ms.get(BASELINE)), f"{ms['HAG'] / ms[COPY]:.2f}x"]
+        table.append([name, str(width), kind, f"{ms['HAG']:.3g}", *cells])
+    return table
+
+
+def _plot(rows: list[dict[str, Any]], path: str) -> None:
+    cases = _cases(rows)
+    names = list(dict.fromkeys(name for name, _, _ in cases))
+    widths = list(dict.fromkeys(width for _, width, _ in cases))
+    picture = figure((2.0 + 2.6 * len(widths), 2.4 + 0.55 * len(names)))
+    panels = picture.subplots(2, len(widths), sharey=True, sharex=True, squeeze=False)
+    for row, trained in zip(panels, (False, True), strict=True):
+        for axes, width in zip(row, widths, strict=True):
+            for way, color in COLORS.items():
+                points = [
+                    (ms[way] / ms["HAG"], i)
+                    for i, name in enumerate(names)
+                    for ms in [cases.get((name, width, trained), {})]
+                    if way in ms
+                ]
+                if points:
+                    x, y = zip(*points, strict=True)
+                    axes.scatter(x, y, color=color, label=way, s=28)
+            axes.axvline(1, color="0.3", linewidth=1)
+            axes.set(xscale="log")
+            axes.set_yticks(range(len(names)), names)
+            axes.grid(axis="y", color="0.93")
+            axes.set_title(f"F = {width}, {'with gradient' if trained else 'forward'}")
+    panels[0][0].invert_yaxis()
+    picture.supxlabel("times as fast as this is the HAG (log scale)")
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    place = "outside upper center"
+    picture.legend(handles, labels, loc=place, ncols=len(labels), frameon=False)
+    picture.savefig(path, dpi=130)

@@ -1,0 +1,270 @@
+"""All that is measured on a GPU, in one run: correctness first, then speed."""
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+
+from pyg_hag._device_plan import device_plan
+from pyg_hag.benchmark import aggregate_device, train
+from pyg_hag.benchmark._device_timing import measure_calls
+from pyg_hag.benchmark._report import write_csv
+from pyg_hag.benchmark.aggregate_device import check_device
+from pyg_hag.data import HAGData
+from pyg_hag.datasets import generate_ego_networks, is_there, load_graphs
+from pyg_hag.hag import HAG
+from pyg_hag.ops import aggregate
+from pyg_hag.ops.codes import (
+    Epilogue,
+    Scale,
+    aggregate_codes,
+    linear_codes,
+    round_to_codes,
+)
+from pyg_hag.search import build_hag
+from pyg_hag.transforms import HAGTransform
+
+REDUCES: list[Any] = [
+    *("sum", "mean", "symnorm", "max", "min", "var", "std"),
+    ["sum", "max", "std"],
+]
+TOLERANCES = {
+    torch.float32: 1e-4,
+    torch.float64: 1e-10,
+    torch.bfloat16: 2e-2,
+    torch.float16: 4e-3,
+}
+BATCHED = ["MUTAG", "IMDB-BINARY", "COLLAB"]
+BATCH = 128
+
+
+def run(
+    names: list[str],
+    root: str | None,
+    out: str,
+    widths: list[int],
+    device: str = "cuda",
+    budget: float = 1.0,
+) -> list[list[str]]:
+    """Checks results and times sums, training and batches on a device.
+
+    Args:
+        names: Graphs, also for training.
+        root: The folder of data sets.
+        out: A folder, in which `correctness.csv`, `aggregate.csv`, `aggregate.png`,
+            `train.csv` and `batches.csv` are written.
+        widths: Numbers of features.
+        device: The type of the device.
+        budget: Seconds for each thing that is timed.
+
+    Returns:
+        list[list[str]]: The tables, one below the other.
+
+    Raises:
+        ValueError: If there is no such device, or a result is wrong: then nothing is
+            timed.
+    """
+    check_device(device)
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    checks = [*_sums_are_right(device), *_codes_are_equal(device)]
+    write_csv(str(folder / "correctness.csv"), checks)
+    wrong = [row for row in checks if not row["right"]]
+    if wrong:
+        raise ValueError(f"{len(wrong)} results are wrong, such as {wrong[0]}")
+    aggregates = aggregate_device.run(
+        names,
+        root,
+        str(folder / "aggregate.csv"),
+        widths,
+        str(folder / "aggregate.png"),
+        device,
+        budget,
+    )
+    file = str(folder / "train.csv")
+    trains = train.run(names, root, file, device, 2 * budget)
+    batched = [name for name in BATCHED if name in names or is_there(name, root)]
+    batches = _batches(batched, root, device, str(folder / "batches.csv"))
+    checked = [["checked", "all right"], [str(len(checks)), "yes"]]
+    tables = [checked, aggregates, trains, batches]
+    length = max(len(row) for table in tables for row in table)
+    return [
+        [*row, *[""] * (length - len(row))] for table in tables for row in [*table, []]
+    ][:-1]
+
+
+# Correctness ##################################################################
+
+
+def _graphs() -> dict[str, tuple[Tensor, int]]:
+    ego = Batch.from_data_list(generate_ego_networks(60))
+    generator = torch.Generator().manual_seed(0)
+    hub = torch.randint(2000, (2, 30_000), generator=generator)
+    hub[1, :9000] = 7  # a row that is split
+    hub[0, 9000:16_000] = 11
+    none = torch.empty(2, 0, dtype=torch.long)
+    return {
+        "ego networks": (ego.edge_index, int(ego.num_nodes)),
+        "hubs": (hub, 2001),
+        "no edges": (none, 3),
+    }
+
+
+def _hags(edge_index: Tensor, num_nodes: int) -> dict[str, HAG]:
+    fewest = build_hag(edge_index, num_nodes, objective="aggregations")
+    return {"plain": build_hag(edge_index, num_nodes, capacity=0), "HAG": fewest}
+
+
+def _sums_are_right(device: str) -> list[dict[str, Any]]:
+    """Results and gradients, against the reference on the CPU in float64."""
+    rows = []
+    for name, (edge_index, num_nodes) in _graphs().items():
+        for kind, hag in _hags(edge_index, num_nodes).items():
+            there = hag.to(device)
+            for dtype, tolerance in TOLERANCES.items():
+                for reduce in REDUCES:
+                    torch.manual_seed(0)
+                    x = torch.randn(num_nodes, 40).to(dtype)
+                    error = _error(x, hag, there, reduce)
+                    rows.append(
+                        {
+                            "what": f"{reduce}, {dtype}",
+                            "graph": f"{name}, {kind}",
+                            "error": error,
+                            "right": error < tolerance,
+                        }
+                    )
+    return rows
+
+
+def _error(x: Tensor, hag: HAG, there: HAG, reduce: Any) -> float:
+    """The largest error of a result and of its gradient, over the largest value."""
+    theirs = x.double().requires_grad_()
+    ours = x.to(there.device).requires_grad_()
+    wanted = aggregate(theirs, hag, reduce, backend="torch")
+    out = aggregate(ours, there, reduce)
+    grad = torch.randn_like(wanted).to(x.dtype)
+    wanted.backward(grad.double())
+    out.backward(grad.to(there.device))
+    again = aggregate(ours.detach(), there, reduce)
+    if not torch.equal(out, again):
+        return float("inf")  # the same bits every time
+    assert theirs.grad is not None and ours.grad is not None
+    pairs = (out, wanted.detach()), (ours.grad, theirs.grad)
+    return max(
+        float((a.detach().cpu().double() - b).abs().max() / b.abs().max().clamp(min=1))
+        for a, b in pairs
+    )
+
+
+def _codes_are_equal(device: str) -> list[dict[str, Any]]:
+    """INT8 on the device has the bits of INT8 on the CPU."""
+    rows = []
+    of, to = Scale(0.03, 100), Scale(0.4, 30)
+    for name, (edge_index, num_nodes) in _graphs().items():
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randint(256, (num_nodes, 70), generator=generator).to(torch.uint8)
+        factor = torch.rand(num_nodes, generator=generator)
+        for kind, hag in _hags(edge_index, num_nodes).items():
+            for reduce in ("sum", "max", "min"):
+                ends = [factor.to(d) for d in ("cpu", device)]
+                results = [
+                    aggregate_codes(
+                        x.to(d), of, hag.to(d), reduce, None, Epilogue(f, to=to)
+                    )
+                    for d, f in zip(("cpu", device), ends, strict=True)
+                ]
+                rows.append(_compared(f"codes, {reduce}", f"{name}, {kind}", *results))
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1000, 70, generator=generator)
+    weight = torch.randint(-127, 128, (33, 70), generator=generator).to(torch.int8)
+    scale, bias = torch.rand(33, generator=generator), torch.randn(33)
+    for end in (None, to):
+        results = []
+        for d in ("cpu", device):
+            codes = round_to_codes(x.to(d), of)
+            parts = weight.to(d), scale.to(d), bias.to(d)
+            results.append(linear_codes(codes, of, *parts, True, to=end))
+        rows.append(_compared("product", "rounded" if end else "float32", *results))
+    return rows
+
+
+def _compared(what: str, graph: str, here: Tensor, there: Tensor) -> dict[str, Any]:
+    there = there.cpu()
+    error = float((here.double() - there.double()).abs().max()) if here.numel() else 0.0
+    right = torch.equal(here, there)
+    return {"what": what, "graph": graph, "error": error, "right": right}
+
+
+# Batches ######################################################################
+
+
+def _batches(
+    names: list[str], root: str | None, device: str, out: str
+) -> list[list[str]]:
+    """Times collating a batch of graphs and moving it, ready for kernels."""
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        torch.manual_seed(0)
+        graphs = [
+            Data(torch.randn(int(g.num_nodes), 64), g.edge_index)
+            for g in load_graphs(name, root)[:BATCH]
+        ]
+        hags = [HAGTransform()(data) for data in graphs]
+        milliseconds = [
+            _waited(partial(_collated, data, device), device) for data in (graphs, hags)
+        ]
+        x, hag = _ready(_collated(hags, device))
+        sums = {"sum": partial(_summed, x, hag)}
+        kernels, _ = measure_calls(sums, 4, device)
+        rows.append(
+            {
+                "graph": name,
+                "batch": len(graphs),
+                "milliseconds edge_index": milliseconds[0],
+                "milliseconds HAG": milliseconds[1],
+                "milliseconds of a sum": 1e3 * kernels["sum"].median,
+            }
+        )
+    write_csv(out, rows)
+    table = [["batches", "graphs", "edge_index ms", "HAG ms", "a sum ms"]]
+    for row in rows:
+        name, count, *times = row.values()
+        table.append([str(name), str(count), *(f"{ms:.3g}" for ms in times)])
+    return table
+
+
+def _summed(x: Tensor, hag: HAG, i: int) -> Tensor:
+    return aggregate(x, hag)
+
+
+def _collated(graphs: list[Any], device: str) -> Any:
+    batch = Batch.from_data_list(graphs).to(device)
+    if isinstance(batch, HAGData):
+        _ready(batch)
+    return batch
+
+
+def _ready(batch: Any) -> tuple[Tensor, HAG]:
+    """Features and HAG, with all that kernels read there, for both directions."""
+    hag = batch.hag
+    if hag.device.type == "cuda":
+        device_plan(hag)
+        device_plan(hag.t())
+    return batch.x, hag
+
+
+def _waited(call: Any, device: str, rounds: int = 30) -> float:
+    """The median of the milliseconds that a call takes, with what it starts."""
+    times = []
+    for _ in range(rounds + 3):
+        begin = time.perf_counter()
+        call()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        times.append(1e3 * (time.perf_counter() - begin))
+    return sorted(times[3:])[rounds // 2]
