@@ -28,6 +28,11 @@ class Codes(NamedTuple):
         """Of the features."""
         return self.codes.size(dim)
 
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return self.codes.device
+
     def values(self) -> Tensor:
         """What the codes stand for."""
         return self._floats().values()
@@ -71,7 +76,8 @@ class Codes(NamedTuple):
             after = after._replace(dst_scale=dst_scale)
             return aggregate_codes(self.codes, self.of, hag, reduce, own, after)
 
-        return _pending.Pending(make, (hag.num_dst, self.codes.size(1)))
+        shape = hag.num_dst, self.codes.size(1)
+        return _pending.Pending(make, shape, self.codes.device)
 
     def added_to(self, out: Any, factor: Any = None) -> Any:
         """These features, times a factor, and others."""
@@ -80,9 +86,7 @@ class Codes(NamedTuple):
         rest = Rest(self.codes, self.of.scale, self.of.zero)
         if factor is None:
             return out.plus(rest)
-        if torch.compiler.is_compiling():  # which does not know its value
-            return out.plus(rest, factor.expand(self.codes.size(1)).contiguous())
-        return out.plus(rest._replace(scale=rest.scale * float(factor)))
+        return out.plus(rest, factor.float().expand(self.codes.size(1)).contiguous())
 
 
 class Unrounded:
@@ -94,6 +98,11 @@ class Unrounded:
     def size(self, dim: int) -> int:
         """Of the features."""
         return self.x.size(dim)
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return self.x.device
 
 
 def mean_weight(hag: HAG) -> Tensor:

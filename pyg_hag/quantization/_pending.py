@@ -24,6 +24,7 @@ class Pending:
     Args:
         make: Computes it, with what becomes of it.
         shape: Its shape.
+        device: Where it will be.
         source: What gives it: a layer.
         after: What becomes of it, as far as it is known.
     """
@@ -32,18 +33,22 @@ class Pending:
         self,
         make: Callable[[Epilogue], Tensor],
         shape: tuple[int, int],
+        device: torch.device,
         source: Any = None,
         after: Epilogue | None = None,
     ) -> None:
-        self.make, self.source = make, source
+        self.make, self.source, self.device = make, source, device
         self.shape = torch.Size(shape)
         self.after = after or Epilogue()
         self._known: list[tuple[Scale | None, Tensor | None, Tensor]] = []
 
     dtype = torch.float32
-    device = torch.device("cpu")
-    is_cuda = False
     requires_grad = False
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether it will be on CUDA."""
+        return self.device.type == "cuda"
 
     def size(self, dim: int | None = None) -> Any:
         """Its shape."""
@@ -73,7 +78,8 @@ class Pending:
 
     def _followed(self, **changes: Any) -> "Pending":
         after = self.after._replace(**changes)
-        return Pending(self.make, tuple(self.shape), self.source, after)  # type: ignore[arg-type]
+        rows, columns = self.shape
+        return Pending(self.make, (rows, columns), self.device, self.source, after)
 
     def relu(self) -> "Pending":
         """What is not negative."""
@@ -105,7 +111,8 @@ class Pending:
             return finished(values, after)
 
         after = Epilogue(gain=gain, bias=shift)
-        return Pending(make, tuple(self.shape), None, after)  # type: ignore[arg-type]
+        rows, columns = self.shape
+        return Pending(make, (rows, columns), self.device, None, after)
 
     def plus(self, rest: Rest, gain: Tensor | None = None) -> Any:
         """Plus what further codes stand for, times one number for each feature."""

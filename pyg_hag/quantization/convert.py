@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
+from torch_geometric.data import Data
 
 from pyg_hag._table import text_table
+from pyg_hag.hag import HAG
 from pyg_hag.ops.codes import products_are_exact
 from pyg_hag.quantization import _pending
 from pyg_hag.quantization._quantized import Quantized
@@ -80,9 +82,10 @@ class INT8Model(nn.Module):
 
 
 def convert(model: nn.Module, example: Any) -> INT8Model:
-    r"""Makes a model that runs in INT8 on the CPU.
+    r"""Makes a model that runs in INT8, on the CPU or on CUDA.
 
-    Linear layers multiply uint8 codes with int8 weights (oneDNN), graph layers sum
+    Linear layers multiply uint8 codes with int8 weights (on the CPU by oneDNN), graph
+    layers sum
     codes in whole numbers over the HAG or the edges, and what comes behind, such as
     bias, norm, ReLU, additions and the rounding to the codes of the next layer, happens
     in the same kernel. On every HAG of a graph the result has the same bits.
@@ -100,11 +103,12 @@ def convert(model: nn.Module, example: Any) -> INT8Model:
             or a `Data` object; it shows which norms stand behind which layers.
 
     Returns:
-        INT8Model: The model. `layers` tells which layers run in float32, and why.
+        INT8Model: The model, where the other one is. `layers` tells which layers run
+        in float32, and why. It may be moved with `.to()`.
 
     Raises:
         TypeError: If `model` is not quantized.
-        ValueError: If it has observed nothing yet, or is not on the CPU.
+        ValueError: If it has observed nothing yet, or is on another device.
         RuntimeError: If the processor's products of codes are not exact.
     """
     if not isinstance(model, QATModel):
@@ -112,25 +116,33 @@ def convert(model: nn.Module, example: Any) -> INT8Model:
             f"'model' must be what 'prepare_qat' or 'calibrate' returns (got "
             f"{type(model).__name__})"
         )
-    wrong = {p.device.type for p in model.parameters()} - {"cpu"}
-    if wrong:
+    devices = {p.device for p in model.parameters()} or {torch.device("cpu")}
+    device = devices.pop()
+    if devices or device.type not in ("cpu", "cuda"):
         raise ValueError(
-            f"'model' must be on the CPU, where INT8 runs (got {wrong.pop()!r}): use "
-            f"'model.cpu()'"
+            f"'model' must be on the CPU or on one CUDA device, where INT8 runs (got "
+            f"{[str(d) for d in (device, *devices)]}): use 'model.cpu()'"
         )
     _check(model)
-    if not products_are_exact():
+    if device.type == "cpu" and not products_are_exact():
         raise RuntimeError(
             "this processor cuts off sums of products of codes (it has no VNNI "
             "instructions), so that an INT8 model would be wrong on it: run the "
             "quantized model instead"
         )
-    inner = copy.deepcopy(model.model).eval().float()
+    inner = copy.deepcopy(model.model).eval().float().cpu()
     layers = ConversionTable()
     converted = INT8Model(_replaced(inner, "", layers, {}), layers)
-    args, kwargs = arguments(model.model, example)
+    args, kwargs = tree_map(_on_cpu, arguments(model.model, example))
     _fold_norms(converted, args, kwargs)
-    return converted
+    return converted.to(device)
+
+
+def _on_cpu(x: Any) -> Any:
+    """The same on the CPU, where norms are folded: all devices get the same numbers."""
+    if isinstance(x, Tensor | HAG):
+        return x.to("cpu")
+    return copy.copy(x).to("cpu") if isinstance(x, Data) else x
 
 
 def _check(model: QATModel) -> None:

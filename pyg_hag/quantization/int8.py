@@ -78,7 +78,7 @@ class Rounder(nn.Module):
 
 
 class INT8Linear(nn.Module):
-    r"""A linear layer on uint8 codes, with int8 weights, by oneDNN.
+    r"""A linear layer on uint8 codes, with int8 weights.
 
     Its weight (two codes to a byte if they have 4 bits), the scales of its output
     channels and its bias lie in one buffer.
@@ -149,7 +149,7 @@ class INT8Linear(nn.Module):
             return self._computed(rows, after)
 
         shape = rows.size(0), self.out_channels
-        return Pending(make, shape, self, Epilogue(bias=bias))
+        return Pending(make, shape, rows.device, self, Epilogue(bias=bias))
 
     def _computed(self, rows: Any, after: Epilogue) -> Tensor:
         weight, scale, _ = self._prepared()
@@ -178,6 +178,10 @@ class INT8Linear(nn.Module):
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self._ready = None
+
+    def _apply(self, *args: Any, **kwargs: Any) -> "INT8Linear":
+        self._ready = None
+        return super()._apply(*args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_ready": None}

@@ -6,10 +6,13 @@ from contract import ACCELERATOR, GRAPHS, SQUARE, runs_triton
 from graphs import fewest_hag, signed_hag
 from test_codes import each_most, epilogues
 from torch.utils._pytree import tree_map
+from torch_geometric import nn as pyg
 
 from pyg_hag import build_hag
+from pyg_hag.ops import _codes_compute
 from pyg_hag.ops import _codes_triton as there
 from pyg_hag.ops.codes import Rest, Scale, aggregate_codes, linear_codes, round_to_codes
+from pyg_hag.quantization import calibrate, convert
 
 pytestmark = [pytest.mark.triton, runs_triton]
 
@@ -89,3 +92,17 @@ def test_products(shape, most):
                 args = x, of, weight, scale, known[0], relu, known[1], end
                 wanted = linear_codes(*args)
                 assert_same_bits(there.compute_product(*moved(*args)), wanted)
+
+
+@pytest.mark.parametrize("model", [pyg.GCN, pyg.GraphSAGE, pyg.GIN])
+def test_models(monkeypatch, model):
+    edge_index, (n, _) = GRAPHS["near-cliques"]
+    hag, x = fewest_hag(edge_index, n), torch.randn(n, 12)
+    quantized = calibrate(model(12, 20, 2, 5, norm="batch_norm"), [(x, hag)])
+    fast = convert(quantized, (x, hag))
+    wanted = fast(x, hag)
+    if ACCELERATOR == "cpu":  # where the device does not say what runs
+        for name in ("_codes_native", "_products"):
+            monkeypatch.setattr(_codes_compute, name, there)
+        fast = convert(quantized, (x, hag))
+    assert_same_bits(fast.to(ACCELERATOR)(*moved(x), hag.to(ACCELERATOR)), wanted)
