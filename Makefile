@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet \
 	--constraint .ci/constraints.txt
 
-.PHONY: demo test lint test-bounds test-sparse benchmark clean
+.PHONY: demo test lint test-bounds test-sparse test-triton benchmark clean
 
 demo: $(VENV)/installed
 	$(BIN)/pyg-hag demo
@@ -27,9 +27,18 @@ test-bounds: $(VENV)/installed-dev
 test-sparse: $(VENV)/installed-sparse
 	$(BIN)/python -m pytest -m sparse
 
+# The kernels of GPUs, run by Triton's interpreter where there is none: an hour; ONLY
+# names some of the tests, as `pytest -k` does.
+test-triton: $(VENV)/installed-triton
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest -m triton -k "$(ONLY)"
+
 benchmark: $(VENV)/installed
 	$(BIN)/python -m pyg_hag.benchmark search
 	$(BIN)/python -m pyg_hag.benchmark aggregate
+
+$(VENV)/installed-triton: $(VENV)/installed-dev
+	$(INSTALL) --editable .[gpu]
+	touch $@
 
 clean:
 	rm -rf $(VENV)
