@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 from contract import (
@@ -9,7 +12,7 @@ from contract import (
 )
 from graphs import fewest_hag, in_forked_child, random_graph
 
-from pyg_hag import aggregate
+from pyg_hag import _device_plan, aggregate
 from pyg_hag.ops import _scatter, _triton
 from pyg_hag.ops._compute import _warn_of_segment_reduce, fastest
 from pyg_hag.ops._library import norm_operator
@@ -61,6 +64,22 @@ class TestSegmentReduceSigned(SignedContract):
 class TestTriton(AggregateContract):
     backend = "triton"
     device = ACCELERATOR
+
+
+@pytest.mark.triton
+@runs_triton
+class TestTritonLevels(AggregateContract):
+    """The same where groups are launched level by level, and most rows are split."""
+
+    backend = "triton"
+    device = ACCELERATOR
+    dtypes = (torch.float32,)
+
+    @pytest.fixture(autouse=True)
+    def limits(self, monkeypatch):
+        monkeypatch.setattr(_device_plan, "LOCAL_WORK", 0)
+        monkeypatch.setattr(_device_plan, "MOST_INPUTS", 3)
+        monkeypatch.setattr(_device_plan, "CHUNK", 2)
 
 
 @pytest.mark.triton
@@ -174,6 +193,16 @@ def test_the_default_backends(monkeypatch):
     assert fastest("cuda") == "segment_reduce"  # without another warning
     with pytest.warns(UserWarning, match="install torch_scatter"):
         assert fastest("xpu") == "segment_reduce"
+
+
+def test_triton_is_not_imported_for_the_cpu():
+    script = (
+        "import sys, torch, pyg_hag\n"
+        "hag = pyg_hag.build_hag(torch.tensor([[0, 1], [1, 0]]))\n"
+        "pyg_hag.aggregate(torch.ones(2, 3), hag)\n"
+        "assert 'pyg_hag.ops._triton_kernels' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_triton_must_be_there(monkeypatch):
