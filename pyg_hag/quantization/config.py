@@ -34,6 +34,7 @@ class DegreeQuantConfig:
             batch; `"percentile"`, the smallest and largest percentiles ever.
         percentile (float, optional): Percent of the values other than 0 that are cut
             off at either end, in [0, 50). If None, 0.1 for 8 bits and 1 for 4 bits.
+            Messages count as often as they are read.
         momentum (float): Weight of a new batch in the moving average, in (0, 1].
         max_samples (int, optional): Percentiles of larger tensors are those of so many
             of their values, drawn at random; of all if None, which sorts them.
