@@ -26,7 +26,7 @@ def pending_of(values):
         out = out if after.bias is None else out + after.bias
         return finished(out, after)
 
-    return Pending(make, tuple(values.shape))
+    return Pending(make, tuple(values.shape), values.device)
 
 
 G, B = torch.tensor([2.0, -1.0, 0.5, 3.0]), torch.tensor([0.1, 0.2, -0.3, 0.4])
