@@ -191,7 +191,7 @@ def test_codes_are_computed_once(values):
         made.append(after)
         return finished(values, after)
 
-    pending, factor = Pending(make, (6, 4)), torch.rand(6)
+    pending, factor = Pending(make, (6, 4), torch.device("cpu")), torch.rand(6)
     for _ in range(2):
         plain, scaled = pending.codes(TO), pending.codes(TO, factor)
         pending.codes(Scale(0.02, 120))
