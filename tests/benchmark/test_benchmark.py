@@ -260,7 +260,7 @@ def test_what_is_trained_is_the_same_on_every_path(monkeypatch, model):
         return lambda: None
 
     monkeypatch.setattr(train, "_bound", record)
-    train._full(case, [Data(edge_index=edge_index, num_nodes=12)])
+    train._full(case, [Data(edge_index=edge_index, num_nodes=12)], "cpu")
     assert len(outputs) == 3
     for out in outputs.values():
         torch.testing.assert_close(out, outputs[0])
