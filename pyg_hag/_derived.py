@@ -82,7 +82,7 @@ def stats(hag: "HAG", decision: str) -> HAGStats:
 
 
 def transposed(hag: "HAG") -> list[Tensor]:
-    """The tensors of the HAG with every arrow turned round."""
+    """The tensors of the HAG with every arrow turned round, on the host."""
     a = hag._arrays()
     flat = transpose(
         hag.num_src,
@@ -97,11 +97,14 @@ def transposed(hag: "HAG") -> list[Tensor]:
         a["group_dsts"],
         hag.is_signed,
     )
-    return [torch.from_numpy(t).to(hag.device) for t in flat]
+    return [torch.from_numpy(t) for t in flat]
 
 
 def closed(hag: "HAG") -> tuple[list[Tensor], Tensor]:
-    """The tensors of the HAG where no row subtracts its own source, and what is new."""
+    """The tensors of the HAG where no row subtracts its own source, and what is new.
+
+    On the host.
+    """
     a = hag._arrays()
     src, src_count, src_minus, added = _structure.keep_self(
         a["kinds"], a["src_ptr"], a["src_mid"], a["src"], hag.num_dst
@@ -110,8 +113,8 @@ def closed(hag: "HAG") -> tuple[list[Tensor], Tensor]:
     flat = {**{name: a[name] for name in FIELDS}, **changed}
     if not src_minus.any() and not a["agg_minus"].any():
         flat["src_minus"] = flat["agg_minus"] = src_minus[:0]
-    tensors = [torch.from_numpy(flat[name]).to(hag.device) for name in FIELDS]
-    return tensors, torch.from_numpy(added).to(hag.device)
+    tensors = [torch.from_numpy(flat[name]) for name in FIELDS]
+    return tensors, torch.from_numpy(added)
 
 
 def csr(hag: "HAG") -> tuple[I64, I64]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
@@ -96,9 +97,11 @@ def _without_cache(data: Any) -> dict[str, Any]:
     return state
 
 
-def attach(store: Any, hag: HAG) -> None:
-    """Stores the HAG of a graph with its edges."""
+def attach(store: Any, hag: HAG, alone: bool = False) -> None:
+    """Stores the HAG of a graph with its edges, or instead of them."""
     edge_index = store["edge_index"]
+    if alone:
+        del store["edge_index"]
     kind = _packing.SEQUENTIAL if hag.is_sequential else _packing.SET
     kind = _packing.SIGNED if hag.is_signed else kind
     sizes = [
@@ -111,16 +114,20 @@ def attach(store: Any, hag: HAG) -> None:
         hag.num_src,
     ]
     header = torch.tensor([[*sizes, 0]])
-    header[:, -1] = _hashes(hag.tensors, header, edge_index)
+    header[:, -1] = _hashes(hag.tensors, header, None if alone else edge_index)
     counts = hag.src_count, hag.agg_count, hag.group_aggs, hag.group_dsts
     ids = hag.src, hag.dst, hag.agg
     parts = header[0], *ids, *counts, hag.src_minus, hag.agg_minus
     store[KEY] = torch.cat([part.cpu() for part in parts]).to(edge_index.device)
 
 
-def _hashes(tensors: Sequence[Tensor], sizes: Tensor, edge_index: Tensor) -> Tensor:
+def _hashes(
+    tensors: Sequence[Tensor], sizes: Tensor, edge_index: Tensor | None
+) -> Tensor:
     arrays = [tensor.cpu().numpy() for tensor in tensors]
-    edges = edge_index.cpu().long().contiguous().numpy()
+    edges: Any = np.empty((2, 0), np.int64)
+    if edge_index is not None:
+        edges = edge_index.cpu().long().contiguous().numpy()
     return torch.from_numpy(_packing.fingerprint(*edges, *arrays, sizes.numpy()))
 
 
@@ -129,15 +136,16 @@ def _restored(
 ) -> HAG:
     """The HAG in a store, from the cache as long as nothing has changed."""
     stored = _stored(store)
-    if any(not isinstance(value, Tensor) for value in stored):
-        missing = "HAG" if stored[-1] is not None else "'edge_index'"
-        raise ValueError(_stale(name, f"the data has no {missing}"))
+    if not isinstance(stored[0], Tensor):
+        raise ValueError(_stale(name, "the data has no HAG"))
     # Valid as long as the tensors are the same, and as they were:
     state = *size, _state(stored)
     if cache.get("state") != state:
         hag = _restore(_on_host(cache, stored), size, name)
         packed, edge_index = stored
-        hag = hag.to(packed.device)._knows(edge_index)
+        hag = hag.to(packed.device)
+        if edge_index is not None:
+            hag._knows(edge_index)
         cache.update(hag=hag, stored=stored, state=state)
     hag = cache["hag"]
     return hag
@@ -147,30 +155,31 @@ def _stored(store: Any) -> list[Any]:
     return [store.get(key) for key in (KEY, "edge_index")]
 
 
-def _state(stored: list[Tensor]) -> list[tuple[int, int]]:
-    return [(id(value), value._version) for value in stored]
+def _state(stored: list[Tensor | None]) -> list[tuple[int, int]]:
+    return [(id(t), 0 if t is None else t._version) for t in stored]
 
 
 def _remember(cache: dict[str, Any], before: list[Any], store: Any) -> None:
     """Keeps what was on the host, so that nothing is read back from a device."""
     after = _stored(store)
-    if any(not isinstance(value, Tensor) for value in (*before, *after)):
-        return
-    left = all(value.device.type == "cpu" for value in before)
-    if left and any(value.device.type != "cpu" for value in after):
+    here, there = (
+        {None if t is None else t.device.type for t in stored} - {None}
+        for stored in (before, after)
+    )
+    if here == {"cpu"} and there != here:
         cache["left"] = before, _state(before), after, _state(after)
 
 
-def _on_host(cache: dict[str, Any], stored: list[Tensor]) -> list[Tensor]:
+def _on_host(cache: dict[str, Any], stored: list[Tensor | None]) -> list[Tensor | None]:
     """The same tensors on the host."""
     if "left" in cache:
         before, were, _, are = cache["left"]
         if _state(before) == were and _state(stored) == are:
             return list(before)
-    return [value.cpu() for value in stored]
+    return [None if t is None else t.cpu() for t in stored]
 
 
-def _restore(stored: list[Tensor], size: tuple[int, int], name: str) -> HAG:
+def _restore(stored: list[Any], size: tuple[int, int], name: str) -> HAG:
     packed, edge_index = stored
     changed = _stale(name, "what is stored of the HAG has changed")
     if packed.dim() != 1 or packed.dtype != torch.long:
@@ -186,7 +195,9 @@ def _restore(stored: list[Tensor], size: tuple[int, int], name: str) -> HAG:
     tensors = [torch.from_numpy(a) for a in _packing.unpack(numbers, headers)]
     sizes = torch.from_numpy(headers)
     if not torch.equal(sizes[:, -1], _hashes(tensors, sizes, edge_index)):
-        raise ValueError(_stale(name, "its edges have changed"))
+        lost = edge_index is None
+        reason = "the data has no 'edge_index'" if lost else "its edges have changed"
+        raise ValueError(_stale(name, reason))
     # Graphs of several kinds together have no order:
     sequential = bool((headers[:, _packing.KIND] == _packing.SEQUENTIAL).all())
     return HAG(size[0], *tensors, sequential=sequential)

@@ -254,7 +254,7 @@ class HAG:
         return self._cached("t", self._transpose)
 
     def _transpose(self) -> "HAG":
-        hag = HAG._trusted(self.num_dst, _derived.transposed(self))
+        hag = HAG._trusted(self.num_dst, _derived.transposed(self)).to(self.device)
         given: Tensor | None = self._cache.get("given")  # type: ignore[attr-defined]
         return hag if given is None else hag._knows(given.flip(0))
 
@@ -283,7 +283,9 @@ class HAG:
         if not self.is_signed:
             return self, torch.zeros_like(self.dst)
         tensors, added = _derived.closed(self)
-        return HAG._trusted(self.num_src, tensors), added
+        return HAG._trusted(self.num_src, tensors).to(self.device), added.to(
+            self.device
+        )
 
     @property
     def edge_index(self) -> Tensor:

@@ -57,6 +57,29 @@ class Graphs(InMemoryDataset):
         self.save(graphs, self.processed_paths[0])
 
 
+def test_a_hag_in_place_of_edges():
+    whole, alone = hag_graphs(), hag_graphs(remove_edge_index=True)
+    for with_edges, without in zip(whole, alone, strict=True):
+        assert "edge_index" not in without and without.num_edges == 0
+        assert without.hag == with_edges.hag
+        assert without.num_nodes == with_edges.num_nodes
+    batch, wanted = Batch.from_data_list(alone), Batch.from_data_list(whole)
+    assert batch.hag == wanted.hag and batch.hag is batch.hag
+    assert all(a.hag == b.hag for a, b in zip(batch.to_data_list(), whole, strict=True))
+    assert batch.clone().to("meta").hag.device.type == "meta"
+    edges = batch.hag.edge_index  # the same, in another order
+    assert sorted(edges.t().tolist()) == sorted(wanted.edge_index.t().tolist())
+    with pytest.raises(ValueError, match="does not know the order"):
+        batch.hag.edge_index_in_order("edge_weight")
+    batch.edge_index = wanted.edge_index[:, 1:]
+    with pytest.raises(ValueError, match="its edges have changed"):
+        _ = batch.hag
+    lost = whole[0].clone()
+    del lost.edge_index
+    with pytest.raises(ValueError, match="has no 'edge_index'"):
+        _ = lost.hag
+
+
 def test_a_hag_is_made_without_reading_anything_back_from_a_device():
     batch = Batch.from_data_list(hag_graphs())
     wanted = copy.copy(batch).hag

@@ -42,6 +42,10 @@ class HAGTransform(BaseTransform):
             of the source and one of the destination: `"factored"` raises, `"plain"`
             leaves the graph without aggregates, and layers sum with the weight of each
             edge, which may be learned. (default: :obj:`"factored"`)
+        remove_edge_index (bool): Whether the HAG takes the place of `edge_index`, so
+            that batches are made and moved without it. Layers that need edges get them
+            from the HAG, in another order: what is given edge by edge, such as
+            `edge_weight`, cannot be used then. (default: :obj:`False`)
         objective, method, num_features, capacity, min_redundancy, cost_model, \
         time_limit, memory_limit, progress, order, neighbor_order, subtract, \
         num_passes: As in :func:`pyg_hag.build_hag`. A sequential HAG keeps the order
@@ -62,6 +66,7 @@ class HAGTransform(BaseTransform):
         add_self_loops: bool = False,
         weights: str = "factored",
         *,
+        remove_edge_index: bool = False,
         objective: str = "time",
         method: str = "auto",
         num_features: int = 64,
@@ -78,7 +83,12 @@ class HAGTransform(BaseTransform):
     ) -> None:
         if not isinstance(add_self_loops, bool):
             raise TypeError(f"'add_self_loops' must be a bool (got {add_self_loops!r})")
+        if not isinstance(remove_edge_index, bool):
+            raise TypeError(
+                f"'remove_edge_index' must be a bool (got {remove_edge_index!r})"
+            )
         self.add_self_loops = add_self_loops
+        self.remove_edge_index = remove_edge_index
         self.weights = check_choice("weights", weights, WEIGHTS)
         self.options = Options(
             objective=objective,
@@ -124,7 +134,13 @@ class HAGTransform(BaseTransform):
                 )
             if wrong:
                 options = replace(self.options, capacity=0)
-        attach(store, self._search(edge_index, size, options))
+        hag = self._search(edge_index, size, options)
+        if weight is not None and self.remove_edge_index:
+            raise ValueError(
+                "'edge_weight' of 'data' is given edge by edge: use 'HAGTransform' "
+                "without 'remove_edge_index', or remove the weights"
+            )
+        attach(store, hag, self.remove_edge_index)
 
     @staticmethod
     def _search(edge_index: Tensor, size: tuple[int, int], options: Options) -> HAG:
@@ -132,6 +148,8 @@ class HAGTransform(BaseTransform):
 
     def __repr__(self) -> str:
         shown = {"add_self_loops": self.add_self_loops, "weights": self.weights}
+        if self.remove_edge_index:
+            shown["remove_edge_index"] = True
         shown |= self.options.shown()
         arguments = ", ".join(f"{name}={value!r}" for name, value in shown.items())
         return f"{self.__class__.__name__}({arguments})"

@@ -53,7 +53,17 @@ def test_options_reach_the_search():
     assert FewestTransform(min_redundancy=4)(data()).hag == wanted
 
 
+def test_weights_need_edges():
+    data = Data(edge_index=torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
+    data.edge_weight = torch.rand(2)
+    with pytest.raises(ValueError, match="without 'remove_edge_index'"):
+        HAGTransform(remove_edge_index=True)(data)
+    with pytest.raises(TypeError, match="'remove_edge_index' must be a bool"):
+        HAGTransform(remove_edge_index=1)
+
+
 def test_repr_shows_every_parameter():
+    assert "remove_edge_index=True" in repr(HAGTransform(remove_edge_index=True))
     assert repr(HAGTransform(capacity=9)) == (
         "HAGTransform(add_self_loops=False, weights='factored', objective='time', "
         "method='auto', num_features=64, capacity=9, min_redundancy=None, "
