@@ -65,14 +65,17 @@ class TestTriton(AggregateContract):
     backend = "triton"
     device = ACCELERATOR
 
+    def test_a_scratch_of_many_megabytes(self, reduce):
+        if ACCELERATOR == "cpu":
+            pytest.skip("takes the interpreter too long")
+        super().test_a_scratch_of_many_megabytes(reduce)
+
 
 @pytest.mark.triton
 @runs_triton
-class TestTritonLevels(AggregateContract):
+class TestTritonLevels(TestTriton):
     """The same where groups are launched level by level, and most rows are split."""
 
-    backend = "triton"
-    device = ACCELERATOR
     dtypes = (torch.float32,)
 
     @pytest.fixture(autouse=True)
@@ -94,6 +97,11 @@ class TestTritonMany(ManyContract):
 class TestTritonSigned(SignedContract):
     backend = "triton"
     device = ACCELERATOR
+
+    def test_a_scratch_of_many_megabytes(self, reduce):
+        if ACCELERATOR == "cpu":
+            pytest.skip("takes the interpreter too long")
+        super().test_a_scratch_of_many_megabytes(reduce)
 
 
 class TestNumbaMany(ManyContract):
