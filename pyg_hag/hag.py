@@ -1,6 +1,5 @@
 """The HAG container: what it is. No search, no kernel."""
 
-import functools
 import os
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
@@ -237,7 +236,7 @@ class HAG:
             self._arrays()
         for key in ("arrays", "paths", "decision"):  # on the host, or of no device
             if key in known:
-                hag._cached(key, functools.partial(known.get, key))
+                hag._cache[key] = known[key]  # type: ignore[attr-defined]
         return hag
 
     def t(self) -> "HAG":
@@ -283,9 +282,8 @@ class HAG:
         if not self.is_signed:
             return self, torch.zeros_like(self.dst)
         tensors, added = _derived.closed(self)
-        return HAG._trusted(self.num_src, tensors).to(self.device), added.to(
-            self.device
-        )
+        hag = HAG._trusted(self.num_src, tensors).to(self.device)
+        return hag, added.to(self.device)
 
     @property
     def edge_index(self) -> Tensor:

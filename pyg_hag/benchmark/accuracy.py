@@ -133,13 +133,15 @@ def run(
         methods: Some of :data:`METHODS`; all by default.
         runs: Seeds, or folds, at most 10.
         epochs: How long each trains.
-        save: A folder for the trained models.
+        save: A folder for the trained models, made if it is not there.
         first: The first seed, or fold.
 
     Returns:
         list[list[str]]: A table of means and standard deviations in percent, and the
         share of test predictions that are the same once the model is converted.
     """
+    if save is not None:
+        Path(save).mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = [] if out is None else [*read_csv(out)]
     done = {tuple(str(row[key]) for key in KEYS) for row in rows}
     for name in names:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 LARGEST = 255
@@ -20,6 +21,11 @@ class Scale(NamedTuple):
     scale: float
     zero: int
     most: int = LARGEST
+
+    @property
+    def inverse(self) -> float:
+        """One over the scale, rounded as float32 is."""
+        return torch.tensor(self.scale, dtype=torch.float32).reciprocal().item()
 
 
 class Rest(NamedTuple):

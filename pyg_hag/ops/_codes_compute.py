@@ -41,8 +41,11 @@ def compute_product(
 ) -> Tensor:
     """See :func:`pyg_hag.ops.codes.linear_codes`."""
     device: Any = _codes_triton if x.is_cuda else _products
+    # As one factor: with two, what oneDNN multiplies first depends on the processor and
+    # on the number of rows.
+    scale = weight_scale * of.scale
     out: Tensor = device.compute_product(
-        x, of, weight, weight_scale, bias, relu, rest, to
+        x, of.zero, weight, scale, bias, relu, rest, to
     )
     return out
 

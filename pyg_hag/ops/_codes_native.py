@@ -51,9 +51,8 @@ def _numbers(of: Scale, after: Epilogue) -> Tensor:
     rest_scale, rest_zero = (after.rest[1:]) if after.rest else (0.0, 0)
     to = after.to or Scale(1.0, 0)
     lowest = 0.0 if after.relu else -torch.inf
-    inverse = torch.tensor(to.scale, dtype=torch.float32).reciprocal().item()
     return torch.tensor(
-        [of.scale, of.zero, lowest, rest_scale, rest_zero, inverse, to.zero, to.most]
+        [of.scale, of.zero, lowest, rest_scale, rest_zero, to.inverse, to.zero, to.most]
     )
 
 

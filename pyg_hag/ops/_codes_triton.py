@@ -73,9 +73,9 @@ def compute_codes(
 
 def compute_product(
     x: Tensor,
-    of: Scale,
+    zero: int,
     weight: Tensor,
-    weight_scale: Tensor,
+    scale: Tensor,
     bias: Tensor | None,
     relu: bool,
     rest: Rest | None,
@@ -86,10 +86,10 @@ def compute_product(
     if out.numel() == 0:
         return out
     codes, rest_scale, rest_zero = _rest(rest)
-    arrays = x.contiguous(), weight, weight_scale.contiguous(), bias, codes, out
+    arrays = x.contiguous(), weight, scale.contiguous(), bias, codes, out
     sizes = rows, x.size(1), columns
     _kernels().multiply_codes[(-(-rows // _ROWS), -(-columns // _COLUMNS))](
-        *arrays, *sizes, of.scale, of.zero, rest_scale, rest_zero, *_end(to),
+        *arrays, *sizes, zero, rest_scale, rest_zero, *_end(to),
         RELU=relu, ROUNDS=to is not None, ROWS=_ROWS, COLUMNS=_COLUMNS, DEPTH=_DEPTH,
         enable_fp_fusion=False,
     )  # fmt: skip
@@ -116,5 +116,4 @@ def _end(to: Scale | None) -> tuple[float, int, float]:
     """One over the scale of results, in float32; the code of zero, and the largest."""
     if to is None:
         return 1.0, 0, 0.0
-    inverse = torch.tensor(to.scale, dtype=torch.float32).reciprocal().item()
-    return inverse, to.zero, float(to.most)
+    return to.inverse, to.zero, float(to.most)

@@ -12,9 +12,9 @@ from pyg_hag.ops._codes import LARGEST, Rest, Scale
 
 def compute_product(
     x: Tensor,
-    of: Scale,
+    zero: int,
     weight: Tensor,
-    weight_scale: Tensor,
+    scale: Tensor,
     bias: Tensor | None,
     relu: bool,
     rest: Rest | None,
@@ -22,12 +22,12 @@ def compute_product(
 ) -> Tensor:
     if not weight.is_mkldnn:
         weight = packed(weight)
-    rows, columns = x.size(0), weight_scale.numel()
+    rows, columns = x.size(0), scale.numel()
     dtype = torch.float32 if to is None else torch.uint8
-    scale, zero = (1.0, 0) if to is None else to[:2]
+    to_scale, to_zero = (1.0, 0) if to is None else to[:2]
     after: tuple[Any, ...] = ("relu" if relu else "none", [], "")
-    known = x, of.scale, of.zero, weight, weight_scale, _zeros(columns)
-    end = bias, scale, zero, dtype
+    known = x, 1.0, zero, weight, scale, _zeros(columns)
+    end = bias, to_scale, to_zero, dtype
     product = torch.ops.onednn.qlinear_pointwise.binary
     if rest is not None and to is None:
         added: Tensor = product(*known, rest.values(), *end, 1.0, 0, "add", 1.0, *after)
@@ -60,10 +60,8 @@ def products_are_exact() -> bool:
     Those that multiply pairs into 16 bits do not (x86 before VNNI).
     """
     x, weight = torch.full((1, 64), 255), torch.full((1, 64), 127)
-    rows, of = x.to(torch.uint8), Scale(1.0, 0)
-    out = compute_product(
-        rows, of, weight.to(torch.int8), torch.ones(1), None, False, None, None
-    )
+    codes = x.to(torch.uint8), 0, weight.to(torch.int8), torch.ones(1)
+    out = compute_product(*codes, None, False, None, None)
     return float(out) == float((x * weight).sum())
 
 

@@ -176,14 +176,13 @@ def round_codes(
 def multiply_codes(
     x,
     weight,
-    weight_scale,
+    scale,
     bias,
     rest,
     out,
     num_rows,
     depth,
     columns,
-    scale,
     zero,
     rest_scale,
     rest_zero,
@@ -218,8 +217,8 @@ def multiply_codes(
         total = tl.dot(a, w, total, out_dtype=tl.int32)
         weights += tl.sum(w.to(tl.int32), 0)
     total += ((128 - zero) * weights)[None, :]
-    each = tl.load(weight_scale + cols, mask=is_column, other=0.0)
-    y = total.to(tl.float32) * scale * each[None, :]
+    each = tl.load(scale + cols, mask=is_column, other=0.0)
+    y = total.to(tl.float32) * each[None, :]
     if bias is not None:
         y += tl.load(bias + cols, mask=is_column, other=0.0)[None, :]
     both = is_row[:, None] & is_column[None, :]

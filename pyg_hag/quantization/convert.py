@@ -85,10 +85,9 @@ def convert(model: nn.Module, example: Any) -> INT8Model:
     r"""Makes a model that runs in INT8, on the CPU or on CUDA.
 
     Linear layers multiply uint8 codes with int8 weights (on the CPU by oneDNN), graph
-    layers sum
-    codes in whole numbers over the HAG or the edges, and what comes behind, such as
-    bias, norm, ReLU, additions and the rounding to the codes of the next layer, happens
-    in the same kernel. On every HAG of a graph the result has the same bits.
+    layers sum codes in whole numbers over the HAG or the edges, and what comes behind,
+    such as bias, norm, ReLU, additions and the rounding to the codes of the next layer,
+    happens in the same kernel. On every HAG of a graph the result has the same bits.
 
     .. code-block:: python
 

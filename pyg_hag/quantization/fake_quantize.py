@@ -268,7 +268,7 @@ def _rows(protected: Tensor, x: Tensor) -> Tensor:
 
 def _codes(x: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
     """Before they are clamped."""
-    return (x * scale.reciprocal()).round() + zero
+    return (x * scale.reciprocal()).round_().add_(zero)
 
 
 class _Round(torch.autograd.Function):
@@ -278,8 +278,7 @@ class _Round(torch.autograd.Function):
     def forward(
         x: Tensor, scale: Tensor, zero: Tensor, least: int, most: int, clipped: bool
     ) -> Tensor:
-        out = (x * scale.reciprocal()).round_().add_(zero)  # as in `_codes`
-        return out.clamp_(least, most).sub_(zero)
+        return _codes(x, scale, zero).clamp_(least, most).sub_(zero)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -294,7 +293,7 @@ class _Round(torch.autograd.Function):
             (scale,) = ctx.saved_tensors
         grad = grad * scale.reciprocal()
         if ctx.clipped:
-            codes = (x * scale.reciprocal()).round_().add_(zero)
+            codes = _codes(x, scale, zero)
             passes = (codes > ctx.least).logical_and_(codes < ctx.most)
             grad = grad.masked_fill_(passes.logical_not_(), 0)
         return grad, None, None, None, None, None

@@ -125,6 +125,11 @@ class HAGTransform(BaseTransform):
         size = store.size()
         edge_index, weight = store["edge_index"], store.get("edge_weight")
         options = self.options
+        if weight is not None and self.remove_edge_index:
+            raise ValueError(
+                "'edge_weight' of 'data' is given edge by edge: use 'HAGTransform' "
+                "without 'remove_edge_index', or remove the weights"
+            )
         if weight is not None:
             *_, wrong = factors_of(edge_index, weight, size)
             if wrong and self.weights == "factored":
@@ -135,11 +140,6 @@ class HAGTransform(BaseTransform):
             if wrong:
                 options = replace(self.options, capacity=0)
         hag = self._search(edge_index, size, options)
-        if weight is not None and self.remove_edge_index:
-            raise ValueError(
-                "'edge_weight' of 'data' is given edge by edge: use 'HAGTransform' "
-                "without 'remove_edge_index', or remove the weights"
-            )
         attach(store, hag, self.remove_edge_index)
 
     @staticmethod

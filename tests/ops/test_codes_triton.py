@@ -89,9 +89,10 @@ def test_products(shape, most):
     for relu in (False, True):
         for known in ((None, None), (bias, None), (None, rest), (bias, rest)):
             for end in (None, to):
-                args = x, of, weight, scale, known[0], relu, known[1], end
-                wanted = linear_codes(*args)
-                assert_same_bits(there.compute_product(*moved(*args)), wanted)
+                after = known[0], relu, known[1], end
+                wanted = linear_codes(x, of, weight, scale, *after)
+                args = moved(x, of.zero, weight, scale * of.scale, *after)
+                assert_same_bits(there.compute_product(*args), wanted)
 
 
 @pytest.mark.parametrize("model", [pyg.GCN, pyg.GraphSAGE, pyg.GIN])

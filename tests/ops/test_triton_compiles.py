@@ -76,7 +76,7 @@ CODES = {
 }
 PRODUCT = {
     **NUMBERS,
-    **{"x": "*u8", "weight": "*i8", "weight_scale": "*fp32", "bias": "*fp32"},
+    **{"x": "*u8", "weight": "*i8", "scale": "*fp32", "bias": "*fp32"},
     **{"rest": "*u8", "columns": "i32", "RELU": True},
     **dict.fromkeys(("ROWS", "COLUMNS", "DEPTH"), 64),
 }
