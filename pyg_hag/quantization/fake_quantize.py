@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from pyg_hag.ops._compute import per_row
-from pyg_hag.quantization import _random
 from pyg_hag.quantization._rounded import Rounded
+from pyg_hag.quantization._sampling import sample
 from pyg_hag.quantization.config import DegreeQuantConfig
 
 _LEAST_SCALE = torch.finfo(torch.float32).tiny * 2**10  # has a reciprocal
@@ -190,9 +190,9 @@ class FakeQuantize(nn.Module):
         row = None
         if most is not None and x.numel() > most:
             seed = torch.full_like(self.num_observed, self.config.seed)
-            drawn = _random.bits(seed, self.num_observed, most)
-            drawn, row = _places(drawn, x.numel(), width, counts)
-            x, counts = x[drawn], None
+            step, num_rows = self.num_observed, x.numel() // width
+            places, row = sample(seed, step, most, num_rows, width, counts)
+            x, counts = x[places], None
         hidden = x == 0  # is in range: most features of a bag of words say nothing
         if protected is not None:
             hidden = hidden | _of_each(protected, row, width)
@@ -216,25 +216,6 @@ class FakeQuantize(nn.Module):
         ranges = self.low.numel()
         channels = f", channels={ranges}" if ranges > 1 else ""
         return f"{kind}, bits={self.config.bits}{channels}"
-
-
-def _places(
-    drawn: Tensor, size: int, width: int, counts: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Which values random numbers draw, of rows that count so often; and their rows.
-
-    One of each of as many stretches of the same length, which is less random, and
-    quicker: memory is read in order.
-    """
-    ends = None if counts is None else counts.cumsum(0)
-    total = size if ends is None else ends[-1] * width
-    most = drawn.numel()
-    stretch = torch.arange(most, device=drawn.device) * total // most
-    place = stretch + drawn % (total // most)
-    if ends is None:
-        return place, place // width
-    row = torch.searchsorted(ends, place // width, right=True)
-    return row * width + place % width, row
 
 
 def _of_each(rows: Tensor, row: Tensor | None, width: int) -> Tensor:

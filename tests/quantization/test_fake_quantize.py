@@ -5,6 +5,14 @@ import torch
 
 from pyg_hag.quantization import DegreeQuantConfig, FakeQuantize, Protection
 from pyg_hag.quantization._random import bits, uniform
+from pyg_hag.quantization._sampling import sample
+
+FIRST = [
+    [3843813214554478215, 4946748526750382790, 7224831202040718948],
+    [6813481393550808526, 7437944046743708686, 3816292642170318306],
+    [7834670200484438109, 5871224366062628720, 459521034537495439],
+]
+"""SplitMix64 of seeds 0, -7 and 2**40 and step 5, by Python's whole numbers."""
 
 
 def rounded(x, low, high, least, most):
@@ -194,6 +202,24 @@ def test_random_numbers():
     assert abs(float(torch.corrcoef(torch.stack([u, late]))[0, 1])) < 0.02
     assert bits(zero, zero, 1000).min() >= 0
     assert bits(zero, zero, 1000).unique().numel() == 1000
+    first = [bits(torch.tensor(seed), zero + 5, 3).tolist() for seed in (0, -7, 2**40)]
+    assert first == FIRST
+
+
+@pytest.mark.parametrize(
+    "counts", [None, [1, 1, 500], [7, 0, 9], [0, 90, 0], [1, 0, 0], [0, 0, 0]]
+)
+def test_samples_are_the_same_on_every_device(monkeypatch, counts):
+    """That is, as the operators of PyTorch draw them."""
+    rows = None if counts is None else torch.tensor(counts)
+    numbers = torch.tensor(3), torch.tensor(8), 120, 3, 50, rows
+    places, row = sample(*numbers)
+    assert torch.equal(row, places // 50)
+    assert counts is not None or places.unique().numel() == 120
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.compiler.is_compiling", lambda: True)
+        for got, wanted in zip((places, row), sample(*numbers), strict=True):
+            assert torch.equal(got, wanted)
 
 
 @pytest.mark.parametrize("ranges", ["minmax", "ema", "percentile"])
