@@ -125,12 +125,12 @@ class HAGTransform(BaseTransform):
         size = store.size()
         edge_index, weight = store["edge_index"], store.get("edge_weight")
         options = self.options
-        if weight is not None and self.remove_edge_index:
-            raise ValueError(
-                "'edge_weight' of 'data' is given edge by edge: use 'HAGTransform' "
-                "without 'remove_edge_index', or remove the weights"
-            )
         if weight is not None:
+            if self.remove_edge_index:
+                raise ValueError(
+                    "'edge_weight' of 'data' is given edge by edge: use 'HAGTransform' "
+                    "without 'remove_edge_index', or remove the weights"
+                )
             *_, wrong = factors_of(edge_index, weight, size)
             if wrong and self.weights == "factored":
                 raise ValueError(
