@@ -4,9 +4,16 @@ import os
 
 import pytest
 import torch
+from torch_geometric.nn import SAGEConv
 
 from pyg_hag.datasets import ROOT_VARIABLE, load_graphs
 from pyg_hag.ops._compute import BACKENDS
+
+
+def pytest_configure():
+    # PyG writes a class's `propagate` for the first layer that is made. Were that one
+    # with several aggregations, no SAGEConv after it would take a sparse matrix.
+    SAGEConv(1, 1)
 
 
 def pytest_generate_tests(metafunc):
