@@ -26,6 +26,9 @@ the least result, the same two of the further codes, one over the scale of the r
 codes, and their zero. The last is followed by the largest code."""
 MOST_VECTORS = 8
 """Vectors in a tile."""
+_AHEAD = 4096
+"""Bytes of features that are brought near before they are rounded: processors fetch no
+further than to the end of a page on their own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +65,9 @@ class Rounding:
                     last = b.sub(block.columns, step)
                     late = b.icmp_signed(">", feature, last)
                     feature = b.select(late, last, feature)
-                found = reads.load(b.add(x, b.mul(feature, I64(4))))
+                place = b.add(x, b.mul(feature, I64(4)))
+                reads.prefetch(b.add(place, I64(_AHEAD)))
+                found = reads.load(place)
                 found = along(b, reads, found, feature, block.gain, b.fmul)
                 found = along(b, reads, found, feature, block.bias, b.fadd)
                 found = numbers.times_row(found, block.next, r)
