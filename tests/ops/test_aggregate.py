@@ -61,7 +61,9 @@ class TestSegmentReduceSigned(SignedContract):
 
 @pytest.mark.triton
 @runs_triton
-class TestTriton(AggregateContract):
+class OnTriton:
+    """A contract of the Triton backend."""
+
     backend = "triton"
     device = ACCELERATOR
 
@@ -71,8 +73,10 @@ class TestTriton(AggregateContract):
         super().test_a_scratch_of_many_megabytes(reduce)
 
 
-@pytest.mark.triton
-@runs_triton
+class TestTriton(OnTriton, AggregateContract):
+    pass
+
+
 class TestTritonLevels(TestTriton):
     """The same where groups are launched level by level, and most rows are split."""
 
@@ -92,16 +96,8 @@ class TestTritonMany(ManyContract):
     device = ACCELERATOR
 
 
-@pytest.mark.triton
-@runs_triton
-class TestTritonSigned(SignedContract):
-    backend = "triton"
-    device = ACCELERATOR
-
-    def test_a_scratch_of_many_megabytes(self, reduce):
-        if ACCELERATOR == "cpu":
-            pytest.skip("takes the interpreter too long")
-        super().test_a_scratch_of_many_megabytes(reduce)
+class TestTritonSigned(OnTriton, SignedContract):
+    pass
 
 
 class TestNumbaMany(ManyContract):
