@@ -59,5 +59,6 @@ $(VENV)/installed-dev: $(VENV)/installed
 
 $(VENV)/installed-sparse: $(VENV)/installed-dev
 	$(INSTALL) setuptools wheel ninja
-	$(INSTALL) --no-build-isolation torch_scatter torch_sparse
+	printf '%s\n' torch_scatter torch_sparse | \
+		xargs -n 1 -P 2 $(INSTALL) --no-build-isolation
 	touch $@

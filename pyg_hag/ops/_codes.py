@@ -1,5 +1,6 @@
 """What codes stand for, and what becomes of results that are made of them."""
 
+import functools
 from typing import NamedTuple
 
 import torch
@@ -25,7 +26,12 @@ class Scale(NamedTuple):
     @property
     def inverse(self) -> float:
         """One over the scale, rounded as float32 is."""
-        return torch.tensor(self.scale, dtype=torch.float32).reciprocal().item()
+        return _inverse(self.scale)
+
+
+@functools.lru_cache(1000)
+def _inverse(scale: float) -> float:
+    return torch.tensor(scale, dtype=torch.float32).reciprocal().item()
 
 
 class Rest(NamedTuple):

@@ -48,12 +48,15 @@ def compute_reduction(
 
 
 def _numbers(of: Scale, after: Epilogue) -> Tensor:
-    rest_scale, rest_zero = (after.rest[1:]) if after.rest else (0.0, 0)
-    to = after.to or Scale(1.0, 0)
-    lowest = 0.0 if after.relu else -torch.inf
-    return torch.tensor(
-        [of.scale, of.zero, lowest, rest_scale, rest_zero, to.inverse, to.zero, to.most]
-    )
+    rest = after.rest[1:] if after.rest else (0.0, 0)
+    return _known_numbers(of, after.relu, rest, after.to or Scale(1.0, 0))
+
+
+@functools.lru_cache(1000)
+def _known_numbers(of: Scale, relu: bool, rest: tuple[float, int], to: Scale) -> Tensor:
+    lowest = 0.0 if relu else -torch.inf
+    numbers = of.scale, of.zero, lowest, *rest, to.inverse, to.zero, to.most
+    return torch.tensor(numbers, dtype=torch.float32)
 
 
 def _reduce_call(

@@ -60,7 +60,8 @@ def products_are_exact() -> bool:
     Those that multiply pairs into 16 bits do not (x86 before VNNI).
     """
     x, weight = torch.full((1, 64), 255), torch.full((1, 64), 127)
-    codes = x.to(torch.uint8), 0, weight.to(torch.int8), torch.ones(1)
+    one = torch.ones(1, dtype=torch.float32)
+    codes = x.to(torch.uint8), 0, weight.to(torch.int8), one
     out = compute_product(*codes, None, False, None, None)
     return float(out) == float((x * weight).sum())
 

@@ -14,6 +14,8 @@ from torch_geometric.data import Batch, Data
 
 from pyg_hag import HAGTransform, to_hag
 from pyg_hag.ops import codes
+from pyg_hag.ops._codes_native import _known_numbers
+from pyg_hag.ops._products import products_are_exact
 from pyg_hag.quantization import (
     Conversion,
     DegreeQuantConfig,
@@ -156,6 +158,21 @@ def test_same_bits_with_any_number_of_threads(name, graph):
             outs.append(fast(x, hag))
     if not name.startswith(("GAT", "GIN, layer", "residual")):
         assert torch.equal(*outs)
+
+
+@pytest.mark.parametrize("kind", ["GCN, norm", "SAGE, max, norm", "residual"])
+def test_same_bits_whatever_the_default_dtype(kind, graph):
+    x, edge_index, hag = graph
+    fast = convert(quantized_of(MODELS[kind](), x, edge_index), (x, hag))
+    wanted = fast(x, hag)
+    _known_numbers.cache_clear()
+    products_are_exact.cache_clear()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert products_are_exact()
+        assert torch.equal(fast(x, hag), wanted)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_what_runs_is_int8(name, graph, monkeypatch):
