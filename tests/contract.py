@@ -51,7 +51,7 @@ TOLERANCE = {
 ACCELERATOR = "cuda" if torch.cuda.is_available() else "cpu"
 """Where Triton's kernels are tested: on the CPU, its interpreter runs them."""
 runs_triton = pytest.mark.skipif(
-    not _triton.is_there() or not (ACCELERATOR == "cuda" or _triton.is_interpreted()),
+    not _triton.IS_THERE or not (ACCELERATOR == "cuda" or _triton.is_interpreted()),
     reason="no Triton, or neither a GPU nor TRITON_INTERPRET=1",
 )
 each_graph = pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)

@@ -33,12 +33,17 @@ def fastest(device: str) -> str:
     """The backend for a type of device."""
     if device == "cpu":
         return "numba"
-    if device == "cuda" and _triton.is_there():
+    if device == "cuda" and _triton.IS_THERE:
         return "triton"
     if not _scatter.IS_THERE:
-        _warn_of_segment_reduce(device)
+        _warn(device)
         return "segment_reduce"
     return "torch_scatter"
+
+
+@torch.compiler.assume_constant_result  # so that it also warns where this is compiled
+def _warn(device: str) -> None:
+    _warn_of_segment_reduce(device)
 
 
 @functools.cache

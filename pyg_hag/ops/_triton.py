@@ -18,10 +18,8 @@ _STATISTICS = {"mean": ("sum",), "var": ("sum", "square"), "std": ("sum", "squar
 """What results are made of, if not of the statistic of the same name."""
 
 
-@functools.cache
-def is_there() -> bool:
-    """Whether Triton is installed. It is imported when a kernel first runs."""
-    return find_spec("triton") is not None
+IS_THERE: bool = find_spec("triton") is not None
+"""Whether Triton is installed. It is imported when a kernel first runs."""
 
 
 @functools.cache
@@ -31,10 +29,10 @@ def _kernels() -> ModuleType:
     return _triton_kernels
 
 
-@functools.cache
+@torch.compiler.assume_constant_result
 def is_interpreted() -> bool:
     """Whether Triton runs its kernels on the CPU, to test them."""
-    if not is_there():
+    if not IS_THERE:
         return False
     from triton.runtime.interpreter import InterpretedFunction
 

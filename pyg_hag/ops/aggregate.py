@@ -156,7 +156,7 @@ def _check(
             f"backend 'numba' runs on the CPU, but 'x' is on {x.device}: leave "
             f"'backend' out"
         )
-    if backend == "triton" and not _triton.is_there():
+    if backend == "triton" and not _triton.IS_THERE:
         raise ValueError(
             "backend 'triton' needs that package, which is not installed: leave "
             "'backend' out, or 'pip install triton'"

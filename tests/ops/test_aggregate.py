@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
@@ -71,6 +72,11 @@ class OnTriton:
         if ACCELERATOR == "cpu":
             pytest.skip("takes the interpreter too long")
         super().test_a_scratch_of_many_megabytes(reduce)
+
+    def test_same_bits_for_any_number_of_threads(self, reduce, monkeypatch):
+        if ACCELERATOR == "cpu":
+            pytest.skip("takes the interpreter too long")
+        super().test_same_bits_for_any_number_of_threads(reduce, monkeypatch)
 
 
 class TestTriton(OnTriton, AggregateContract):
@@ -185,9 +191,9 @@ def test_torch_scatter_must_be_there(monkeypatch):
 
 
 def test_the_default_backends(monkeypatch):
-    monkeypatch.setattr(_triton, "is_there", lambda: True)
+    monkeypatch.setattr(_triton, "IS_THERE", True)
     assert fastest("cpu") == "numba" and fastest("cuda") == "triton"
-    monkeypatch.setattr(_triton, "is_there", lambda: False)
+    monkeypatch.setattr(_triton, "IS_THERE", False)
     monkeypatch.setattr(_scatter, "IS_THERE", True)
     assert fastest("cuda") == fastest("xpu") == "torch_scatter"
     monkeypatch.setattr(_scatter, "IS_THERE", False)
@@ -197,6 +203,21 @@ def test_the_default_backends(monkeypatch):
     assert fastest("cuda") == "segment_reduce"  # without another warning
     with pytest.warns(UserWarning, match="install torch_scatter"):
         assert fastest("xpu") == "segment_reduce"
+
+
+def test_the_default_backends_where_they_are_compiled(monkeypatch):
+    monkeypatch.setattr(_scatter, "IS_THERE", False)
+    for there, backend in ((True, "triton"), (False, "segment_reduce")):
+        monkeypatch.setattr(_triton, "IS_THERE", there)
+        _warn_of_segment_reduce.cache_clear()
+        torch._dynamo.reset()
+        compiled = torch.compile(
+            lambda x: x + len(fastest("cuda")), backend="eager", fullgraph=True
+        )
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            assert float(compiled(torch.tensor(0.0))) == len(backend)
+        assert len(seen) == (0 if there else 1)
 
 
 def test_triton_is_not_imported_for_the_cpu():
@@ -210,10 +231,10 @@ def test_triton_is_not_imported_for_the_cpu():
 
 
 def test_triton_must_be_there(monkeypatch):
-    monkeypatch.setattr(_triton, "is_there", lambda: False)
+    monkeypatch.setattr(_triton, "IS_THERE", False)
     with pytest.raises(ValueError, match="'triton' needs that package"):
         aggregate(*small(), backend="triton")
-    monkeypatch.setattr(_triton, "is_there", lambda: True)
+    monkeypatch.setattr(_triton, "IS_THERE", True)
     monkeypatch.setattr(_triton, "is_interpreted", lambda: False)
     with pytest.raises(ValueError, match="runs on CUDA, but 'x' is on cpu"):
         aggregate(*small(), backend="triton")

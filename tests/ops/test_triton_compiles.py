@@ -11,7 +11,7 @@ from pyg_hag.ops import _triton
 
 pytestmark = [
     pytest.mark.triton,
-    pytest.mark.skipif(not _triton.is_there(), reason="no Triton"),
+    pytest.mark.skipif(not _triton.IS_THERE, reason="no Triton"),
 ]
 
 SCRIPT = """
