@@ -32,8 +32,8 @@ test-bounds: $(VENV)/installed-dev
 test-sparse: $(VENV)/installed-sparse
 	$(BIN)/python -m pytest -m sparse
 
-# The kernels of GPUs, run by Triton's interpreter where there is none: an hour; ONLY
-# names some of the tests, as `pytest -k` does.
+# The kernels of GPUs, run by Triton's interpreter where there is none: hours; ONLY names
+# some of the tests, as `pytest -k` does.
 test-triton: $(VENV)/installed-triton
 	TRITON_INTERPRET=1 $(BIN)/python -m pytest -m triton -k "$(ONLY)"
 
