@@ -91,20 +91,28 @@ def _reduce_call(
 
 
 def counts_of_codes(hag: HAG, own: Tensor | None) -> tuple[Tensor, int]:
-    """How many codes are summed for each destination, and the most of them."""
+    """How many codes are summed for each destination, and of how many a sum may be.
+
+    Where some are subtracted, that are more than 16 unsigned bits would hold.
+    """
     if own is None:
-        return hag._cached("counts", lambda: _with_most(hag.in_degree.int()))
+        return hag._cached("counts", lambda: _with_most(hag.in_degree.int(), None))
     cache: Any = hag._cache  # type: ignore[attr-defined]
     known = cache.get("counts with own")
     if known is None or known[0]() is not own or known[1] != own._version:
-        counted = _with_most(hag.in_degree.int() + own)
+        counted = _with_most(hag.in_degree.int(), own)
         known = cache["counts with own"] = weakref.ref(own), own._version, counted
     counts: tuple[Tensor, int] = known[2]
     return counts
 
 
-def _with_most(count: Tensor) -> tuple[Tensor, int]:
-    return count, int(count.max()) if count.numel() else 0
+def _with_most(degree: Tensor, own: Tensor | None) -> tuple[Tensor, int]:
+    if degree.numel() == 0:
+        return degree, 0
+    if own is None:
+        return degree, int(degree.max())
+    most = int((degree.long() + own.abs()).max())
+    return degree + own, max(most, _ENDS[16] if int(own.min()) < 0 else 0)
 
 
 def accumulator(most: int, largest: int = LARGEST) -> int:

@@ -66,7 +66,7 @@ def aggregate_codes(
         hag (HAG): The graph.
         reduce (str): `"sum"`, `"max"` or `"min"`.
         own (torch.Tensor, optional): How often each node's own codes count besides
-            (for sums), int32 `[num_dst]`; below 0 as far as it has self-loops.
+            (for sums), int32 `[num_dst]`; below 0 where they are subtracted.
         epilogue (Epilogue, optional): What becomes of the result.
 
     Returns:

@@ -92,7 +92,7 @@ def test_reductions(name, reduce, most):
     ]
     own = None
     if reduce == "sum" and size[0] == size[1]:
-        own = torch.randint(3, (size[1],), dtype=torch.int32)
+        own = torch.randint(-2, 3, (size[1],), dtype=torch.int32)
         hags.append(signed_hag(edge_index, size[0]))
     for columns in (1, 34, 128):
         x = torch.randint(most + 1, (size[0], columns), dtype=torch.uint8)
