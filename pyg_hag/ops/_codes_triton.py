@@ -11,7 +11,7 @@ from pyg_hag._device_plan import device_plan
 from pyg_hag.hag import HAG
 from pyg_hag.ops._codes import Epilogue, Rest, Scale
 from pyg_hag.ops._codes_native import accumulator, counts_of_codes
-from pyg_hag.ops._triton import arrays_of, launch
+from pyg_hag.ops._triton import arrays_of, launch, start
 
 _ROWS, _COLUMNS, _DEPTH = 64, 64, 64  # of a tile of products
 _TYPES = {32: torch.int32, 64: torch.int64}
@@ -64,9 +64,9 @@ def compute_codes(
     rows, columns = x.shape
     out = torch.empty_like(x, dtype=torch.uint8)
     if out.numel() > 0:
-        _kernels().round_codes[(-(-rows // 16), -(-columns // 128))](
+        start(
+            _kernels().round_codes, (-(-rows // 16), -(-columns // 128)), x,
             x, out, gain, bias, factor, rows, columns, *_end(to), ROWS=16, TILE=128,
-            enable_fp_fusion=False,
         )  # fmt: skip
     return out
 
@@ -88,10 +88,10 @@ def compute_product(
     codes, rest_scale, rest_zero = _rest(rest)
     arrays = x.contiguous(), weight, scale.contiguous(), bias, codes, out
     sizes = rows, x.size(1), columns
-    _kernels().multiply_codes[(-(-rows // _ROWS), -(-columns // _COLUMNS))](
+    start(
+        _kernels().multiply_codes, (-(-rows // _ROWS), -(-columns // _COLUMNS)), x,
         *arrays, *sizes, zero, rest_scale, rest_zero, *_end(to),
         RELU=relu, ROUNDS=to is not None, ROWS=_ROWS, COLUMNS=_COLUMNS, DEPTH=_DEPTH,
-        enable_fp_fusion=False,
     )  # fmt: skip
     return out
 

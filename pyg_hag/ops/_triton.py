@@ -154,7 +154,10 @@ def launch(
         largest = max(t.numel() for t in given if t is not None)
     tile, warps = _tile(columns, x.element_size())
     for first, last in plan.launches:
-        kernel[(last - first, -(-columns // tile))](
+        start(
+            kernel,
+            (last - first, -(-columns // tile)),
+            x,
             *given,
             first,
             columns,
@@ -165,8 +168,18 @@ def launch(
             ROWS=ROWS,
             TILE=tile,
             num_warps=warps,
-            enable_fp_fusion=False,
         )
+
+
+def start(
+    kernel: Any, programs: tuple[int, int], x: Tensor, *arguments: Any, **constants: Any
+) -> None:
+    """Starts programs of a kernel where x is, which need not be the current device.
+
+    Products are rounded before they are added, as they are on the CPU.
+    """
+    with torch.cuda.device_of(x):
+        kernel[programs](*arguments, **constants, enable_fp_fusion=False)
 
 
 def _tile(columns: int, size: int) -> tuple[int, int]:

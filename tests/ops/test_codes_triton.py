@@ -11,7 +11,14 @@ from torch_geometric import nn as pyg
 from pyg_hag import build_hag
 from pyg_hag.ops import _codes_compute
 from pyg_hag.ops import _codes_triton as there
-from pyg_hag.ops.codes import Rest, Scale, aggregate_codes, linear_codes, round_to_codes
+from pyg_hag.ops.codes import (
+    Epilogue,
+    Rest,
+    Scale,
+    aggregate_codes,
+    linear_codes,
+    round_to_codes,
+)
 from pyg_hag.quantization import calibrate, convert
 
 pytestmark = [pytest.mark.triton, runs_triton]
@@ -107,3 +114,19 @@ def test_models(monkeypatch, model):
             monkeypatch.setattr(_codes_compute, name, there)
         fast = convert(quantized, (x, hag))
     assert_same_bits(fast.to(ACCELERATOR)(*moved(x), hag.to(ACCELERATOR)), wanted)
+
+
+def test_kernels_start_where_their_codes_are(monkeypatch):
+    """Also where another device is the current one."""
+    seen, hag = [], fewest_hag(*GRAPHS["dense"][:1], 40)
+    entered = torch.cuda.device_of
+    monkeypatch.setattr(torch.cuda, "device_of", lambda x: seen.append(x) or entered(x))
+    x, weight, scale = moved(
+        torch.rand(40, 3), torch.ones(5, 3, dtype=torch.int8), torch.ones(5)
+    )
+    codes = there.compute_codes(x, Scale(0.1, 3), None, None, None)
+    hag, end = hag.to(ACCELERATOR), Epilogue()
+    there.compute_product(codes, 3, weight, scale, None, False, None, None)
+    there.compute_reduction(codes, Scale(0.1, 3), hag, "sum", None, end)
+    assert [t.dtype for t in seen[:2]] == [torch.float32, torch.uint8]
+    assert len(seen) >= 3

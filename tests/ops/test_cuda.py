@@ -71,6 +71,15 @@ def test_same_bits_every_time_and_on_every_stream(case, reduce):
     assert all(torch.equal(out, wanted) for out in outs)
 
 
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="one GPU")
+@pytest.mark.parametrize("reduce", REDUCES, ids=str)
+def test_a_device_that_is_not_the_current_one(case, reduce):
+    x, hag = case
+    wanted = aggregate(x, hag, reduce)
+    out = aggregate(x.to("cuda:1"), hag.to("cuda:1"), reduce)
+    assert torch.equal(out.cpu(), wanted.cpu())
+
+
 def test_batches_and_models():
     batch = Batch.from_data_list(hag_graphs())
     model = to_hag(pyg.GIN(4, 8, 2, 3)).eval()
