@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pyg_hag import _structure
 from pyg_hag._stats import HAGStats
-from pyg_hag._transpose import transpose
+from pyg_hag._transpose import is_symmetric, transpose
 
 if TYPE_CHECKING:
     from pyg_hag.hag import HAG
@@ -98,6 +98,15 @@ def transposed(hag: "HAG") -> list[Tensor]:
         hag.is_signed,
     )
     return [torch.from_numpy(t) for t in flat]
+
+
+def equals_transpose(hag: "HAG") -> bool:
+    """Whether the graph is its own transpose."""
+    if hag.num_src != hag.num_dst:
+        return False
+    a = hag._arrays()
+    ends = a["src_ptr"], a["src_mid"], a["src"], a["agg_ptr"], a["agg_mid"], a["agg"]
+    return is_symmetric(hag.num_dst, a["kinds"], *ends)
 
 
 def closed(hag: "HAG") -> tuple[list[Tensor], Tensor]:

@@ -16,7 +16,8 @@ MAX_SRC = 2**31 - 1
 
 
 @jit
-def _mixed(a: int, b: int, c: int) -> Any:
+def mixed(a: int, b: int, c: int) -> Any:
+    """A hash of three numbers, 64 bits."""
     h = np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x632BE59BD9B4E019)
     h = (h ^ (h >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
     h = (h ^ (h >> np.uint64(32))) + np.uint64(b) * np.uint64(0xC2B2AE3D27D4EB4F)
@@ -30,7 +31,7 @@ def _mixed(a: int, b: int, c: int) -> Any:
 def _hash_part(values: I64, shift: int, begin: int, end: int, name: int) -> Any:
     h = np.uint64(0)
     for i in range(begin, end):
-        h += _mixed(name, i - begin, values[i] - shift)
+        h += mixed(name, i - begin, values[i] - shift)
     return h
 
 
@@ -77,14 +78,14 @@ def fingerprint(
         if sizes[g, KIND] == SIGNED:
             out[g] += _hash_part(src_minus, 0, row, row_end, 8)
             out[g] += _hash_part(agg_minus, 0, row, row_end, 9)
-        out[g] += _mixed(10, sizes[g, KIND], sizes[g, NUM_SRC])
+        out[g] += mixed(10, sizes[g, KIND], sizes[g, NUM_SRC])
     nodes = starts[:, 0].copy()
     g = 0
     for e in range(u.size if num_graphs > 0 else 0):
         if u[e] < sources[g] or u[e] >= sources[g + 1]:
             g = np.searchsorted(sources, u[e], "right") - 1
             g = min(max(g, 0), num_graphs - 1)
-        out[g] += _mixed(0, u[e] - sources[g], v[e] - nodes[g])
+        out[g] += mixed(0, u[e] - sources[g], v[e] - nodes[g])
     return out.view(np.int64)
 
 

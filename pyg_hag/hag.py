@@ -234,7 +234,12 @@ class HAG:
             hag._knows(known["given"].to(device))
         if self.device.type == "cpu":
             self._arrays()
-        for key in ("arrays", "paths", "decision"):  # on the host, or of no device
+        for key in (
+            "arrays",
+            "paths",
+            "decision",
+            "symmetric",
+        ):  # on the host, or of no device
             if key in known:
                 hag._cache[key] = known[key]  # type: ignore[attr-defined]
         return hag
@@ -256,6 +261,11 @@ class HAG:
         hag = HAG._trusted(self.num_dst, _derived.transposed(self)).to(self.device)
         given: Tensor | None = self._cache.get("given")  # type: ignore[attr-defined]
         return hag if given is None else hag._knows(given.flip(0))
+
+    def _turned(self) -> "HAG":
+        """A HAG of the transposed graph: this one, if that is the same graph."""
+        same = self._cached("symmetric", lambda: _derived.equals_transpose(self))
+        return self if same else self.t()
 
     def closed(self) -> tuple["HAG", Tensor]:
         """Returns the HAG of closed neighbourhoods, where this one subtracts the self.

@@ -2,6 +2,7 @@ import copy
 import io
 import pickle
 import re
+from functools import partial
 
 import pytest
 import torch
@@ -13,11 +14,12 @@ from graphs import (
     graphs,
     int64,
     near_cliques,
+    signed_hag,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyg_hag import HAG, _structure
+from pyg_hag import HAG, _structure, build_hag
 from pyg_hag._validation import _FAULTS
 
 odd_graphs = pytest.mark.parametrize("graph", ODD_GRAPHS.values(), ids=ODD_GRAPHS)
@@ -227,6 +229,22 @@ def test_transpose(graph):
     hag = fewest_hag(edge_index, size=size)
     assert check_transpose(hag, edge_index).t() == hag
     assert hag.t() is hag.t()
+
+
+@settings(deadline=None)
+@given(graphs() | st.sampled_from(list(ODD_GRAPHS.values())))
+def test_graphs_that_are_their_own_transpose(graph):
+    edge_index, size = graph
+    both = torch.cat([edge_index, edge_index.flip(0)], dim=1)
+    same = size[0] == size[1] and sorted_edges(edge_index) == sorted_edges(
+        edge_index.flip(0)
+    )
+    for make in (fewest_hag, signed_hag, partial(build_hag, capacity=0)):
+        hag = make(edge_index, size=size)
+        assert hag._turned() is (hag if same else hag.t())
+        if size[0] == size[1]:
+            hag = make(both, size=size)
+            assert hag._turned() is hag
 
 
 def test_transpose_of_a_hand_made_hag():

@@ -251,7 +251,7 @@ def _collated(graphs: list[Any], device: str, trains: bool = False) -> Any:
     if isinstance(batch, HAGData):
         device_plan(batch.hag)
         if trains:
-            device_plan(batch.hag.t())
+            device_plan(batch.hag._turned())
     return batch
 
 

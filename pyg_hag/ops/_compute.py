@@ -74,7 +74,7 @@ def compute_sum(
             before = weight if before is None else before * weight
         else:
             after = weight if after is None else after * weight
-    walked = hag.t() if transpose else hag
+    walked = hag._turned() if transpose else hag
     return _shaped(kernels.aggregate_sum(flat, before, after, own, walked), x)
 
 

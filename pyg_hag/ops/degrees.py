@@ -35,7 +35,7 @@ def in_degree(hag: HAG, turned: bool = False) -> Tensor:
     """
     if torch.compiler.is_compiling():
         return _in_degree(*hag._handle, turned)
-    return (hag.t() if turned else hag).in_degree
+    return (hag._turned() if turned else hag).in_degree
 
 
 def sum_back(x: Tensor, hag: HAG, src_scale: Tensor | None = None) -> Tensor:
@@ -65,7 +65,7 @@ def _(tensors: list[Tensor], num_src: int, view: str) -> tuple[Tensor, Tensor]:
 @torch.library.custom_op("pyg_hag::in_degree", mutates_args=())
 def _in_degree(tensors: list[Tensor], num_src: int, view: str, turned: bool) -> Tensor:
     hag = resolved(tensors, num_src, view)
-    return (hag.t() if turned else hag).in_degree.clone()
+    return (hag._turned() if turned else hag).in_degree.clone()
 
 
 @_in_degree.register_fake
