@@ -34,7 +34,7 @@ def warmup(dtypes: tuple[torch.dtype, ...] = (torch.float32,)) -> float:
     if not isinstance(dtypes, tuple | list) or any(d not in DTYPES for d in dtypes):
         raise TypeError(f"'dtypes' must be some of {DTYPES} (got {dtypes!r})")
     begin = time.perf_counter()
-    nodes = torch.arange(_CLIQUE)
+    nodes = torch.arange(_CLIQUE, device="cpu")
     pairs = torch.cartesian_prod(nodes, nodes).t()
     edge_index = pairs[:, pairs[0] != pairs[1]]
     signed = build_hag(edge_index, objective="aggregations", subtract=True)
@@ -46,13 +46,14 @@ def warmup(dtypes: tuple[torch.dtype, ...] = (torch.float32,)) -> float:
     for graph in (hag, signed):
         graph.validate(edge_index)
         graph.closed()
+        graph.t()
     # Features for one thread, and so many that all take part:
     widths = [1] if num_threads() == 1 else [1, LEAST_WORK // signed.stats.reads + 1]
     for graph in (hag, signed, plain):
         for width in widths:
-            x = torch.ones(_CLIQUE, width, requires_grad=True)
+            x = torch.ones(_CLIQUE, width, device="cpu", requires_grad=True)
             aggregate(x, graph).sum().backward()
-    aggregate(torch.ones(_CLIQUE, 1, requires_grad=True), hag, "max").sum().backward()
+    aggregate(x[:, :1], hag, "max").sum().backward()
     for dtype in dtypes:
         compile_ahead(dtype)
     return time.perf_counter() - begin

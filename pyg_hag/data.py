@@ -113,7 +113,7 @@ def attach(store: Any, hag: HAG, alone: bool = False) -> None:
         kind,
         hag.num_src,
     ]
-    header = torch.tensor([[*sizes, 0]])
+    header = torch.tensor([[*sizes, 0]], device="cpu")
     header[:, -1] = _hashes(hag.tensors, header, None if alone else edge_index)
     counts = hag.src_count, hag.agg_count, hag.group_aggs, hag.group_dsts
     ids = hag.src, hag.dst, hag.agg

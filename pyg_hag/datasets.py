@@ -122,9 +122,9 @@ def generate_social_graph(num_graphs: int, seed: int = 0) -> Data:
     batch = Batch.from_data_list(generate_ego_networks(num_graphs, seed))
     generator = torch.Generator().manual_seed(seed)
     y = batch.y[batch.batch]
-    x = torch.randn(y.numel(), 16, generator=generator)
+    x = torch.randn(y.numel(), 16, generator=generator, device="cpu")
     x[:, :2] += 0.5 * torch.nn.functional.one_hot(y, 2)
-    train = torch.rand(y.numel(), generator=generator) < 0.5
+    train = torch.rand(y.numel(), generator=generator, device="cpu") < 0.5
     return Data(
         x=x, edge_index=batch.edge_index, y=y, train_mask=train, test_mask=~train
     )

@@ -66,7 +66,7 @@ class _Search:
     def __init__(self, loader: HAGClusterLoader, clusters: list[int]) -> None:
         self.hags, self.clusters = loader._hags, clusters
         sizes = loader.cluster_data.partition.partptr.diff()
-        self.sizes = sizes[torch.tensor(clusters, dtype=torch.long)]
+        self.sizes = sizes[clusters]
 
     def __call__(
         self, edge_index: Tensor, size: tuple[int, int], options: Options
@@ -74,7 +74,9 @@ class _Search:
         if options.order == "sequential" or options.capacity == 0:
             return build_with(edge_index, size, options)
         count = len(self.clusters)
-        cluster = torch.arange(count).repeat_interleave(self.sizes)
+        cluster = torch.arange(count, device=edge_index.device).repeat_interleave(
+            self.sizes
+        )
         start = self.sizes.cumsum(0) - self.sizes
         ends = cluster[edge_index]
         inside = ends[0] == ends[1]

@@ -226,7 +226,7 @@ def _batches(
             "HAG alone": partial(_collated, alone, device),
             "HAG alone, training": partial(_collated, alone, device, True),
         }
-        times = {f"milliseconds {k}": _waited(w, device) for k, w in ways.items()}
+        times = _waited(ways, device)
         batch = _collated(alone, device)
         sums = {"sum": partial(_summed, batch.x, batch.hag)}
         kernels, _ = measure_calls(sums, 4, device)
@@ -255,13 +255,14 @@ def _collated(graphs: list[Any], device: str, trains: bool = False) -> Any:
     return batch
 
 
-def _waited(call: Any, device: str, rounds: int = 30) -> float:
-    """The median of the milliseconds that a call takes, with what it starts."""
-    times = []
+def _waited(ways: dict[str, Any], device: str, rounds: int = 30) -> dict[str, float]:
+    """The median of the milliseconds that each takes, in turn, with what it starts."""
+    times: dict[str, list[float]] = {f"milliseconds {name}": [] for name in ways}
     for _ in range(rounds + 3):
-        begin = time.perf_counter()
-        call()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        times.append(1e3 * (time.perf_counter() - begin))
-    return sorted(times[3:])[rounds // 2]
+        for call, taken in zip(ways.values(), times.values(), strict=True):
+            begin = time.perf_counter()
+            call()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            taken.append(1e3 * (time.perf_counter() - begin))
+    return {name: sorted(taken[3:])[rounds // 2] for name, taken in times.items()}

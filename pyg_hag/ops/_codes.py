@@ -31,7 +31,7 @@ class Scale(NamedTuple):
 
 @functools.lru_cache(1000)
 def _inverse(scale: float) -> float:
-    return torch.tensor(scale, dtype=torch.float32).reciprocal().item()
+    return torch.tensor(scale, dtype=torch.float32, device="cpu").reciprocal().item()
 
 
 class Rest(NamedTuple):

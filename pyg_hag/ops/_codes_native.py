@@ -56,7 +56,7 @@ def _numbers(of: Scale, after: Epilogue) -> Tensor:
 def _known_numbers(of: Scale, relu: bool, rest: tuple[float, int], to: Scale) -> Tensor:
     lowest = 0.0 if relu else -torch.inf
     numbers = of.scale, of.zero, lowest, *rest, to.inverse, to.zero, to.most
-    return torch.tensor(numbers, dtype=torch.float32)
+    return torch.tensor(numbers, dtype=torch.float32, device="cpu")
 
 
 def _reduce_call(
@@ -149,7 +149,7 @@ def compute_codes(
     x = x.detach().float().contiguous()
     rows, columns = x.shape
     numbers = _numbers(Scale(1.0, 0), Epilogue(to=to))
-    out = _memory.empty(torch.empty(0, dtype=torch.uint8), rows, columns)
+    out = _memory.empty(x.new_empty(0, dtype=torch.uint8), rows, columns)
     if out.numel() > 0:
         threads, checked = _threads.num_threads(), _parallel.checks_bounds()
         call = _rounding_call(rows, columns, threads, checked)

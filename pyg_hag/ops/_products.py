@@ -50,7 +50,7 @@ def compute_product(
 @functools.lru_cache(100)
 def _zeros(columns: int) -> Tensor:
     """The zeros of the codes of a weight."""
-    return torch.zeros(columns, dtype=torch.int64)
+    return torch.zeros(columns, dtype=torch.int64, device="cpu")
 
 
 @functools.cache
@@ -59,8 +59,8 @@ def products_are_exact() -> bool:
 
     Those that multiply pairs into 16 bits do not (x86 before VNNI).
     """
-    x, weight = torch.full((1, 64), 255), torch.full((1, 64), 127)
-    one = torch.ones(1, dtype=torch.float32)
+    x, weight = (torch.full((1, 64), v, device="cpu") for v in (255, 127))
+    one = torch.ones(1, dtype=torch.float32, device="cpu")
     codes = x.to(torch.uint8), 0, weight.to(torch.int8), one
     out = compute_product(*codes, None, False, None, None)
     return float(out) == float((x * weight).sum())

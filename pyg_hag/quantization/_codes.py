@@ -39,7 +39,7 @@ class Codes(NamedTuple):
 
     def _floats(self) -> Rounded:
         """The same in floating point."""
-        scale = torch.tensor(self.of.scale, dtype=torch.float32)
+        scale = torch.tensor(self.of.scale, dtype=torch.float32, device="cpu")
         return Rounded(self.codes.float() - self.of.zero, scale)
 
     def summed(self, conv: Any, graph: Adjacency) -> Any:

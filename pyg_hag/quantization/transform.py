@@ -60,9 +60,11 @@ class DegreeQuantTransform(BaseTransform):
             degree = _in_degree(store, num_dst)
             degrees[kind] = degrees[kind] + degree if kind in degrees else degree
         for store in data.node_stores:
-            none = torch.zeros(store.num_nodes, dtype=torch.long)
-            degree = degrees.get(store._key, none)  # nothing leads to some
-            store["protect_prob"] = self._probability(degree)
+            if store._key not in degrees:  # nothing leads to it
+                where = next((d.device for d in degrees.values()), "cpu")
+                none = torch.zeros(store.num_nodes, dtype=torch.long, device=where)
+                degrees[store._key] = none
+            store["protect_prob"] = self._probability(degrees[store._key])
         return data
 
     def _probability(self, degree: Tensor) -> Tensor:
