@@ -173,7 +173,9 @@ def generate_communities(
         place = low + rng.random(count) * (high - low)
         v = np.minimum(np.searchsorted(ends, place, side="right") - 1, num_nodes - 1)
         pairs = np.minimum(u, v) * num_nodes + np.maximum(u, v)
-        codes = np.unique(np.concatenate([codes, pairs[u != v]]))
+        codes = np.concatenate([codes, np.unique(pairs[u != v])])
+        codes.sort(kind="stable")  # which merges what is sorted already
+        codes = codes[np.concatenate([[True], codes[1:] != codes[:-1]])]
     if codes.size > wanted:
         codes = np.delete(codes, rng.choice(codes.size, codes.size - wanted, False))
     number = rng.permutation(num_nodes)

@@ -1,9 +1,12 @@
 """What a benchmark leaves behind: a table, a CSV file, and where it ran."""
 
 import csv
+import functools
 import os
 import platform
+import subprocess
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numba
@@ -16,13 +19,32 @@ import pyg_hag
 def environment() -> str:
     """One line on the machine and the versions."""
     return (
-        f"{_processor()}, {torch.get_num_threads()} threads, Python "
+        f"{_gpu()}{_processor()}, {torch.get_num_threads()} threads, Python "
         f"{platform.python_version()}, torch {torch.__version__}, torch_geometric "
         f"{torch_geometric.__version__}, numba {numba.__version__}, pyg_hag "
         f"{pyg_hag.__version__}"
     )
 
 
+@functools.cache
+def _gpu() -> str:
+    if not torch.cuda.is_available():
+        return ""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        driver = done.stdout.split("\n")[0].strip() or "unknown"
+    except (OSError, subprocess.SubprocessError):
+        driver = "unknown"
+    try:
+        triton = version("triton")
+    except PackageNotFoundError:
+        triton = "none"
+    name, cuda = torch.cuda.get_device_name(), torch.version.cuda
+    return f"{name}, driver {driver}, CUDA {cuda}, Triton {triton}, "
+
+
+@functools.cache
 def _processor() -> str:
     try:
         with open("/proc/cpuinfo") as file:

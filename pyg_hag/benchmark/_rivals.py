@@ -1,5 +1,6 @@
 """The ways in which PyTorch and PyG aggregate, for comparison."""
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -34,9 +35,10 @@ class Rivals:
 
     def to(self, device: str) -> "Rivals":
         """The same on a device."""
+        moved = copy.copy(self)
         for name in ("edge_index", "col", "ptr", "adjacency"):
-            setattr(self, name, getattr(self, name).to(device))
-        return self
+            setattr(moved, name, getattr(self, name).to(device))
+        return moved
 
     def embedding_bag(self, x: Tensor) -> Any:
         """Sums of rows of x, by PyTorch's fastest operator for it on a CPU."""

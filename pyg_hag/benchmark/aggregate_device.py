@@ -4,6 +4,7 @@ Forward alone, and with the gradient.
 """
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -29,6 +30,9 @@ PYG = ("edge_index", "CSR", "compiled")
 """What PyG offers; the best of them is what the HAG is compared with."""
 COPY = "copy of x"
 COLORS = {"edge_index": "0.75", "CSR": "0.5", "compiled": "0.25", BASELINE: "tab:blue"}
+Prepared = dict[str, "Future[Rivals]"]
+"""Graphs that are generated meanwhile, which takes minutes."""
+
 HEADER = [
     *("graph", "F", "pass", "HAG ms", "over best PyG"),
     *("over CSR", "plain over CSR", "over embedding_bag", "of copy"),
@@ -43,17 +47,19 @@ def run(
     plot: str | None = None,
     device: str = "cuda",
     budget: float = 2.0,
+    prepared: Prepared | None = None,
 ) -> list[list[str]]:
     """Times sums in float32 on a device.
 
     Args:
-        names: Graphs.
+        names: Graphs; those that are generated come last.
         root: The folder of data sets.
         out: A CSV file to write.
         widths: Numbers of features.
         plot: A PNG file to write.
         device: The type of the device.
         budget: Seconds for each graph, width and pass.
+        prepared: What :func:`prepare` has returned, if that was called before.
 
     Returns:
         list[list[str]]: A table: milliseconds over the HAG of least time, how many
@@ -61,9 +67,18 @@ def run(
     """
     check_device(device)
     rows: list[dict[str, Any]] = []
-    for name in tqdm(names, "aggregate"):
-        edge_index, num_nodes = graph_of(name, root)
-        rivals = Rivals(edge_index, num_nodes).to(device)
+    compiled = None
+    if device == "cuda":  # for any size: a program of each would take minutes, and
+        torch.compiler.reset()  # from the ninth on there would be none
+        compiled = torch.compile(SimpleConv(aggr="sum"), dynamic=True)
+    prepared = prepare(names) if prepared is None else prepared
+    for name in tqdm(sorted(names, key=lambda name: name in prepared), "aggregate"):
+        if name in prepared:
+            rivals = prepared.pop(name).result()
+        else:
+            rivals = Rivals(*as_one_graph(load_graphs(name, root)))
+        edge_index, num_nodes = rivals.edge_index, rivals.num_nodes
+        rivals = rivals.to(device)
         plain = build_hag(edge_index, num_nodes, capacity=0)
         for width in widths:
             hag = plain
@@ -72,9 +87,9 @@ def run(
             hags = {"plain HAG": plain.to(device), "HAG": hag.to(device)}
             for trained in (False, True):
                 case = {"graph": name, "width": width, "trained": trained}
-                rows += _timed(case, rivals, hags, device, budget)
-    if out is not None:
-        write_csv(out, rows)
+                rows += _timed(case, rivals, hags, compiled, device, budget)
+                if out is not None:  # so far, should the rest not be reached
+                    write_csv(out, rows)
     if plot is not None:
         _plot(rows, plot)
     return _table(rows)
@@ -86,18 +101,28 @@ def check_device(device: str) -> None:
         raise ValueError("'--device' is cuda, but PyTorch sees no GPU: use cpu")
 
 
-def graph_of(name: str, root: str | None) -> tuple[Tensor, int]:
-    """Edges and number of nodes of a graph that is loaded, or generated."""
-    if name in GENERATED:
-        data = generate_communities(*GENERATED[name])
-        return data.edge_index, int(data.num_nodes)
-    return as_one_graph(load_graphs(name, root))
+def prepare(names: list[str]) -> Prepared:
+    """Starts to generate those graphs that are generated, in a thread."""
+    pool = ThreadPoolExecutor(1)
+    prepared = {
+        name: pool.submit(_generated, *GENERATED[name])
+        for name in names
+        if name in GENERATED
+    }
+    pool.shutdown(wait=False)
+    return prepared
+
+
+def _generated(num_nodes: int, num_edges: int, num_communities: int) -> Rivals:
+    data = generate_communities(num_nodes, num_edges, num_communities)
+    return Rivals(data.edge_index, num_nodes)
 
 
 def _timed(
     case: dict[str, Any],
     rivals: Rivals,
     hags: dict[str, HAG],
+    compiled: Any,
     device: str,
     budget: float,
 ) -> list[dict[str, Any]]:
@@ -110,7 +135,7 @@ def _timed(
     ]
     grad = torch.randn(num_nodes, width, device=device)
     calls: dict[str, Call] = {}
-    for name, sums in _ways(rivals, hags, xs[0], free).items():
+    for name, sums in _ways(rivals, hags, compiled, xs[0], free).items():
         calls[name] = _trained(sums, xs, grad) if trained else _forward(sums, xs)
     kept = torch.empty_like(grad)
     calls[COPY] = lambda i: kept.copy_(xs[i].detach())
@@ -132,7 +157,7 @@ def _timed(
 
 
 def _ways(
-    rivals: Rivals, hags: dict[str, HAG], x: Tensor, free: int | None
+    rivals: Rivals, hags: dict[str, HAG], compiled: Any, x: Tensor, free: int | None
 ) -> dict[str, Callable[[Tensor], Tensor]]:
     ways: dict[str, Callable[[Tensor], Tensor]] = {
         "CSR": rivals.csr,
@@ -142,8 +167,7 @@ def _ways(
     messages = rivals.col.numel() * x[0].nbytes
     if rivals.messages_fit(x) if free is None else 4 * messages < free:
         ways["edge_index"] = lambda x: conv(x, rivals.edge_index)
-        if free is not None:
-            compiled = torch.compile(SimpleConv(aggr="sum"), dynamic=False)
+        if compiled is not None:
             ways["compiled"] = lambda x: compiled(x, rivals.edge_index)
     for name, hag in hags.items():
         ways[name] = partial(aggregate, hag=hag)

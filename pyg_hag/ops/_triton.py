@@ -163,7 +163,6 @@ def launch(
             columns,
             *rest,
             **constants,
-            BARRIER=plan.num_slots > 0,
             WIDE=largest >= 2**31,
             ROWS=ROWS,
             TILE=tile,

@@ -41,7 +41,6 @@ def reduce_rows(
     RESULTS: tl.constexpr,
     STATISTICS: tl.constexpr,
     SEGMENTS: tl.constexpr,
-    BARRIER: tl.constexpr,
     WIDE: tl.constexpr,
     ROWS: tl.constexpr,
     TILE: tl.constexpr,
@@ -157,8 +156,7 @@ def reduce_rows(
                         root = tl.sqrt_rn(result)
                     result = tl.where(result <= LEAST_VARIANCE, 0.0, root)
             tl.store(at + k * columns, result, mask=both)
-        if BARRIER:
-            tl.debug_barrier()
+        tl.debug_barrier()  # later batches read what this one has written
 
 
 @triton.jit(do_not_specialize=["first_part"])
@@ -175,7 +173,6 @@ def extremes(
     first_part,
     columns,
     MINIMUM: tl.constexpr,
-    BARRIER: tl.constexpr,
     WIDE: tl.constexpr,
     ROWS: tl.constexpr,
     TILE: tl.constexpr,
@@ -228,8 +225,7 @@ def extremes(
         parts = reached + of_zero.to(g.dtype)
         parts = tl.where(parts > 0, parts, 1.0)  # nobody reaches a NaN
         tl.store(shares + at, g / parts, mask=both)
-        if BARRIER:
-            tl.debug_barrier()
+        tl.debug_barrier()  # later batches read what this one has written
 
 
 @triton.jit(do_not_specialize=["first_part", "num_aggs"])
@@ -250,7 +246,6 @@ def share_gradient(
     columns,
     num_aggs,
     MINIMUM: tl.constexpr,
-    BARRIER: tl.constexpr,
     WIDE: tl.constexpr,
     ROWS: tl.constexpr,
     TILE: tl.constexpr,
@@ -304,5 +299,4 @@ def share_gradient(
         tl.store(scratch + at, total, mask=is_agg[:, None] & inside)
         at = _offsets(r, columns, cols, WIDE)
         tl.store(grad_x + at, total, mask=(r >= 0)[:, None] & inside)
-        if BARRIER:
-            tl.debug_barrier()
+        tl.debug_barrier()  # later batches read what this one has written

@@ -47,7 +47,7 @@ print(made.asm["ptx"])
 PLAN = {
     **dict.fromkeys(("row", "ptr", "inputs", "part_ptr"), "*i32"),
     **dict.fromkeys(("first_part", "columns"), "i32"),
-    **{"BARRIER": True, "WIDE": False, "ROWS": 16, "TILE": 32},
+    **{"WIDE": False, "ROWS": 16, "TILE": 32},
 }
 
 
