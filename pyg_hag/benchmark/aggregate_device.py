@@ -79,12 +79,11 @@ def run(
             rivals = Rivals(*as_one_graph(load_graphs(name, root)))
         edge_index, num_nodes = rivals.edge_index, rivals.num_nodes
         rivals = rivals.to(device)
-        plain = build_hag(edge_index, num_nodes, capacity=0)
+        plain = hag = build_hag(edge_index, num_nodes, capacity=0).to(device)
         for width in widths:
-            hag = plain
             if name not in GENERATED:  # in which nothing is planted to be shared
-                hag = build_hag(edge_index, num_nodes, num_features=width)
-            hags = {"plain HAG": plain.to(device), "HAG": hag.to(device)}
+                hag = build_hag(edge_index, num_nodes, num_features=width).to(device)
+            hags = {"plain HAG": plain, "HAG": hag}
             for trained in (False, True):
                 case = {"graph": name, "width": width, "trained": trained}
                 rows += _timed(case, rivals, hags, compiled, device, budget)
