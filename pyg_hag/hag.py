@@ -234,12 +234,8 @@ class HAG:
             hag._knows(known["given"].to(device))
         if self.device.type == "cpu":
             self._arrays()
-        for key in (
-            "arrays",
-            "paths",
-            "decision",
-            "symmetric",
-        ):  # on the host, or of no device
+        # On the host, or of no device:
+        for key in ("arrays", "paths", "decision", "symmetric"):
             if key in known:
                 hag._cache[key] = known[key]  # type: ignore[attr-defined]
         return hag
