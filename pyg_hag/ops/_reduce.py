@@ -108,7 +108,9 @@ class Rows:
 
     Where an aggregate is one row of features like any other, inputs and results are
     told from aggregates by choosing an address, without a branch: a processor cannot
-    foresee which of them are aggregates.
+    foresee which of them are aggregates. An aggregate keeps statistics, a destination
+    has results; several results of one statistic (sum and mean) are two rows, for
+    which an aggregate has no place.
     """
 
     def __init__(
@@ -149,7 +151,7 @@ class Rows:
         empty = b.icmp_signed("==", begin, end)
         if not what.shared:
             self._finish(self._destination(kind), kind, values, empty)
-        elif self.alike and not what.stream:
+        elif self.alike and len(what.results) == 1 and not what.stream:
             v = b.select(is_aggregate, I64(0), kind)
             out = self._destination(v)
             to = b.select(is_aggregate, self._scratch_row(kind), out)

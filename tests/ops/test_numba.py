@@ -4,13 +4,25 @@ import os
 import platform
 import subprocess
 import sys
+from itertools import chain, combinations
 
+import numpy as np
 import pytest
 import torch
-from graphs import fewest_hag, near_cliques, random_graph, signed_hag
+from graphs import (
+    clique,
+    disjoint_union,
+    edge_index_of,
+    fewest_hag,
+    near_cliques,
+    random_graph,
+    signed_hag,
+)
 
 from pyg_hag import aggregate
 from pyg_hag.ops import _ir, _tasks
+from pyg_hag.ops._reduce import Reduction
+from pyg_hag.ops.aggregate import REDUCES
 
 
 @pytest.mark.parametrize("lanes", [2, 4, 8, 16])
@@ -28,6 +40,45 @@ def test_tiles_cover_every_feature_once(lanes, most):
             assert variant.kind != "loose" or size > variant.least * lanes
             end += size
         assert end == width
+
+
+SUBSETS = list(
+    chain.from_iterable(combinations(REDUCES, k + 1) for k in range(len(REDUCES)))
+)
+GUARD = 1 << 16
+"""Bytes on either side of a scratch that no kernel may touch."""
+
+
+@pytest.fixture
+def guarded(monkeypatch):
+    """Scratch with guard bytes around it; the test ends by looking at them."""
+    buffers = []
+
+    def scratch(size):
+        buffer = np.full(size + 2 * GUARD, 0xA5, np.uint8)
+        buffers.append(buffer)
+        return buffer[GUARD : GUARD + size]
+
+    monkeypatch.setattr("pyg_hag._memory.scratch", scratch)
+    yield buffers
+    for buffer in buffers:
+        assert (buffer[:GUARD] == 0xA5).all() and (buffer[-GUARD:] == 0xA5).all()
+
+
+@pytest.mark.parametrize("names", SUBSETS, ids="+".join)
+def test_every_set_of_reductions_stays_in_its_scratch(names, guarded):
+    cliques = [(edge_index_of(clique(range(8))), (8, 8))] * 3
+    edge_index, size = disjoint_union(*cliques, near_cliques(3))
+    hag = fewest_hag(edge_index, size=size)
+    assert hag.num_aggregates > 30
+    program = Reduction(names, "float32", False, False, True, False, False, False)
+    tile = program.most_vectors * program.format.lanes
+    for width in (3, tile - 1, tile, 4 * tile + 5):
+        x = torch.randn(size[0], width)
+        out = aggregate(x, hag, list(names))
+        wanted = aggregate(x.double(), hag, list(names), backend="torch")
+        torch.testing.assert_close(out.double(), wanted, rtol=1e-4, atol=1e-4)
+    assert guarded
 
 
 @pytest.fixture
