@@ -6,13 +6,21 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet \
 	--constraint .ci/constraints.txt
 
-.PHONY: demo test lint test-bounds test-sparse test-triton benchmark clean
+# As many processes as there are cores; those that count threads share one.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+
+.PHONY: demo test test-full lint test-bounds test-sparse test-triton benchmark clean
 
 demo: $(VENV)/installed
 	$(BIN)/pyg-hag demo
 
+# Of each cross product of the tests a sample in which every pair of values occurs.
 test: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+# All of them.
+test-full: lint
+	$(PYTEST) --full
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -22,7 +30,7 @@ lint: $(VENV)/installed-dev
 # The tests of everything jitted with every index checked; other machine code. Layers
 # and models call the same kernels, so theirs are left out, and what is about compiling.
 test-bounds: $(VENV)/installed-dev
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)/bounds $(BIN)/python -m pytest \
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)/bounds $(PYTEST) \
 		--ignore tests/nn/conv --ignore tests/nn/test_pytorch.py \
 		--ignore tests/benchmark --ignore tests/quantization/test_prepare.py \
 		--ignore tests/test_demo.py --ignore tests/test_package.py \
@@ -30,12 +38,12 @@ test-bounds: $(VENV)/installed-dev
 
 # Builds torch_scatter and torch_sparse against the installed torch: minutes, once.
 test-sparse: $(VENV)/installed-sparse
-	$(BIN)/python -m pytest -m sparse
+	$(PYTEST) --full -m sparse
 
 # The kernels of GPUs, run by Triton's interpreter where there is none: hours; ONLY names
 # some of the tests, as `pytest -k` does.
 test-triton: $(VENV)/installed-triton
-	TRITON_INTERPRET=1 $(BIN)/python -m pytest -m triton -k "$(ONLY)"
+	TRITON_INTERPRET=1 $(PYTEST) -m triton -k "$(ONLY)"
 
 benchmark: $(VENV)/installed
 	$(BIN)/python -m pyg_hag.benchmark search

@@ -1,24 +1,32 @@
 """GNN aggregation without redundant work, for PyTorch Geometric."""
 
-from pyg_hag._memory import release_memory
 from pyg_hag._warmup import warmup
+from pyg_hag.analysis import analyze
+from pyg_hag.cost import CostModel
 from pyg_hag.data import HAGData, HAGHeteroData
-from pyg_hag.hag import HAG
-from pyg_hag.nn import to_hag
+from pyg_hag.hag import HAG, HAGStats
+from pyg_hag.nn import from_hag, hag_support, to_hag
 from pyg_hag.ops import aggregate
-from pyg_hag.search import build_hag
+from pyg_hag.runtime.memory import release_memory
+from pyg_hag.search import SearchOptions, build_hag
 from pyg_hag.transforms import HAGTransform
 
 __version__ = "0.1.0"
 
 __all__ = [
     "HAG",  # hierarchically aggregated graph: the container
+    "CostModel",  # predicts the time of a HAG and of the graph as it is
     "HAGData",  # a `Data` object that carries its HAG
     "HAGHeteroData",  # a `HeteroData` object that carries one per edge type
+    "HAGStats",  # what a HAG costs, next to the graph as it is
     "HAGTransform",  # builds the HAG of a `Data` object
+    "SearchOptions",  # how to search, for `build_hag` and `HAGTransform`
     "aggregate",  # sum, mean, max, ... over a HAG
+    "analyze",  # what a graph has to gain, before anything is changed
     "build_hag",  # from an edge_index to its HAG
+    "from_hag",  # the model of PyG's own layers again
+    "hag_support",  # which layers of a model share work, and why others do not
     "release_memory",  # gives memory kept for large results back to the system
-    "to_hag",  # has any model of PyG's layers take a HAG
+    "to_hag",  # makes any model of PyG's layers take a HAG
     "warmup",  # compiles ahead of the first call
 ]

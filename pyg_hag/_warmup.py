@@ -1,35 +1,36 @@
-"""Compiling ahead of the first call."""
+"""Compilation ahead of the first call."""
 
 import time
 
 import torch
 
-from pyg_hag._plan import LEAST_WORK
-from pyg_hag._threads import num_threads
-from pyg_hag.ops._numba import compile_ahead
-from pyg_hag.ops.aggregate import DTYPES, aggregate
+from pyg_hag.ops.aggregate import aggregate
+from pyg_hag.ops.checks import DTYPES
+from pyg_hag.ops.cpu.backend import compile_ahead
+from pyg_hag.plan.cpu import MIN_WORK
+from pyg_hag.runtime.thread_pool import num_threads
 from pyg_hag.search import build_hag
 
-_CLIQUE = 8  # nodes: enough for aggregates
+_CLIQUE = 8  # nodes, enough for aggregates
 
 
 def warmup(dtypes: tuple[torch.dtype, ...] = (torch.float32,)) -> float:
-    """Compiles the search and the kernels, so that hardly a later call has to wait.
+    """Compiles the search and the kernels, so that few later calls have to wait.
 
-    Only lists of reductions are compiled when they are asked for.
+    Only lists of reductions are compiled on their first use.
 
-    What is compiled is kept on disk: in a fresh installation this takes the better part
-    of a minute, in later processes a moment. Call it when an image is built, or before
+    The machine code is kept on disk: this takes up to a minute in a fresh installation,
+    and a moment in later processes. Call it when an image is built, or before the
     workers of a `DataLoader` start.
 
     Args:
-        dtypes (tuple[torch.dtype, ...]): Those of the features.
+        dtypes (tuple[torch.dtype, ...]): The dtypes of the features.
 
     Returns:
-        float: Seconds that it took.
+        float: The time that it took, in seconds.
 
     Raises:
-        TypeError: If a dtype is none that :func:`pyg_hag.aggregate` takes.
+        TypeError: If :func:`pyg_hag.aggregate` does not support one of the dtypes.
     """
     if not isinstance(dtypes, tuple | list) or any(d not in DTYPES for d in dtypes):
         raise TypeError(f"'dtypes' must be some of {DTYPES} (got {dtypes!r})")
@@ -47,8 +48,8 @@ def warmup(dtypes: tuple[torch.dtype, ...] = (torch.float32,)) -> float:
         graph.validate(edge_index)
         graph.closed()
         graph.t()
-    # Features for one thread, and so many that all take part:
-    widths = [1] if num_threads() == 1 else [1, LEAST_WORK // signed.stats.reads + 1]
+    # Features for one thread, and enough for all threads:
+    widths = [1] if num_threads() == 1 else [1, MIN_WORK // signed.stats.reads + 1]
     for graph in (hag, signed, plain):
         for width in widths:
             x = torch.ones(_CLIQUE, width, device="cpu", requires_grad=True)

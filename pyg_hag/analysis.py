@@ -1,4 +1,4 @@
-"""What a HAG would save on a graph, before anything is trained."""
+"""Prediction of what a HAG would save on a graph, before anything is trained."""
 
 import math
 import time
@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyg_hag._stats import HAGStats
-from pyg_hag._table import markdown_table, text_table
-from pyg_hag._validation import check_count, check_edge_index
 from pyg_hag.cost import DEFAULT_COST, CostModel
+from pyg_hag.graph.checks import check_edge_index
 from pyg_hag.hag import HAG
+from pyg_hag.hag.stats import HAGStats
 from pyg_hag.search import build_hag
+from pyg_hag.utils.checks import check_count
+from pyg_hag.utils.tables import markdown_table, text_table
 
 WIDTHS = (16, 64, 128, 256)
 _PASSES = 4  # aggregations of an epoch: two layers, forward and backward
@@ -21,20 +22,20 @@ _PASSES = 4  # aggregations of an epoch: two layers, forward and backward
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a HAG for layers of one width is predicted to bring."""
+    """The predicted effect of a HAG on layers of one width."""
 
     width: int
     """Features per node."""
     plain_seconds: float
-    """Of one aggregation over the graph as it is."""
+    """Predicted time of one aggregation over the plain graph."""
     hag_seconds: float
-    """Of one aggregation over the HAG that `build_hag` returns."""
+    """Predicted time of one aggregation over the HAG that `build_hag` returns."""
     search_seconds: float
-    """That finding this HAG took, measured."""
+    """Measured time of the search for this HAG."""
     is_plain: bool
-    """Whether the search returned the graph as it is."""
+    """Whether the search returned the plain graph."""
     decision: str
-    """What the search chose and why."""
+    """What the search chose, and why."""
 
     @property
     def reason(self) -> str:
@@ -44,15 +45,15 @@ class Forecast:
     @property
     def speedup(self) -> float:
         """Time of the plain graph over that of the HAG."""
-        same = self.plain_seconds == self.hag_seconds  # nothing, maybe
+        same = self.plain_seconds == self.hag_seconds  # both may be 0
         return 1.0 if same else self.plain_seconds / self.hag_seconds
 
     @property
     def payback_epochs(self) -> int | None:
-        """Epochs of a two-layer model that save the search's time; None for never.
+        """Epochs after which a two-layer model has saved the search's time.
 
         An epoch aggregates four times: in each layer forward, and backward at the
-        same price.
+        same cost. None if the search never pays.
         """
         saved = _PASSES * (self.plain_seconds - self.hag_seconds)
         if self.is_plain or saved <= 0:
@@ -62,25 +63,25 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Analysis:
-    """A graph in numbers, and what a HAG of it would save."""
+    """Properties of a graph, and what a HAG of it would save."""
 
     size: tuple[int, int]
     """Numbers of sources and destinations."""
     num_edges: int
     duplicate_edges: int
-    """Edges beyond the first between the same two nodes."""
+    """Edges that repeat an earlier one."""
     self_loops: int | None
-    """None for a bipartite graph."""
+    """Number of self-loops; None for a bipartite graph."""
     isolated: tuple[int, int]
-    """Sources and destinations without edges; the same number where both are nodes."""
+    """Numbers of sources and destinations without edges; equal if not bipartite."""
     in_degree: Tensor = field(repr=False)
-    """Of each destination."""
+    """In-degree of each destination, `[num_dst]`."""
     stats: HAGStats
-    """Of the HAG of fewest aggregations."""
+    """Statistics of the HAG of fewest aggregations."""
     search_seconds: float
-    """That finding that HAG took, measured."""
+    """Measured time of the search for that HAG."""
     forecasts: list[Forecast]
-    """For each layer width."""
+    """The prediction for each layer width."""
 
     @property
     def mean_in_degree(self) -> float:
@@ -89,15 +90,15 @@ class Analysis:
 
     @property
     def max_in_degree(self) -> int:
-        """Edges into the destination that has most."""
+        """Largest number of edges into a destination."""
         return int(self.in_degree.max()) if self.size[1] else 0
 
     def to_table(self, name: str = "graph", markdown: bool = False) -> str:
         """Two tables: the graph and its redundancy, and the forecasts.
 
         Args:
-            name (str): Of the graph, for the header.
-            markdown (bool): Whether to make the tables in Markdown.
+            name (str): Name of the graph, for the header.
+            markdown (bool): Whether to format the tables as Markdown.
 
         Returns:
             str: The tables, and how to read them.
@@ -117,6 +118,7 @@ class Analysis:
         )
 
     def _rows(self) -> list[list[str]]:
+        """The table of the graph and its redundancy."""
         s = self.stats
         if self.self_loops is None:
             sizes = [
@@ -145,6 +147,7 @@ class Analysis:
         ]
 
     def _forecast_rows(self) -> list[list[str]]:
+        """The table of the predictions."""
         rows = [["width", "plain", "HAG", "speed-up", "search", "paid back after"]]
         for f in self.forecasts:
             epochs = f.payback_epochs
@@ -176,14 +179,14 @@ def analyze(
         size (tuple[int, int]): Numbers of sources and destinations; the graph is
             bipartite where they differ.
         widths (tuple[int, ...]): Features per node of the layers to predict for.
-        cost_model (CostModel, optional): Of the machine to predict for.
+        cost_model (CostModel, optional): Cost model of the machine to predict for.
 
     Returns:
-        Analysis: The numbers.
+        Analysis: The properties of the graph and the predictions.
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If an argument has a value that makes no sense.
+        ValueError: If an argument has an invalid value.
     """
     for width in widths:
         check_count("widths", width, 1)
@@ -217,19 +220,21 @@ def analyze(
 
 
 def _search(edges: Tensor, size: tuple[int, int], **options: Any) -> tuple[HAG, float]:
+    """The HAG of a graph, and the seconds that the search took."""
     start = time.perf_counter()
     hag = build_hag(edges, size=size, **options)
     return hag, time.perf_counter() - start
 
 
 def _warm_up(model: CostModel) -> None:
-    """Compiles what is timed."""
+    """Compiles all that is timed."""
     edges = torch.cartesian_prod(torch.arange(16), torch.arange(16)).t()
     model.seconds(_search(edges, (16, 16), objective="aggregations")[0], 1024)
     _search(edges, (16, 16), num_features=1024)
 
 
 def _describe(edges: Tensor, size: tuple[int, int]) -> dict[str, Any]:
+    """The properties of a graph, as arguments of :class:`Analysis`."""
     src, dst = edges
     out_degree = torch.bincount(src, minlength=size[0])
     in_degree = torch.bincount(dst, minlength=size[1])
@@ -246,5 +251,6 @@ def _describe(edges: Tensor, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def _change(before: int, after: int) -> str:
+    """Two counts and their ratio, for a table."""
     ratio = before / after if after else 1.0
     return f"{before:,} -> {after:,} ({ratio:.2f}x fewer)"

@@ -1,32 +1,25 @@
-"""What an aggregation costs: the paper's model, and one that predicts time."""
+"""Cost models of an aggregation: that of the paper, and one that predicts time."""
 
 import json
 import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pyg_hag._derived import pointers
-from pyg_hag._jit import jit
-from pyg_hag._plan import Plan, forward_plan, is_shared, is_work_shared
-
-if TYPE_CHECKING:
-    from pyg_hag.hag import HAG
-
-I32 = NDArray[np.int32]
-I64 = NDArray[np.int64]
-F64 = NDArray[np.float64]
+from pyg_hag.hag import HAG
+from pyg_hag.plan.cpu import Plan, forward_plan, pays_threads, uses_threads
+from pyg_hag.runtime.jit import jit
+from pyg_hag.utils.arrays import F64, I64, pointers
 
 SETS = (2.0**15, 2.0**20, 2.0**23, 2.0**26)
-"""Working sets, in bytes per thread, for which a byte's price is measured."""
+"""Working sets, in bytes per thread, for which the cost of a byte is measured."""
 
 FRESH = 32 << 20  # bytes above which an allocation is fresh memory (glibc)
 
 
-def paper_cost(hag: "HAG", alpha: float = 1.0, beta: float = 0.0) -> float:
+def paper_cost(hag: HAG, alpha: float = 1.0, beta: float = 0.0) -> float:
     r"""The cost function of Jia et al. (KDD 2020, Section 4.1).
 
     .. math::
@@ -37,7 +30,7 @@ def paper_cost(hag: "HAG", alpha: float = 1.0, beta: float = 0.0) -> float:
     binary aggregation, and beta for each update of a destination.
 
     Args:
-        hag (HAG): What to price.
+        hag (HAG): The HAG.
         alpha (float): Cost of one binary aggregation.
         beta (float): Cost of one update.
     """
@@ -57,23 +50,22 @@ class CostModel:
             + c_\text{write} \, \text{aggregates}_g
             \right) \right) + c_\text{fresh} \, \text{fresh bytes}
 
-    for :math:`F` features of :math:`b` bytes on :math:`p` threads (one, where there
-    is little to do). :math:`W_g` is the working set of part g of the rows, the
-    sources that rows close to each other choose among and the aggregates alive at
-    once: a byte of it, and waiting for the first
-    one of a row, costs what it costs in the cache in which it fits, interpolated over
-    :data:`SETS`. Every row of the features and of the result streams through memory
-    once. Memory for many aggregates is fresh, so that its pages are made on the way;
-    that of results is used again.
+    for :math:`F` features of :math:`b` bytes on :math:`p` threads (one thread where
+    there is little to do). :math:`W_g` is the working set of part g of the rows: the
+    sources that neighbouring rows read, and the aggregates alive at once. The costs of
+    a byte and of a row, which waits for its first byte, are those of the cache into
+    which the working set fits, interpolated over :data:`SETS`. Every row of the
+    features and of the result streams through memory once. Memory for many aggregates
+    is fresh, so that its pages are created on the way; that of results is reused.
 
-    Fit one for another machine by `python -m pyg_hag.benchmark cost --fit FILE`.
+    `python -m pyg_hag.benchmark cost --fit FILE` fits a model for another machine.
 
     Attributes:
-        threads (int): Threads with which it was measured.
+        threads (int): Number of threads with which it was measured.
         call (float): Seconds per call.
         row (tuple[float, ...]): Seconds per non-empty row, for each of :data:`SETS`.
-        read (float): Seconds per input of a row, whatever its width.
-        choose (float): Seconds more per input where some are aggregates.
+        read (float): Seconds per input of a row, for any number of features.
+        choose (float): Additional seconds per input where some are aggregates.
         byte (tuple[float, ...]): Seconds per byte read, for each of :data:`SETS`.
         stream (float): Seconds per byte of features and result.
         write (float): Seconds per byte of an aggregate written.
@@ -90,24 +82,24 @@ class CostModel:
     write: float
     fresh: float
 
-    def seconds(self, hag: "HAG", width: int, itemsize: int = 4) -> float:
+    def seconds(self, hag: HAG, width: int, itemsize: int = 4) -> float:
         """Predicts the time of one sum over a HAG.
 
         Args:
-            hag (HAG): What to aggregate over.
+            hag (HAG): The HAG.
             width (int): Number of features per node.
             itemsize (int): Bytes per feature.
         """
         terms = features(hag, width, itemsize, self.threads)
         return float(terms @ self.vector())
 
-    def ratio(self, hag: "HAG", width: int, itemsize: int = 4) -> float:
-        """Predicts the time over a HAG, divided by that over its graph as it is.
+    def ratio(self, hag: HAG, width: int, itemsize: int = 4) -> float:
+        """Predicts the time over a HAG, divided by that over the plain graph.
 
-        A small graph is priced as one of many in a batch: without the cost of the
+        A small graph is treated as one of many in a batch: without the cost of the
         call, and on one thread.
         """
-        threads = self.threads if is_shared(hag, width, self.threads) else 1
+        threads = self.threads if uses_threads(hag, width, self.threads) else 1
         ours, theirs = (
             float(terms @ self.vector()) - self.call
             for terms in (
@@ -118,16 +110,16 @@ class CostModel:
         return ours / theirs if theirs > 0 else 1.0
 
     def prices(self, nodes: I64, width: int, itemsize: int = 4) -> tuple[F64, F64]:
-        """What a read and a row of an aggregate cost.
+        """The costs of a read and of the row of an aggregate.
 
         Args:
-            nodes: Sources of each group.
+            nodes: Number of sources of each group, `[num_groups]`.
             width: Number of features per node.
             itemsize: Bytes per feature.
 
         Returns:
-            Seconds per read and seconds per row, in each group. (Of the latter, the
-            work on other rows hides a part.)
+            Seconds per read and seconds per row in each group, `[num_groups]` both.
+            (Part of the latter is hidden by the work on other rows.)
         """
         size = width * itemsize
         by_set = _hats(nodes * size)
@@ -156,10 +148,10 @@ class CostModel:
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> "CostModel":
-        """Reads constants that :meth:`save` has written.
+        """Reads the constants from a file of :meth:`save`.
 
         Raises:
-            ValueError: If the file is not one of them.
+            ValueError: If the file is not a cost model.
         """
         names = {field.name for field in fields(CostModel)}
         try:
@@ -174,38 +166,38 @@ class CostModel:
             if not all(isinstance(n, int | float) and n >= 0 for n in numbers):
                 raise ValueError("needs numbers that are not negative")
         except (ValueError, TypeError) as error:
-            raise ValueError(f"'{path}' is no cost model: {error}") from None
+            raise ValueError(f"'{path}' is not a cost model: {error}") from None
         lists = {name: tuple(values[name]) for name in by_set}
         return CostModel(**{**values, **lists})
 
 
-def features(hag: "HAG", width: int, itemsize: int, threads: int) -> F64:
-    """What the constants of a :class:`CostModel` are multiplied with."""
+def features(hag: HAG, width: int, itemsize: int, threads: int) -> F64:
+    """The terms with which the constants of a :class:`CostModel` are multiplied."""
     plan = forward_plan(hag, width, threads)
     tasks = plan.row_tasks(width, threads)
     work = _part_work(hag.num_src, plan.part_ptr, plan.ptr, plan.inputs).T.astype(float)
     tile = int((tasks[:, 3] - tasks[:, 2]).min())
-    # Tiles of features walk all rows each; other tasks share them.
-    walked = 1.0 if len(tasks) == 1 or tile < width else 1 / threads
+    # Each tile of features visits all rows; other tasks share them.
+    visited = 1.0 if len(tasks) == 1 or tile < width else 1 / threads
     moved = 1.0 if len(tasks) == 1 else 1 / threads
-    aggregates = int((plan.kind < 0).sum())
+    aggregates = int((plan.target < 0).sum())
     size = (width * itemsize, tile * itemsize)
     near = _near(work[2], plan) + plan.slots
-    return _terms(work, near, hag.num_dst, aggregates, plan.slots, size, walked, moved)
+    return _terms(work, near, hag.num_dst, aggregates, plan.slots, size, visited, moved)
 
 
-def plain_features(hag: "HAG", width: int, itemsize: int, threads: int) -> F64:
-    """The same for the graph that the HAG stands for, without aggregates."""
-    a = hag._arrays()
-    part_ptr = pointers(a["group_aggs"] + a["group_dsts"])
-    _, _, sources = _part_work(hag.num_src, part_ptr, a["src_ptr"], a["src"]).T
-    filled = pointers(a["src_count"] + a["agg_count"] > 0)
+def plain_features(hag: HAG, width: int, itemsize: int, threads: int) -> F64:
+    """The same for the plain graph of the HAG."""
+    flat, src_ptr = hag.host.flat, hag.host.rows.src_ptr
+    part_ptr = pointers(flat.group_aggs + flat.group_dsts)
+    _, _, sources = _part_work(hag.num_src, part_ptr, src_ptr, flat.src).T
+    filled = pointers(flat.src_count + flat.agg_count > 0)
     rows = np.diff(filled[part_ptr])
-    group = np.repeat(np.arange(rows.size), a["group_dsts"])
-    edges = np.bincount(group, hag._paths()[0][a["dst"]], rows.size)
-    work = np.stack([rows - a["group_aggs"], edges, sources])
-    shared = is_work_shared(int(work[1].sum()) + hag.num_dst, width, threads)
-    share = 1 / threads if shared else 1.0
+    group = np.repeat(np.arange(rows.size), flat.group_dsts)
+    edges = np.bincount(group, hag.host.paths.degree[flat.dst], rows.size)
+    work = np.stack([rows - flat.group_aggs, edges, sources])
+    parallel = pays_threads(int(work[1].sum()) + hag.num_dst, width, threads)
+    share = 1 / threads if parallel else 1.0
     size = width * itemsize
     near = _near(sources, forward_plan(hag, width, threads))
     none = np.zeros_like(rows)
@@ -213,7 +205,7 @@ def plain_features(hag: "HAG", width: int, itemsize: int, threads: int) -> F64:
 
 
 def _near(sources: Any, plan: Plan) -> Any:
-    """How many of a part's sources its rows choose among at a time."""
+    """How many of its sources the rows of a part read at about the same time."""
     return np.minimum(sources, plan.reach)
 
 
@@ -224,13 +216,20 @@ def _terms(
     aggregates: int,
     slots: I64,
     sizes: tuple[int, int],
-    walked: float,
+    visited: float,
     moved: float,
 ) -> F64:
-    """The terms of parts with so many rows, reads and sources, in the rows of `work`.
+    """The terms, in the order of :meth:`CostModel.vector`.
 
-    `near` rows of features are in use at a time, and `slots` aggregates alive, in each
-    part; `sizes` are the bytes of a row of features and of a tile of it.
+    Args:
+        work: Number of rows, reads and sources of each part, `[3, num_parts]`.
+        near: Rows of features in use at a time in each part, `[num_parts]`.
+        num_dst: Number of destinations.
+        aggregates: Number of aggregates.
+        slots: Aggregates alive at once in each part, `[num_parts]`.
+        sizes: Bytes of a row of features and of a tile of it.
+        visited: How often a thread visits each row.
+        moved: The share of the bytes that a thread moves.
     """
     rows, reads, sources = work
     size, tile = sizes
@@ -241,9 +240,9 @@ def _terms(
     return np.array(
         [
             1.0,
-            *(walked * rows @ by_set),
-            reads.sum() * walked,
-            reads.sum() * walked * (aggregates > 0),
+            *(visited * rows @ by_set),
+            reads.sum() * visited,
+            reads.sum() * visited * (aggregates > 0),
             *(size * moved * reads @ by_set),
             size * moved * sources.sum() + result * moved,
             size * moved * aggregates,
@@ -253,7 +252,7 @@ def _terms(
 
 
 def _hats(working_set: Any) -> F64:
-    """Weights by which the prices for :data:`SETS` are interpolated."""
+    """Weights that interpolate costs over :data:`SETS`, `[num_parts, len(SETS)]`."""
     marks = np.log2(SETS)
     place = np.log2(np.clip(working_set, SETS[0], SETS[-1]))
     i = np.clip(np.searchsorted(marks, place, side="right") - 1, 0, len(SETS) - 2)
@@ -267,7 +266,11 @@ def _hats(working_set: Any) -> F64:
 
 @jit
 def _part_work(num_src: int, part_ptr: I64, ptr: I64, inputs: Any) -> I64:
-    """Per part: non-empty rows, reads, distinct sources (aggregates are negative)."""
+    """Non-empty rows, reads and distinct sources of each part, `[num_parts, 3]`.
+
+    Part p has rows `part_ptr[p]` to `part_ptr[p + 1]` (`[num_parts + 1]`), row r reads
+    `inputs[ptr[r] : ptr[r + 1]]` (`[num_rows + 1]`); aggregates are negative.
+    """
     seen = np.full(num_src, -1, np.int64)
     out = np.zeros((part_ptr.size - 1, 3), np.int64)
     for p in range(part_ptr.size - 1):
@@ -293,4 +296,4 @@ DEFAULT_COST = CostModel(
     write=3.4e-12,
     fresh=83e-12,
 )
-"""Measured on two cores of a server (x86-64, AVX-512, 1 MiB of L2 cache each)."""
+"""Measured on two cores of a server (x86-64, AVX-512, 1 MiB of L2 cache per core)."""

@@ -1,4 +1,4 @@
-"""The graphs that the demo and the benchmarks run on."""
+"""Graphs for the demo and the benchmarks."""
 
 import os
 import warnings
@@ -18,7 +18,8 @@ from torch_geometric.datasets import (
 )
 
 ROOT_VARIABLE = "PYG_HAG_DATA"
-REDDIT_SIZED = "Reddit-sized"
+GENERATED = {"Reddit-sized": (232_965, 114_600_000, 41)}
+"""Nodes, edges and communities of the graphs that are generated, not loaded."""
 
 _CLASSES: dict[str, Any] = {
     **dict.fromkeys(("Cora", "CiteSeer", "PubMed"), Planetoid),
@@ -29,7 +30,11 @@ _CLASSES: dict[str, Any] = {
 
 
 def find_root(root: str | os.PathLike[str] | None = None) -> Path:
-    """The folder of the data sets: the argument, $PYG_HAG_DATA, or a cache."""
+    """The folder of the data sets: `root`, else $PYG_HAG_DATA, else a cache.
+
+    Raises:
+        ValueError: If the folder was named but does not exist.
+    """
     chosen = root or os.environ.get(ROOT_VARIABLE)
     if chosen:
         path = Path(chosen).expanduser()
@@ -43,25 +48,25 @@ def find_root(root: str | os.PathLike[str] | None = None) -> Path:
 
 
 def is_there(name: str, root: str | os.PathLike[str] | None = None) -> bool:
-    """Whether the folder of the data sets has one of this name."""
+    """Whether the folder of the data sets contains this one."""
     return (find_root(root) / name).is_dir()
 
 
 def load_graphs(name: str, root: str | os.PathLike[str] | None = None) -> list[Data]:
-    """Loads a data set through PyG's own class, downloading it where it is not there.
+    """Loads a data set through PyG's class, which downloads it if necessary.
 
     Args:
         name (str): A data set of Planetoid, Amazon, Coauthor, LINKX or TUDataset, or
             a folder `<root>/<name>/raw/<name>.npz` with `edge_index` and `num_nodes`,
             or `"Reddit-sized"`, which is generated: 232,965 nodes in 41 communities
-            and 114.4 million edges.
+            and 114.6 million edges (:func:`generate_communities`).
         root (path, optional): See :func:`find_root`.
 
     Returns:
         list[Data]: Its graphs; one for a node-classification set.
     """
-    if name == REDDIT_SIZED:
-        return [generate_communities(232_965, 114_600_000, 41)]
+    if name in GENERATED:
+        return [generate_communities(*GENERATED[name])]
     folder = find_root(root)
     file = folder / name / "raw" / f"{name}.npz"
     if name not in _CLASSES and file.is_file():
@@ -72,7 +77,7 @@ def load_graphs(name: str, root: str | os.PathLike[str] | None = None) -> list[D
             )
         return [Data(edge_index=edge_index, num_nodes=num_nodes)]
     cls = _CLASSES.get(name, TUDataset)
-    with warnings.catch_warnings():  # of PyG's own loading code
+    with warnings.catch_warnings():  # from PyG's own loading code
         warnings.simplefilter("ignore")
         dataset = cls(str(folder), name)
         return [dataset[i] for i in range(len(dataset))]
@@ -90,9 +95,9 @@ def as_one_graph(graphs: list[Data]) -> tuple[Tensor, int]:
 def generate_ego_networks(num_graphs: int, seed: int = 0) -> list[Data]:
     """Generates ego networks: groups of people who all know each other, and an ego.
 
-    Stands in for collaboration data sets where none can be downloaded. Node 0 knows
-    everyone; the others belong to one of several groups, a few to two. Class 0 has
-    fewer and larger groups than class 1.
+    They replace collaboration data sets where these cannot be downloaded. Node 0 knows
+    everyone; each of the others belongs to one of several groups, a few to two. Graphs
+    of class 0 have fewer and larger groups than those of class 1.
     """
     rng = np.random.default_rng(seed)
     graphs = []
@@ -116,8 +121,8 @@ def generate_ego_networks(num_graphs: int, seed: int = 0) -> list[Data]:
 def generate_social_graph(num_graphs: int, seed: int = 0) -> Data:
     """Generates one graph of ego networks, with node classes and noisy features.
 
-    The class of a node is that of its ego network; features are 16 numbers, two of
-    which tell the class, weakly. Half of the nodes are for training.
+    The class of a node is that of its ego network. There are 16 features, two of which
+    depend weakly on the class. Half of the nodes are for training.
     """
     batch = Batch.from_data_list(generate_ego_networks(num_graphs, seed))
     generator = torch.Generator().manual_seed(seed)
@@ -136,20 +141,20 @@ def generate_communities(
     """Generates an undirected graph of communities with skewed degrees.
 
     A degree-corrected stochastic block model: degrees follow a power law of exponent
-    3.2, cut off at 60 times the mean; communities are of different sizes; the other
-    end of an edge is anywhere with probability 0.1, else in the same community.
+    3.2, cut off at 60 times the mean; communities differ in size; the other end of an
+    edge is any node with probability 0.1, else one of the same community.
 
     Args:
         num_nodes (int): Number of nodes.
-        num_edges (int): Number of edges of either direction together, about.
+        num_edges (int): Approximate number of edges, counting both directions.
         num_communities (int): Number of communities.
-        seed (int): Of the random numbers.
+        seed (int): Seed of the random numbers.
 
     Returns:
-        Data: The graph, without loops and without duplicate edges.
+        Data: The graph, without self-loops and duplicate edges.
 
     Raises:
-        ValueError: If more than a tenth of all pairs are wanted as edges.
+        ValueError: If `num_edges` exceeds a tenth of all pairs of nodes.
     """
     if 10 * num_edges > num_nodes * (num_nodes - 1):
         raise ValueError(
@@ -164,8 +169,8 @@ def generate_communities(
     ends = np.concatenate([[0], np.cumsum(weight)])
     wanted = num_edges // 2
     codes = np.empty(0, np.int64)
-    while codes.size < wanted:  # some edges come twice
-        count = min(int(1.1 * (wanted - codes.size)) + 1000, _MOST_AT_ONCE)
+    while codes.size < wanted:  # some edges are drawn twice
+        count = min(int(1.1 * (wanted - codes.size)) + 1000, _MAX_AT_ONCE)
         u = np.searchsorted(ends, rng.random(count) * ends[-1], side="right") - 1
         low, high = ends[first[community[u]]], ends[first[community[u] + 1]]
         anywhere = rng.random(count) < 0.1
@@ -174,7 +179,7 @@ def generate_communities(
         v = np.minimum(np.searchsorted(ends, place, side="right") - 1, num_nodes - 1)
         pairs = np.minimum(u, v) * num_nodes + np.maximum(u, v)
         codes = np.concatenate([codes, np.unique(pairs[u != v])])
-        codes.sort(kind="stable")  # which merges what is sorted already
+        codes.sort(kind="stable")  # a merge sort, fast on sorted runs
         codes = codes[np.concatenate([[True], codes[1:] != codes[:-1]])]
     if codes.size > wanted:
         codes = np.delete(codes, rng.choice(codes.size, codes.size - wanted, False))
@@ -184,4 +189,4 @@ def generate_communities(
     return Data(edge_index=torch.from_numpy(edges), num_nodes=num_nodes)
 
 
-_MOST_AT_ONCE = 16_000_000  # edges drawn, for the sake of memory
+_MAX_AT_ONCE = 16_000_000  # edges that are drawn together, to limit memory

@@ -1,4 +1,4 @@
-"""PyG's loaders that would search the same graphs again and again."""
+"""A loader of PyG that would search the same graphs again in each epoch."""
 
 import copy
 from typing import Any
@@ -7,27 +7,29 @@ import torch
 from torch import Tensor
 from torch_geometric.loader import ClusterData, ClusterLoader
 
-from pyg_hag._merge import side_by_side, with_edges
 from pyg_hag.hag import HAG
-from pyg_hag.search._options import Options
+from pyg_hag.hag.edit import merged, with_edges
+from pyg_hag.hag.host import HostHAG
 from pyg_hag.search.build import build_with
+from pyg_hag.search.options import SearchOptions
 from pyg_hag.transforms import HAGTransform
 
 
 class HAGClusterLoader(ClusterLoader):
-    r"""PyG's :class:`~torch_geometric.loader.ClusterLoader`, whose batches have HAGs.
+    r"""PyG's :class:`~torch_geometric.loader.ClusterLoader` for batches with HAGs.
 
     Each cluster is searched when it is first loaded, and its HAG is kept. The HAG of a
-    batch is made of those of its clusters and of the edges between them, which are read
-    one by one (`Cluster-GCN <https://arxiv.org/abs/1905.07953>`_, Section 3.2), without
-    a search.
+    batch consists, without another search, of those of its clusters and of the edges
+    between these, which are not shared (`Cluster-GCN
+    <https://arxiv.org/abs/1905.07953>`_, Section 3.2).
 
     Args:
         cluster_data (torch_geometric.loader.ClusterData): The clusters.
-        transform (HAGTransform, optional): What the HAGs are; the default one if None.
-            A sequential HAG is made anew for each batch.
-        **kwargs (optional): Further arguments of `ClusterLoader`, such as `batch_size`
-            and `shuffle`. Each worker keeps HAGs of its own: set `persistent_workers`.
+        transform (HAGTransform, optional): How to build the HAGs; `HAGTransform()` if
+            None. A sequential HAG is built anew for each batch.
+        **kwargs (optional): Additional arguments of `ClusterLoader`, such as
+            `batch_size` and `shuffle`. Each worker keeps its own HAGs: set
+            `persistent_workers`.
 
     Raises:
         TypeError: If `transform` is not a :class:`HAGTransform`.
@@ -61,7 +63,7 @@ class HAGClusterLoader(ClusterLoader):
 
 
 class _Search:
-    """Makes the HAG of a batch of clusters."""
+    """Builds the HAG of a batch of clusters from theirs."""
 
     def __init__(self, loader: HAGClusterLoader, clusters: list[int]) -> None:
         self.hags, self.clusters = loader._hags, clusters
@@ -69,7 +71,7 @@ class _Search:
         self.sizes = sizes[clusters]
 
     def __call__(
-        self, edge_index: Tensor, size: tuple[int, int], options: Options
+        self, edge_index: Tensor, size: tuple[int, int], options: SearchOptions
     ) -> HAG:
         if options.order == "sequential" or options.capacity == 0:
             return build_with(edge_index, size, options)
@@ -88,4 +90,7 @@ class _Search:
                 self.hags[number] = build_with(edges, both, options)
             parts.append(self.hags[number])
         between = edge_index[:, ~inside].numpy()
-        return with_edges(side_by_side(parts), between[0], between[1])
+        hosts = [hag.host for hag in parts]
+        num_src = int(self.sizes.sum())
+        together = HostHAG.from_arrays(num_src, merged(hosts))
+        return HAG.from_arrays(num_src, with_edges(together, *between))

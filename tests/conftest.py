@@ -4,16 +4,27 @@ import os
 
 import pytest
 import torch
+from tiers import applies, pairwise
 from torch_geometric.nn import SAGEConv
 
 from pyg_hag.datasets import ROOT_VARIABLE, load_graphs
-from pyg_hag.ops._compute import BACKENDS
+from pyg_hag.ops.dispatch import BACKENDS
 
 
-def pytest_configure():
+def pytest_addoption(parser):
+    parser.addoption(
+        "--full",
+        action="store_true",
+        help="all of every cross product, not a sample in which every pair occurs",
+    )
+
+
+def pytest_configure(config):
     # PyG writes a class's `propagate` for the first layer that is made. Were that one
     # with several aggregations, no SAGEConv after it would take a sparse matrix.
     SAGEConv(1, 1)
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    torch.set_num_threads(max(1, torch.get_num_threads() // workers))
 
 
 def pytest_generate_tests(metafunc):
@@ -22,9 +33,27 @@ def pytest_generate_tests(metafunc):
         ("options", "variants"),
         ("dtype", "dtypes"),
         ("reduce", "reduces"),
+        ("names", "lists"),
     ):
         if name in metafunc.fixturenames and hasattr(metafunc.cls, values):
             metafunc.parametrize(name, getattr(metafunc.cls, values), ids=str)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem(collector, name, obj):
+    made = yield
+    return [*filter(applies, made)] if isinstance(made, list) else made
+
+
+@pytest.hookimpl(trylast=True)  # after -k and -m
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--full"):
+        kept = pairwise(items)
+        config.hook.pytest_deselected(items=[*{*items} - {*kept}])
+        items[:] = kept
+    for item in items:  # by one worker, one after the other
+        if item.get_closest_marker("alone"):
+            item.add_marker(pytest.mark.xdist_group("alone"))
 
 
 @pytest.fixture(autouse=True)
@@ -34,15 +63,8 @@ def _seed():
 
 @pytest.fixture
 def real_graph():
-    """Loads a real data set, or skips the test and says why."""
-
-    def load(name):
-        root = os.environ.get(ROOT_VARIABLE)
-        if root is None or not os.path.isdir(os.path.join(root, name)):
-            pytest.skip(f"no '{name}' in the folder named by {ROOT_VARIABLE}")
-        return load_graphs(name, root)
-
-    return load
+    """Loads a real data set."""
+    return lambda name: load_graphs(name, os.environ[ROOT_VARIABLE])
 
 
 @pytest.fixture

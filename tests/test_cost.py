@@ -15,7 +15,6 @@ from graphs import (
 )
 
 from pyg_hag import build_hag
-from pyg_hag._plan import forward_plan
 from pyg_hag.cost import (
     DEFAULT_COST,
     FRESH,
@@ -25,7 +24,8 @@ from pyg_hag.cost import (
     paper_cost,
     plain_features,
 )
-from pyg_hag.search._find import _SHARES
+from pyg_hag.plan.cpu import forward_plan
+from pyg_hag.search.select import _SHARES
 
 FREE_ROWS = dataclasses.replace(DEFAULT_COST, row=(0.0,) * len(SETS))
 DEAR_ROWS = dataclasses.replace(DEFAULT_COST, row=(1.0,) * len(SETS))
@@ -117,7 +117,7 @@ def test_every_aggregate_pays_for_its_row(price):
         edge_index, size = random_graph(seed, 40, 300, 0.5)
         hag = build_hag(edge_index, size=size, min_redundancy=2, cost_model=model)
         hag.validate(edge_index)
-        width = (hag.src_count + hag.agg_count)[hag._arrays()["kinds"] < 0]
+        width = (hag.src_count + hag.agg_count)[hag.host.rows.target < 0]
         uses = hag.agg.bincount(minlength=hag.num_aggregates)
         assert hag.num_aggregates > 0
         read, row = model.prices(np.array([40]), 64)
@@ -196,7 +196,7 @@ def test_save_and_load(tmp_path):
         (lambda v: v.update(row=[1.0] * 5), "needs 4 numbers"),
         (lambda v: v.update(call=-1.0), "not negative"),
         (lambda v: v.update(read="fast"), "not negative"),
-        (lambda v: v.update(byte=3), "no cost model"),
+        (lambda v: v.update(byte=3), "not a cost model"),
     ],
 )
 def test_files_that_are_no_cost_model(tmp_path, change, match):

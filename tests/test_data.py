@@ -17,8 +17,8 @@ from torch_geometric.loader import DataLoader
 from torch_geometric.nn import SimpleConv
 
 from pyg_hag import HAGData, aggregate
-from pyg_hag._packing import HEADER, KIND, SEQUENTIAL
 from pyg_hag.data import KEY
+from pyg_hag.hag.packing import HAG_TYPE, HEADER, SEQUENTIAL
 
 
 def graph(seed, n=None):
@@ -67,7 +67,7 @@ def test_a_hag_in_place_of_edges():
     assert batch.hag == wanted.hag and batch.hag is batch.hag
     assert all(a.hag == b.hag for a, b in zip(batch.to_data_list(), whole, strict=True))
     assert batch.clone().to("meta").hag.device.type == "meta"
-    edges = batch.hag.edge_index  # the same, in another order
+    edges = batch.hag.edge_index_of_any_order()  # the same, in another order
     assert sorted(edges.t().tolist()) == sorted(wanted.edge_index.t().tolist())
     with pytest.raises(ValueError, match="does not know the order"):
         batch.hag.edge_index_in_order("edge_weight")
@@ -308,7 +308,7 @@ def _one_more(tensor, place):
 
 def test_the_kind_of_hag_cannot_change_unnoticed():
     data = FewestTransform(capacity=0)(graph(6))
-    data[KEY][KIND] = SEQUENTIAL
+    data[KEY][HAG_TYPE] = SEQUENTIAL
     with pytest.raises(ValueError, match="does not belong to this graph"):
         print(data.hag)
 

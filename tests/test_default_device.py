@@ -11,13 +11,9 @@ from torch_geometric.data import Data, HeteroData
 
 from pyg_hag import aggregate, build_hag, to_hag, warmup
 from pyg_hag.datasets import generate_ego_networks
-from pyg_hag.ops import _codes, _codes_native, _products
-from pyg_hag.quantization import (
-    DegreeQuantTransform,
-    calibrate,
-    convert,
-    prepare_qat,
-)
+from pyg_hag.ops import qparams
+from pyg_hag.ops.cpu import qlinear, quantized
+from pyg_hag.quantization import DegreeQuantTransform, calibrate, convert, prepare_qat
 
 EDGES, (NODES, _) = GRAPHS["near-cliques"]
 X = torch.randn(NODES, 12, generator=torch.Generator().manual_seed(0))
@@ -26,9 +22,9 @@ REDUCES = ["sum", "mean", "max", "std", "symnorm", ["sum", "max", "std", "symnor
 
 def forgotten():
     """What is made once per process is made anew."""
-    for cached in (_codes._inverse, _codes_native._known_numbers, _products._zeros):
+    for cached in (qparams._inverse, quantized.cached_parameters, qlinear._zeros):
         cached.cache_clear()
-    _products.products_are_exact.cache_clear()
+    qlinear.products_are_exact.cache_clear()
 
 
 def transformed(**options):

@@ -42,7 +42,7 @@ def test_without_a_network_it_says_so_and_generates(capsys, monkeypatch, tmp_pat
     def offline(*args, **kwargs):
         raise OSError("no network")
 
-    monkeypatch.setattr("pyg_hag.demo.load_graphs", offline)
+    monkeypatch.setattr("pyg_hag.cli.demo_tasks.load_graphs", offline)
     assert main(["demo", "--epochs", "1", "--graphs", "--nodes", "Cora"]) == 0
     out, err = capsys.readouterr()
     assert "cannot be downloaded (no network)" in err and "generated" in err
@@ -56,15 +56,13 @@ def test_a_missing_package_is_named(capsys, monkeypatch):
     def without_scipy(*args, **kwargs):
         raise ModuleNotFoundError("No module named 'scipy'")
 
-    monkeypatch.setattr("pyg_hag.demo.load_graphs", without_scipy)
+    monkeypatch.setattr("pyg_hag.cli.demo_tasks.load_graphs", without_scipy)
     assert main(["demo", "--epochs", "1"]) == 2
     assert "pip install 'pyg_hag[demo]'" in capsys.readouterr().err
 
 
-@pytest.mark.data
-def test_on_real_graphs(capsys, real_graph):
-    real_graph("IMDB-BINARY")
-    real_graph("Cora")
+@pytest.mark.data("IMDB-BINARY", "Cora")
+def test_on_real_graphs(capsys):
     assert main(["demo", "--epochs", "2"]) == 0
     table = rows(capsys.readouterr().out)
     assert [row.split()[0] for row in table] == ["IMDB-BINARY", "Cora"]

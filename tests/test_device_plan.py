@@ -6,18 +6,20 @@ import torch
 from contract import GRAPHS
 from graphs import fewest_hag, random_graph, signed_hag, skewed_graph
 
-from pyg_hag import _device_plan, build_hag
-from pyg_hag._device_plan import NOTHING, ROWS, device_plan
+from pyg_hag import build_hag
+from pyg_hag.plan import gpu
+from pyg_hag.plan.gpu import PADDING, ROWS, device_plan
 
 
 def walked(hag, x):
-    """Sums by the plan; a batch may read what earlier ones of its part have written.
+    """Sums by the plan.
 
-    And what earlier launches have.
+    A batch may read what earlier batches of its part and earlier launches have written.
     """
     plan = device_plan(hag)
-    row, owner, ptr, inputs, part_ptr = (
-        t.numpy() for t in (plan.row, plan.owner, plan.ptr, plan.inputs, plan.part_ptr)
+    target, owner, ptr, inputs, part_ptr = (
+        t.numpy()
+        for t in (plan.target, plan.owner, plan.ptr, plan.inputs, plan.part_ptr)
     )
     out = np.full((hag.num_dst, x.shape[1]), np.nan)
     scratch = np.full((plan.num_slots, x.shape[1]), np.nan)
@@ -37,13 +39,13 @@ def walked(hag, x):
                         chosen = inputs[ptr[at] : ptr[at + 1]]
                         values = (x if s % 2 == 0 else seen)[chosen]
                         total += values.sum(0) * (1 if s < 2 else -1)
-                    if row[r] == NOTHING:
-                        assert owner[r] == NOTHING and not total.any()
-                    elif row[r] >= 0:
-                        assert owner[r] == row[r] and np.isnan(out[row[r]]).all()
-                        out[row[r]] = total
+                    if target[r] == PADDING:
+                        assert owner[r] == PADDING and not total.any()
+                    elif target[r] >= 0:
+                        assert owner[r] == target[r] and np.isnan(out[target[r]]).all()
+                        out[target[r]] = total
                     else:
-                        made.append((-1 - row[r], total))
+                        made.append((-1 - target[r], total))
                 for slot, total in made:
                     assert np.isnan(scratch[slot]).all() and np.isnan(seen[slot]).all()
                     seen[slot] = total
@@ -65,10 +67,10 @@ def wanted(edge_index, size, x):
 def limits(request, monkeypatch):
     """How groups and hubs are cut."""
     if request.param in ("levels", "both"):
-        monkeypatch.setattr(_device_plan, "LOCAL_WORK", 0)
+        monkeypatch.setattr(gpu, "LOCAL_WORK", 0)
     if request.param in ("split hubs", "both"):
-        monkeypatch.setattr(_device_plan, "MOST_INPUTS", 3)
-        monkeypatch.setattr(_device_plan, "CHUNK", 2)
+        monkeypatch.setattr(gpu, "MAX_INPUTS", 3)
+        monkeypatch.setattr(gpu, "CHUNK", 2)
     return request.param
 
 
@@ -92,8 +94,8 @@ def test_every_edge_is_read_once(name, limits):
 
 
 def test_hubs_are_split_as_often_as_needed(monkeypatch):
-    monkeypatch.setattr(_device_plan, "MOST_INPUTS", 4)
-    monkeypatch.setattr(_device_plan, "CHUNK", 2)
+    monkeypatch.setattr(gpu, "MAX_INPUTS", 4)
+    monkeypatch.setattr(gpu, "CHUNK", 2)
     edge_index, size = skewed_graph(0, 40, 200)
     hag = build_hag(edge_index.flip(0), size=size[::-1], capacity=0)
     plan = device_plan(hag)
@@ -115,7 +117,7 @@ def test_the_plan_is_on_the_device_of_the_hag():
     edge_index, size = random_graph(0, 30, 30, 0.3)
     hag = fewest_hag(edge_index, size=size)
     there = device_plan(hag.to("meta"))
-    for name in ("row", "owner", "ptr", "inputs", "part_ptr"):
+    for name in ("target", "owner", "ptr", "inputs", "part_ptr"):
         here = getattr(device_plan(hag), name)
         assert getattr(there, name).device.type == "meta"
         assert getattr(there, name).shape == here.shape

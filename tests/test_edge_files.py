@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch_geometric.data import Data, HeteroData
 
-from pyg_hag._edge_files import read_edges
+from pyg_hag.graph.files import read_edges
 
 EDGES = [[0, 3, 1, 1], [1, 1, 2, 2]]
 
@@ -170,7 +170,7 @@ def test_broken_npz(tmp_path):
             assert str(path) in str(error)
     with path.open("wb") as file:
         np.save(file, np.array(EDGES))
-    expect(path, "it holds one array, no archive")
+    expect(path, "it is an array, not an archive")
 
 
 # SciPy
@@ -317,7 +317,7 @@ def test_files_that_are_not_there_or_of_another_kind(tmp_path):
         expect(tmp_path / name, "cannot read", "No such file")
     (tmp_path / "folder.csv").mkdir()
     expect(tmp_path / "folder.csv", "cannot read", "Is a directory")
-    expect(tmp_path / "graph.mtx", "none of the known endings: .npz, .pt, .csv")
+    expect(tmp_path / "graph.mtx", "none of the known suffixes: .npz, .pt, .csv")
 
 
 def test_what_pytorch_may_load_stays_as_it_was(tmp_path):

@@ -5,7 +5,7 @@ from contract import GRAPHS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyg_hag._factor import factors, factors_of
+from pyg_hag.graph.weights import factors, factors_of
 
 
 def products(edge_index, size, dtype=torch.float32, zeros=0.0):
@@ -39,7 +39,7 @@ def test_what_is_no_product_is_named():
     assert not factors_of(edge_index, weight, (2, 2))[2]
     weight[3] *= 1.00001
     wrong = factors_of(edge_index, weight, (2, 2))[2]
-    assert "no product" in wrong and "from 1 to 1, weighs 6.00006" in wrong
+    assert "not the product" in wrong and "from 1 to 1, weighs 6.00006" in wrong
     for value in (torch.nan, torch.inf, 0.0):
         weight[3] = value
         assert "weighs" in factors_of(edge_index, weight, (2, 2))[2]

@@ -19,8 +19,8 @@ from graphs import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyg_hag import HAG, _structure, build_hag
-from pyg_hag._validation import _FAULTS
+from pyg_hag import HAG, build_hag
+from pyg_hag.hag import structure, verify
 
 odd_graphs = pytest.mark.parametrize("graph", ODD_GRAPHS.values(), ids=ODD_GRAPHS)
 
@@ -57,47 +57,47 @@ LARGE = 2**62
 FOUR = (0,) * 4
 ZEROS = (0,) * 5
 FAULTS = [
-    (_structure.NEGATIVE_COUNT, 1, {"group_aggs": (1, -1)}),
-    (_structure.NEGATIVE_COUNT, 0, {"group_dsts": (-2, 2)}),
-    (_structure.NEGATIVE_COUNT, 2, {"src_count": (2, 1, -1, 2, 0, 2)}),
-    (_structure.NEGATIVE_COUNT, 0, {"agg_count": (-1, 1, 1, 0, 1, 2)}),
-    (_structure.SRC_RANGE, 2, {"src": (0, 1, 5, 3, 4, 4)}),
-    (_structure.SRC_RANGE, 0, {"src": (-1, 1, 2, 3, 4, 4)}),
-    (_structure.DST_RANGE, 3, {"dst": (0, 1, 2, 4)}),
-    (_structure.DST_RANGE, 0, {"dst": (-1, 1, 2, 3)}),
-    (_structure.DST_TWICE, 1, {"dst": (0, 1, 1, 2)}),
-    (_structure.AGG_ORDER, 0, {"agg": (1, 0, 1, 1)}),  # of a later group
-    (_structure.AGG_ORDER, 2, {"agg": (0, 0, 0, 1)}),  # of an earlier group
-    (_structure.AGG_ORDER, 3, {"agg": (0, 0, 1, 2)}),
-    (_structure.AGG_ORDER, 1, {"agg": (0, -1, 1, 1)}),
+    (structure.NEGATIVE_COUNT, 1, {"group_aggs": (1, -1)}),
+    (structure.NEGATIVE_COUNT, 0, {"group_dsts": (-2, 2)}),
+    (structure.NEGATIVE_COUNT, 2, {"src_count": (2, 1, -1, 2, 0, 2)}),
+    (structure.NEGATIVE_COUNT, 0, {"agg_count": (-1, 1, 1, 0, 1, 2)}),
+    (structure.SRC_RANGE, 2, {"src": (0, 1, 5, 3, 4, 4)}),
+    (structure.SRC_RANGE, 0, {"src": (-1, 1, 2, 3, 4, 4)}),
+    (structure.DST_RANGE, 3, {"dst": (0, 1, 2, 4)}),
+    (structure.DST_RANGE, 0, {"dst": (-1, 1, 2, 3)}),
+    (structure.DST_TWICE, 1, {"dst": (0, 1, 1, 2)}),
+    (structure.AGG_ORDER, 0, {"agg": (1, 0, 1, 1)}),  # of a later group
+    (structure.AGG_ORDER, 2, {"agg": (0, 0, 0, 1)}),  # of an earlier group
+    (structure.AGG_ORDER, 3, {"agg": (0, 0, 1, 2)}),
+    (structure.AGG_ORDER, 1, {"agg": (0, -1, 1, 1)}),
     # An aggregate that reads itself:
-    (_structure.AGG_ORDER, 0, {"agg": (0, 0, 0), "agg_count": (1, 1, 1, 0, 0, 0)}),
-    (_structure.SHARED_SRC, 2, {"src": (0, 1, 2, 3, 2, 2)}),
-    (_structure.EMPTY_AGG, 1, {"src_count": (2, 1, 0, 0, 2, 1)}),
-    (_structure.UNUSED_AGG, 1, {"agg": (0, 0), "agg_count": (0, 1, 1, 0, 0, 0)}),
-    (_structure.WRONG_TOTAL, None, {"src": (0, 1, 2, 3, 4)}),
-    (_structure.WRONG_TOTAL, None, {"src": ()}),
-    (_structure.WRONG_TOTAL, None, {"agg": (0, 0, 1, 1, 1)}),
-    (_structure.WRONG_TOTAL, None, {"dst": (0, 1, 2)}),
-    (_structure.WRONG_TOTAL, None, {"group_aggs": (1, 0)}),
-    (_structure.WRONG_TOTAL, None, {"group_dsts": (2, 1)}),
-    (_structure.WRONG_TOTAL, None, {"group_aggs": (LARGE, LARGE)}),
-    (_structure.WRONG_TOTAL, None, {"src_count": (*[LARGE] * 4, 3, 3)}),
-    (_structure.WRONG_TOTAL, None, {"agg_count": (*[LARGE] * 4, 2, 2)}),
+    (structure.AGG_ORDER, 0, {"agg": (0, 0, 0), "agg_count": (1, 1, 1, 0, 0, 0)}),
+    (structure.SHARED_SRC, 2, {"src": (0, 1, 2, 3, 2, 2)}),
+    (structure.EMPTY_AGG, 1, {"src_count": (2, 1, 0, 0, 2, 1)}),
+    (structure.UNUSED_AGG, 1, {"agg": (0, 0), "agg_count": (0, 1, 1, 0, 0, 0)}),
+    (structure.WRONG_TOTAL, None, {"src": (0, 1, 2, 3, 4)}),
+    (structure.WRONG_TOTAL, None, {"src": ()}),
+    (structure.WRONG_TOTAL, None, {"agg": (0, 0, 1, 1, 1)}),
+    (structure.WRONG_TOTAL, None, {"dst": (0, 1, 2)}),
+    (structure.WRONG_TOTAL, None, {"group_aggs": (1, 0)}),
+    (structure.WRONG_TOTAL, None, {"group_dsts": (2, 1)}),
+    (structure.WRONG_TOTAL, None, {"group_aggs": (LARGE, LARGE)}),
+    (structure.WRONG_TOTAL, None, {"src_count": (*[LARGE] * 4, 3, 3)}),
+    (structure.WRONG_TOTAL, None, {"agg_count": (*[LARGE] * 4, 2, 2)}),
     # Tensors that should be equally long:
-    (_structure.WRONG_TOTAL, None, {"group_aggs": (1, 1, 0), "group_dsts": (2, 2)}),
-    (_structure.WRONG_TOTAL, None, {"group_dsts": (2, 2, 7)}),
-    (_structure.WRONG_TOTAL, None, {"src_count": (2, 1, 0, 2, 0, 1, 0)}),
-    (_structure.WRONG_TOTAL, None, {"agg_count": (0, 1, 1, 0, 1, 1, 0)}),
-    (_structure.WRONG_TOTAL, None, {"agg_count": (0, 1, 1, 0, 2)}),
+    (structure.WRONG_TOTAL, None, {"group_aggs": (1, 1, 0), "group_dsts": (2, 2)}),
+    (structure.WRONG_TOTAL, None, {"group_dsts": (2, 2, 7)}),
+    (structure.WRONG_TOTAL, None, {"src_count": (2, 1, 0, 2, 0, 1, 0)}),
+    (structure.WRONG_TOTAL, None, {"agg_count": (0, 1, 1, 0, 1, 1, 0)}),
+    (structure.WRONG_TOTAL, None, {"agg_count": (0, 1, 1, 0, 2)}),
     # What is subtracted:
-    (_structure.MINUS_RANGE, 0, {"src_minus": (3, *ZEROS), "agg_minus": (0, *ZEROS)}),
-    (_structure.MINUS_RANGE, 0, {"src_minus": (-1, *ZEROS), "agg_minus": (0, *ZEROS)}),
-    (_structure.MINUS_RANGE, 1, {"src_minus": (0, *ZEROS), "agg_minus": (0, 2, *FOUR)}),
-    (_structure.MINUS_RANGE, 5, {"src_minus": (0, *FOUR, 2), "agg_minus": (0, *ZEROS)}),
-    (_structure.WRONG_TOTAL, None, {"src_minus": (1, *ZEROS)}),
-    (_structure.WRONG_TOTAL, None, {"agg_minus": (*ZEROS, 1)}),
-    (_structure.WRONG_TOTAL, None, {"src_minus": (1, *FOUR), "agg_minus": ZEROS}),
+    (structure.MINUS_RANGE, 0, {"src_minus": (3, *ZEROS), "agg_minus": (0, *ZEROS)}),
+    (structure.MINUS_RANGE, 0, {"src_minus": (-1, *ZEROS), "agg_minus": (0, *ZEROS)}),
+    (structure.MINUS_RANGE, 1, {"src_minus": (0, *ZEROS), "agg_minus": (0, 2, *FOUR)}),
+    (structure.MINUS_RANGE, 5, {"src_minus": (0, *FOUR, 2), "agg_minus": (0, *ZEROS)}),
+    (structure.WRONG_TOTAL, None, {"src_minus": (1, *ZEROS)}),
+    (structure.WRONG_TOTAL, None, {"agg_minus": (*ZEROS, 1)}),
+    (structure.WRONG_TOTAL, None, {"src_minus": (1, *FOUR), "agg_minus": ZEROS}),
 ]
 
 
@@ -105,12 +105,12 @@ FAULTS = [
 def test_tensors_that_are_not_a_hag(fault, where, changes):
     # Zeros behind the end, for a reader that goes beyond it:
     tensors = {k: int64(*v, 0, 0)[: len(v)] for k, v in changes.items()}
-    with pytest.raises(ValueError, match=re.escape(_FAULTS[fault].format(where))):
+    with pytest.raises(ValueError, match=re.escape(verify.FAULTS[fault].format(where))):
         hand_made(**tensors)
 
 
 def test_every_fault_is_tested():
-    assert {fault for fault, _, _ in FAULTS} == set(_FAULTS)
+    assert {fault for fault, _, _ in FAULTS} == set(verify.FAULTS)
 
 
 @pytest.mark.parametrize("name", list(GOOD)[1:])
@@ -148,7 +148,7 @@ def test_strided_tensors_are_taken():
 
 def test_it_is_immutable():
     hag = hand_made()
-    for name in ("num_src", "src", "dst", "_cache", "anything"):
+    for name in ("num_src", "src", "dst", "kept", "anything"):
         with pytest.raises(AttributeError, match=f"'{name}'.*immutable"):
             setattr(hag, name, 1)
         with pytest.raises(AttributeError, match=f"'{name}'.*immutable"):
@@ -241,10 +241,10 @@ def test_graphs_that_are_their_own_transpose(graph):
     )
     for make in (fewest_hag, signed_hag, partial(build_hag, capacity=0)):
         hag = make(edge_index, size=size)
-        assert hag._turned() is (hag if same else hag.t())
+        assert hag.transposed() is (hag if same else hag.t())
         if size[0] == size[1]:
             hag = make(both, size=size)
-            assert hag._turned() is hag
+            assert hag.transposed() is hag
 
 
 def test_transpose_of_a_hand_made_hag():
@@ -432,5 +432,5 @@ def test_to_another_device_keeps_what_is_known():
     assert {t.device.type for t in there.tensors} == {"meta"}
     assert [t.shape for t in there.tensors] == [t.shape for t in hag.tensors]
     assert there.stats == hag.stats and there.num_edges == hag.num_edges
-    assert there.edge_index.shape == edge_index.shape
+    assert there.edge_index_of_any_order().shape == edge_index.shape
     assert there.t().device.type == "meta" and there.t().stats == hag.t().stats

@@ -6,12 +6,21 @@ from torch_geometric.data import Data
 from torch_geometric.loader import ClusterData, ClusterLoader
 from torch_geometric.nn import GCN, GraphConv
 
-from pyg_hag import HAGTransform, build_hag
-from pyg_hag._merge import side_by_side, with_edges
+from pyg_hag import HAG, HAGTransform, build_hag
+from pyg_hag.hag.edit import merged, with_edges
 from pyg_hag.loader import HAGClusterLoader
 from pyg_hag.nn import to_hag
 
 SIZES = 60, 45, 50, 45
+
+
+def extended(hag, src, dst):
+    return HAG.from_arrays(hag.num_src, with_edges(hag.host, src, dst))
+
+
+def union(hags):
+    num_src = sum(hag.num_src for hag in hags)
+    return HAG.from_arrays(num_src, merged([hag.host for hag in hags]))
 
 
 @pytest.fixture
@@ -104,7 +113,7 @@ def test_further_edges(build):
             hag = build(edge_index, size=size)
             extra = torch.stack([torch.randint(max(n, 1), (count,)) for n in size])
             both = torch.cat([edge_index, extra], 1)
-            got = with_edges(hag, extra[0].numpy(), extra[1].numpy())
+            got = extended(hag, *extra.numpy())
             got.validate(both)
             type(got)(got.num_src, *got.tensors)  # checks the structure
 
@@ -112,12 +121,12 @@ def test_further_edges(build):
 @pytest.mark.parametrize("build", [fewest_hag, signed_hag])
 def test_edges_join_some_groups(build):
     part = build(GRAPHS["near-cliques"][0])
-    hag = side_by_side([part] * 6)
+    hag = union([part] * 6)
     assert hag.group_aggs.count_nonzero() >= 6
     n = part.num_src
     for first, last in ((0, 2), (1, 5), (4, 3), (5, 0)):
         src, dst = torch.tensor([first * n + 1, 2]), torch.tensor([last * n, 3])
-        got = with_edges(hag, src.numpy(), dst.numpy())
+        got = extended(hag, src.numpy(), dst.numpy())
         type(got)(got.num_src, *got.tensors)
         got.validate(torch.cat([hag.to_edge_index(), torch.stack([src, dst])], 1))
         assert got.group_aggs.numel() < hag.group_aggs.numel()
@@ -127,7 +136,7 @@ def test_union():
     hags = [fewest_hag(*GRAPHS["clique"][:1]), signed_hag(GRAPHS["clique"][0])]
     n = hags[0].num_src
     for first, second in (hags, hags[::-1], hags[:1] * 2):
-        hag = side_by_side([first, second])
+        hag = union([first, second])
         type(hag)(hag.num_src, *hag.tensors)
         edge_index = GRAPHS["clique"][0]
         hag.validate(torch.cat([edge_index, edge_index + n], 1))

@@ -7,7 +7,10 @@ import pytest
 import torch
 from graphs import edge_index_of, fewest_hag, in_forked_child, random_graph
 
-from pyg_hag import _memory, aggregate
+from pyg_hag import aggregate
+from pyg_hag.runtime import memory
+
+pytestmark = pytest.mark.alone
 
 ROWS = 100
 
@@ -15,15 +18,15 @@ ROWS = 100
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
     """Every result is large, and nothing waits."""
-    monkeypatch.setattr(_memory, "LEAST", 1)
-    monkeypatch.setattr(_memory, "LIMIT", 10 * ROWS * 64 * 4)
-    _memory.release_memory()
+    monkeypatch.setattr(memory, "MIN_BYTES", 1)
+    monkeypatch.setattr(memory, "LIMIT", 10 * ROWS * 64 * 4)
+    memory.release_memory()
     yield
-    _memory.release_memory()
+    memory.release_memory()
 
 
 def result(rows=ROWS, columns=64, dtype=torch.float32):
-    return _memory.empty(torch.empty(0, dtype=dtype), rows, columns)
+    return memory.empty(torch.empty(0, dtype=dtype), rows, columns)
 
 
 def test_memory_is_used_again():
@@ -74,24 +77,24 @@ def test_only_buffers_of_about_the_size_are_taken():
 def test_no_more_waits_than_the_limit():
     many = [result() for _ in range(30)]
     del many
-    assert sum(b.nbytes for b in _memory._waiting._buffers) <= _memory.LIMIT
-    _memory.release_memory()
-    assert not _memory._waiting._buffers
+    assert sum(b.nbytes for b in memory._pool._buffers) <= memory.LIMIT
+    memory.release_memory()
+    assert not memory._pool._buffers
 
 
-@pytest.mark.parametrize(("name", "value"), [("LEAST", 1 << 20), ("LIMIT", 0)])
+@pytest.mark.parametrize(("name", "value"), [("MIN_BYTES", 1 << 20), ("LIMIT", 0)])
 def test_ordinary_results(name, value, monkeypatch):
-    monkeypatch.setattr(_memory, name, value)
+    monkeypatch.setattr(memory, name, value)
     first = result()
     first.resize_(2 * ROWS, 64)  # memory that waits cannot grow
     del first
-    assert not _memory._waiting._buffers
+    assert not memory._pool._buffers
 
 
 def test_results_beyond_the_limit_do_not_wait():
     first = result(100 * ROWS)
     del first
-    assert not _memory._waiting._buffers
+    assert not memory._pool._buffers
 
 
 def test_no_rows_and_no_columns():
@@ -137,7 +140,7 @@ def test_a_forked_child_has_memory_of_its_own():
     x = torch.randn(2, 64)
     kept = aggregate(x, hag)
     del kept
-    with _memory._waiting._lock:  # as another thread might, while this one forks
+    with memory._pool._lock:  # as another thread might, while this one forks
         child = in_forked_child(lambda: aggregate(x, hag).tolist())
     assert child == x.flip(0).tolist()
-    assert in_forked_child(lambda: len(_memory._waiting._buffers)) == 0
+    assert in_forked_child(lambda: len(memory._pool._buffers)) == 0

@@ -1,3 +1,5 @@
+import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,7 @@ def python(code):
 
 
 def test_public_names_exist_and_are_few():
-    assert len(pyg_hag.__all__) <= 12
+    assert len(pyg_hag.__all__) <= 16
     for name in pyg_hag.__all__:
         assert getattr(pyg_hag, name).__doc__
 
@@ -30,15 +32,89 @@ def test_optional_packages_are_not_needed():
     assert "pyg_hag.nn" in loaded
 
 
-def test_data_flows_one_way():
-    order = ["search", "ops", "nn"]
-    for i, package in enumerate(order):
-        later = [f"pyg_hag.{name}" for name in order[i + 1 :]]
-        if package == "search":
-            later.append("pyg_hag.ops")
-        for file in (CODE / package).rglob("*.py"):
-            text = file.read_text()
-            assert not [name for name in later if f"from {name}" in text], file
+MAY_IMPORT = {
+    "utils": "",
+    "runtime": "",
+    "graph": "runtime utils",
+    "hag": "graph runtime utils",
+    "plan": "hag runtime utils",
+    "ops": "hag plan runtime utils",
+    "cost": "hag plan runtime utils",
+    "search": "cost graph hag plan runtime utils",
+    "data": "hag",
+    "transforms": "data graph hag search utils",
+    "loader": "hag search transforms",
+    "nn": "graph hag ops plan utils",
+    "quantization": "graph hag nn ops runtime utils",
+    "datasets": "",
+    "analysis": "cost graph hag search utils",
+    "_warmup": "ops plan runtime search",
+    "cli": "analysis cost datasets graph nn ops search transforms utils",
+    "benchmark": "*",
+    "__init__": "*",
+}
+"""What each package or module of the top level may import, besides itself."""
+
+
+def room_of(module):
+    """The package or module of the top level in which a module lies."""
+    return [*module.split("."), "__init__"][1]
+
+
+def imports_of(file):
+    """All modules of this package that a file imports, wherever the import stands."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: a relative import"
+            for alias in node.names:  # a module, or a name in one
+                name = f"{node.module}.{alias.name}"
+                found.add(name if name in FILES else node.module)
+    return {name for name in found if name.split(".")[0] == "pyg_hag"}
+
+
+FILES = {
+    ".".join(("pyg_hag", *file.relative_to(CODE).with_suffix("").parts)): file
+    for file in CODE.rglob("*.py")
+}
+FILES = {name.removesuffix(".__init__"): file for name, file in FILES.items()}
+MODULES = {name: imports_of(file) - {name} for name, file in FILES.items()}
+
+
+def test_packages_import_what_the_table_says():
+    rooms = {room_of(module) for module in MODULES}
+    assert rooms == {*MAY_IMPORT}
+    wrong = []
+    for module, imported in MODULES.items():
+        room = room_of(module)
+        allowed = {room, *MAY_IMPORT[room].split()}
+        if "*" not in allowed:
+            others = {room_of(name) for name in imported - {"pyg_hag"}}
+            wrong += [(module, other) for other in sorted(others - allowed)]
+    assert not wrong
+
+
+def test_the_table_allows_nothing_that_is_not_used():
+    used = {room: {room} for room in MAY_IMPORT}
+    for module, imported in MODULES.items():
+        used[room_of(module)] |= {room_of(name) for name in imported - {"pyg_hag"}}
+    for room, allowed in MAY_IMPORT.items():
+        if allowed != "*":
+            assert {*allowed.split()} == used[room] - {room}, room
+
+
+def test_names_are_imported_from_where_they_are_defined():
+    for module, imported in MODULES.items():
+        if room_of(module) not in ("benchmark", "cli"):
+            assert "pyg_hag" not in imported, module
+
+
+def test_no_module_imports_itself_through_others():
+    """Imports inside functions count: they only hide a cycle."""
+    graph = {name: imported - {"pyg_hag"} for name, imported in MODULES.items()}
+    graphlib.TopologicalSorter(graph).prepare()  # raises with a cycle, if there is one
 
 
 def test_the_three_lines_of_the_readme():

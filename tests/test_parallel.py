@@ -5,7 +5,10 @@ import pytest
 import torch
 from graphs import fewest_hag, in_forked_child, num_threads, random_graph
 
-from pyg_hag import _parallel, aggregate
+from pyg_hag import aggregate
+from pyg_hag.runtime import openmp
+
+pytestmark = pytest.mark.alone
 
 REDUCES = ("sum", "max")
 
@@ -13,7 +16,7 @@ REDUCES = ("sum", "max")
 @pytest.fixture
 def results(monkeypatch):
     """Computes outputs and gradients, always split into several tasks."""
-    monkeypatch.setattr("pyg_hag._plan.LEAST_WORK", 0)
+    monkeypatch.setattr("pyg_hag.plan.cpu.MIN_WORK", 0)
     edge_index, size = random_graph(0, 120, 120, 0.3)
     hag = fewest_hag(edge_index, size=size)
     x = torch.randn(120, 70)
@@ -41,16 +44,16 @@ def test_every_way_to_run_gives_the_same_bits(results, monkeypatch):
         with num_threads(threads):
             assert equal(results(), wanted)
             with monkeypatch.context() as patch:
-                patch.setattr(_parallel, "_gnu_openmp", lambda: None)
+                patch.setattr(openmp, "_gnu_openmp", lambda: None)
                 assert equal(results(), wanted)
-                patch.setattr(_parallel, "checks_bounds", lambda: True)
+                patch.setattr(openmp, "checks_bounds", lambda: True)
                 assert equal(results(), wanted)
 
 
 def test_uses_the_threads_of_pytorch(results, monkeypatch):
-    if _parallel._gnu_openmp() is None:
+    if openmp._gnu_openmp() is None:
         pytest.skip("PyTorch does not run on GNU OpenMP here")
-    monkeypatch.setattr(_parallel._threads, "run", None)  # not the library's own
+    monkeypatch.setattr(openmp.thread_pool, "run", None)  # not the library's own
     with num_threads(2):
         assert len(results()) == 4
 
@@ -58,8 +61,8 @@ def test_uses_the_threads_of_pytorch(results, monkeypatch):
 def test_a_forked_child_uses_threads_of_its_own(results, monkeypatch):
     with num_threads(2):
         wanted = results()  # the team of this process has run
-        assert in_forked_child(lambda: _parallel._forked and equal(results(), wanted))
-    assert not _parallel._forked
+        assert in_forked_child(lambda: openmp._forked and equal(results(), wanted))
+    assert not openmp._forked
 
 
 def test_several_python_threads_at_once(results):
@@ -77,4 +80,4 @@ def test_several_python_threads_at_once(results):
 
 def test_other_platforms_have_no_team(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert _parallel._gnu_openmp.__wrapped__() is None
+    assert openmp._gnu_openmp.__wrapped__() is None

@@ -5,13 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from graphs import in_forked_child, num_threads
 
-from pyg_hag import _threads
+from pyg_hag.runtime import thread_pool
+
+pytestmark = pytest.mark.alone
 
 
 def calls(num_tasks):
     """How often `run` called each task, sorted."""
     done = []
-    _threads.run(done.append, num_tasks)
+    thread_pool.run(done.append, num_tasks)
     return sorted(done)
 
 
@@ -22,7 +24,7 @@ def threads(request):
 
 
 def test_number_of_threads_is_that_of_pytorch(threads):
-    assert _threads.num_threads() == threads
+    assert thread_pool.num_threads() == threads
 
 
 @pytest.mark.parametrize("num_tasks", [0, 1, 2, 3, 63, 1000])
@@ -34,7 +36,7 @@ def test_every_task_runs_once(threads, num_tasks):
 def test_tasks_run_side_by_side():
     both = threading.Barrier(2)
     with num_threads(2):
-        _threads.run(lambda _: both.wait(timeout=60), 2)  # else BrokenBarrierError
+        thread_pool.run(lambda _: both.wait(timeout=60), 2)  # else BrokenBarrierError
     assert not both.broken
 
 
@@ -42,7 +44,7 @@ def test_tasks_run_side_by_side():
 def test_one_thread_or_one_task_stays_with_the_caller(count, num_tasks):
     names = []
     with num_threads(count):
-        _threads.run(lambda _: names.append(threading.current_thread()), num_tasks)
+        thread_pool.run(lambda _: names.append(threading.current_thread()), num_tasks)
     assert names == num_tasks * [threading.current_thread()]
 
 
@@ -53,7 +55,7 @@ def test_exceptions_propagate(threads, bad):
             raise LookupError(f"task {i}")
 
     with pytest.raises(LookupError, match=f"task {bad}"):
-        _threads.run(task, 100)
+        thread_pool.run(task, 100)
     assert calls(100) == list(range(100))  # and it is as good as new
 
 
@@ -62,7 +64,7 @@ def test_exceptions_of_every_thread():
         raise LookupError(f"task {i}")
 
     with num_threads(4), pytest.raises(LookupError, match="task"):
-        _threads.run(task, 100)
+        thread_pool.run(task, 100)
     assert calls(9) == list(range(9))
 
 
@@ -77,7 +79,7 @@ def test_an_exception_of_a_helper_propagates():
             raise LookupError("helper")
 
     with num_threads(2), pytest.raises(LookupError, match="helper"):
-        _threads.run(task, 2)
+        thread_pool.run(task, 2)
 
 
 def test_helpers_are_waited_for_when_the_caller_fails():
@@ -91,7 +93,7 @@ def test_helpers_are_waited_for_when_the_caller_fails():
         ended.append(True)
 
     with num_threads(2), pytest.raises(LookupError, match="caller"):
-        _threads.run(task, 2)
+        thread_pool.run(task, 2)
     assert ended == [True]
 
 
@@ -120,8 +122,8 @@ def test_a_task_may_run_tasks():
     done = []
 
     def outer(i):
-        _threads.run(lambda j: done.append((i, j)), 4)
+        thread_pool.run(lambda j: done.append((i, j)), 4)
 
     with num_threads(4):
-        _threads.run(outer, 8)
+        thread_pool.run(outer, 8)
     assert sorted(done) == [(i, j) for i in range(8) for j in range(4)]

@@ -1,4 +1,4 @@
-"""Timing on a device: calls one after another, each on other inputs."""
+"""Timing on a device: calls in sequence, each on different inputs."""
 
 import random
 import time
@@ -9,19 +9,19 @@ import torch
 
 from pyg_hag.benchmark._timing import Times
 
-_CACHE = 50 << 20  # bytes that the largest second-level caches hold
-MOST_COPIES = 32
+_CACHE = 50 << 20  # bytes of the largest second-level caches
+MAX_COPIES = 32
 
 Call = Callable[[int], Any]
-"""Something that is done with input number i."""
+"""Processes input number i."""
 
 
 def copies_of(size: int, free: int | None = None) -> int:
-    """How many inputs of so many bytes to take in turn, so that none lies in a cache.
+    """Number of inputs of `size` bytes to cycle through so that none stays in a cache.
 
-    At most :data:`MOST_COPIES`, and what fits in a tenth of the memory that is free.
+    At most :data:`MAX_COPIES`, and no more than fit in a tenth of the free memory.
     """
-    wanted = min(MOST_COPIES, 2 + 2 * _CACHE // max(1, size))
+    wanted = min(MAX_COPIES, 2 + 2 * _CACHE // max(1, size))
     return wanted if free is None else max(2, min(wanted, free // (10 * max(1, size))))
 
 
@@ -32,22 +32,22 @@ def measure_calls(
     rounds: int = 11,
     budget: float = 5.0,
 ) -> tuple[dict[str, Times], set[str]]:
-    """Times the rivals in turn, each on all inputs, in another order each round.
+    """Times the rivals in turn, each on all inputs, in a different order each round.
 
-    On CUDA, the calls of a rival are captured into a graph, and events stand before and
-    behind it: what is timed is the device's work alone. What cannot be captured is
-    called as it is.
+    On CUDA, the calls of a rival are captured into a graph, with an event before and
+    after it, so that only the device's work is timed. Calls that cannot be captured
+    are made directly.
 
     Args:
-        rivals: What to call, by name.
-        copies: How many inputs there are.
+        rivals: The functions to call, by name.
+        copies: Number of inputs.
         device: The type of the device.
-        rounds: How often.
-        budget: Seconds after which no further round starts (three run anyway).
+        rounds: Number of rounds.
+        budget: Seconds after which no further round starts (at least three run).
 
     Returns:
-        tuple: Seconds of one call, round by round, by name; and the names of those
-        that were captured.
+        tuple: Seconds of one call, round by round, by name; and the names of the
+        rivals that were captured.
     """
     is_cuda = device == "cuda"
     runs: dict[str, Callable[[], Any]] = {}
@@ -67,7 +67,7 @@ def measure_calls(
             break
         for name in order.sample(list(runs), len(runs)):
             run = runs[name]
-            run()  # which finds the caches as it leaves them itself
+            run()  # leaves the caches as the timed run will find them
             took = _by_events(run) if is_cuda else _by_clock(run)
             seconds[name].append(took / copies)
     return {name: Times(tuple(values)) for name, values in seconds.items()}, captured
@@ -82,14 +82,14 @@ def _in_turn(call: Call, copies: int) -> Callable[[], None]:
 
 
 def _captured(call: Call, copies: int) -> Callable[[], None] | None:
-    """A graph of the calls, or None if they cannot be captured."""
+    """The calls as a CUDA graph, or None if they cannot be captured."""
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.graph(graph):
             for i in range(copies):
                 call(i)
-    except RuntimeError:  # it asks the device for something
+    except RuntimeError:  # it waits for the device
         torch.cuda.synchronize()
         return None
     replay: Callable[[], None] = graph.replay

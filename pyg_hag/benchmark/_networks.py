@@ -1,4 +1,4 @@
-"""The networks that benchmarks of quantization train, and features made of degrees."""
+"""Networks for the quantization benchmarks, and node features made of degrees."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch_geometric.nn import GATConv, GINConv, global_mean_pool
 from torch_geometric.transforms import OneHotDegree
 from torch_geometric.utils import degree
 
-MOST_ONE_HOT = 1000
+MAX_ONE_HOT = 1000
 
 
 class AttentionNet(nn.Module):
@@ -52,13 +52,13 @@ class SumNet(nn.Module):
 
 
 class GraphClassifier(nn.Module):
-    """Layers of PyG with batch norms, the mean of the nodes, and two linear layers."""
+    """A basic GNN of PyG with batch norms, mean pooling and two linear layers."""
 
     def __init__(
-        self, kind: Any, num_features: int, hidden: int, layers: int, num_classes: int
+        self, gnn: Any, num_features: int, hidden: int, layers: int, num_classes: int
     ) -> None:
         super().__init__()
-        self.layers = kind(num_features, hidden, layers, norm="batch_norm")
+        self.layers = gnn(num_features, hidden, layers, norm="batch_norm")
         self.norm = nn.BatchNorm1d(hidden)
         self.lin1 = nn.Linear(hidden, hidden)
         self.lin2 = nn.Linear(hidden, num_classes)
@@ -73,9 +73,9 @@ class GraphClassifier(nn.Module):
 
 
 class GINClassifier(nn.Module):
-    """Layers of GIN as Degree-Quant trains them, each with its norm at the end.
+    """GIN layers as in Degree-Quant, each with a norm at the end of its MLP.
 
-    The mean of the nodes goes through two linear layers.
+    Followed by mean pooling and two linear layers.
     """
 
     def __init__(
@@ -116,16 +116,16 @@ class NormalizedDegree:
         self.mean, self.std = mean, std
 
     def __call__(self, data: Data) -> Data:
-        """The graph with its feature."""
+        """Adds the feature to the graph."""
         count = degree(data.edge_index[1], data.num_nodes)
         data.x = ((count - self.mean) / self.std).view(-1, 1)
         return data
 
 
 def degrees_as_features(graphs: list[Data]) -> Any:
-    """The transform: one-hot, or where degrees are large, normalized."""
+    """A transform to features: one-hot degrees, or normalized if some are large."""
     counts = torch.cat([degree(g.edge_index[1], g.num_nodes) for g in graphs])
     largest = int(counts.max())
-    if largest < MOST_ONE_HOT:
+    if largest < MAX_ONE_HOT:
         return OneHotDegree(largest)
     return NormalizedDegree(float(counts.mean()), float(counts.std()))

@@ -1,4 +1,4 @@
-"""What a benchmark leaves behind: a table, a CSV file, and where it ran."""
+"""The output of a benchmark: a CSV file, and a line about the environment."""
 
 import csv
 import functools
@@ -17,7 +17,7 @@ import pyg_hag
 
 
 def environment() -> str:
-    """One line on the machine and the versions."""
+    """One line with the machine and the versions."""
     return (
         f"{_gpu()}{_processor()}, {torch.get_num_threads()} threads, Python "
         f"{platform.python_version()}, torch {torch.__version__}, torch_geometric "
@@ -59,7 +59,7 @@ def _processor() -> str:
 def write_csv(path: str, rows: Sequence[dict[str, Any]]) -> None:
     """Writes one line per row, with the environment in the last column.
 
-    Unless the row has its own. What a row lacks is left empty.
+    A row may bring its own environment. Missing values are left empty.
     """
     columns = dict.fromkeys(key for row in rows for key in row)
     columns.pop("environment", None)
@@ -71,7 +71,7 @@ def write_csv(path: str, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def read_csv(path: str) -> list[dict[str, str]]:
-    """The rows of a file that :func:`write_csv` has written; none if there is none."""
+    """The rows of a file of :func:`write_csv`; none if there is no such file."""
     if not os.path.exists(path):
         return []
     with open(path, newline="") as file:

@@ -1,4 +1,4 @@
-"""The ways in which PyTorch and PyG aggregate, for comparison."""
+"""How PyTorch and PyG aggregate, for comparison."""
 
 import copy
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from torch import Tensor
 from torch_geometric.nn import SimpleConv
 
 BASELINE = "embedding_bag"
-MOST_MESSAGE_BYTES = 4 << 30  # of edges x features, which PyG's edge_index path makes
+MAX_MESSAGE_BYTES = 4 << 30  # edges x features: PyG's messages on an edge_index
 _SPARSE_REDUCES = {"sum": "sum", "mean": "mean", "max": "amax", "min": "amin"}
 
 
 class Rivals:
-    """A graph in the forms that they take."""
+    """A graph in the formats of PyTorch and PyG, and their operators on it."""
 
     def __init__(self, edge_index: Tensor, num_nodes: int) -> None:
         order = edge_index[1].argsort(stable=True)
@@ -34,35 +34,35 @@ class Rivals:
         )
 
     def to(self, device: str) -> "Rivals":
-        """The same on a device."""
+        """Moves the graph to a device."""
         moved = copy.copy(self)
         for name in ("edge_index", "col", "ptr", "adjacency"):
             setattr(moved, name, getattr(self, name).to(device))
         return moved
 
     def embedding_bag(self, x: Tensor) -> Any:
-        """Sums of rows of x, by PyTorch's fastest operator for it on a CPU."""
+        """Sums of rows of x by `F.embedding_bag`, PyTorch's fastest way on a CPU."""
         bag = F.embedding_bag
         return bag(self.col, x, self.ptr, mode="sum", include_last_offset=True)
 
     def csr(self, x: Tensor) -> Any:
-        """The product of a sparse matrix and x."""
+        """The product of the sparse adjacency matrix and x."""
         return self.adjacency @ x
 
     def sparse_reduce(self, x: Tensor, reduce: str) -> Any:
-        """The same for another reduction: what PyG calls for a sparse matrix."""
+        """Any reduction by `torch.sparse.mm`, as PyG does with a sparse matrix."""
         return torch.sparse.mm(self.adjacency, x, _SPARSE_REDUCES[reduce])
 
     def messages_fit(self, x: Tensor) -> bool:
-        """Whether the messages on `edge_index` stay below a limit."""
-        return self.col.numel() * x[0].nbytes <= MOST_MESSAGE_BYTES
+        """Whether the messages on `edge_index` fit into :data:`MAX_MESSAGE_BYTES`."""
+        return self.col.numel() * x[0].nbytes <= MAX_MESSAGE_BYTES
 
     def pyg(self, x: Tensor, reduce: str) -> Any:
-        """PyG's layer on `edge_index`."""
+        """PyG's `SimpleConv` on `edge_index`."""
         return SimpleConv(aggr=reduce)(x, self.edge_index)
 
     def sums(self, x: Tensor) -> dict[str, Callable[[], Any]]:
-        """All ways to sum, by name, and as a floor a copy of x."""
+        """All ways to sum, by name, and a copy of x as the lower bound."""
         out = torch.empty_like(x)
         ways: dict[str, Callable[[], Any]] = {
             BASELINE: partial(self.embedding_bag, x),

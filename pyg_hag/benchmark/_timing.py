@@ -1,4 +1,4 @@
-"""Timing as ratios: all rivals in turn, round after round, in one run."""
+"""Timing for ratios: all rivals take turns, round after round, in one run."""
 
 import random
 import time
@@ -14,23 +14,23 @@ _WARM = 2e-3  # seconds
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of one rival, round by round."""
+    """Seconds that a rival took, round by round."""
 
     seconds: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """Half of the rounds took less."""
+        """Median of the rounds, in seconds."""
         return self.quantile(50)
 
     def quantile(self, percent: int) -> float:
-        """So many percent of the rounds took less."""
+        """Percentile of the rounds, in seconds."""
         if len(self.seconds) == 1:
             return self.seconds[0]
         return quantiles(self.seconds, n=100, method="inclusive")[percent - 1]
 
     def speedup_over(self, other: "Times") -> float:
-        """Median of the other's time over this one's, round by round."""
+        """Median over the rounds of the other's time divided by this one's."""
         pairs = zip(self.seconds, other.seconds, strict=True)
         return Times(tuple(b / a for a, b in pairs)).median
 
@@ -40,16 +40,16 @@ def measure(
     rounds: int = 15,
     budget: float = 10.0,
 ) -> dict[str, Times]:
-    """Times the rivals in turn, in another order each round.
+    """Times the rivals in turn, in a different order each round.
 
-    Before each timed call stand calls that do not count, one or as many as fit in two
-    milliseconds: a rival finds the machine as it leaves it itself, not as the one
-    before it does.
+    Each timed call follows untimed ones of the same rival, for at least two
+    milliseconds: caches and threads are then in the state that it leaves itself, not
+    in that of the rival before.
 
     Args:
-        rivals: What to call, by name.
-        rounds: How often.
-        budget: Seconds after which no further round starts (three run anyway).
+        rivals: The functions to call, by name.
+        rounds: Number of rounds.
+        budget: Seconds after which no further round starts (at least three run).
     """
     seconds: dict[str, list[float]] = {name: [] for name in rivals}
     order = random.Random(0)
@@ -71,6 +71,9 @@ def measure(
 
 
 def trained(call: Callable[[], Any]) -> None:
-    """A call and its gradient, of ones that lie in memory: expanded ones are slow."""
+    """Runs a call and its backward pass, for a dense gradient of ones.
+
+    Autograd's own expanded ones would be slow.
+    """
     out = call()
     out.backward(torch.ones_like(out))

@@ -1,4 +1,4 @@
-"""How long one sum over all neighbours takes, next to PyTorch's and PyG's ways."""
+"""Time of a sum over all neighbours on a CPU, compared with PyTorch and PyG."""
 
 from functools import partial
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from pyg_hag.benchmark._plots import figure
 from pyg_hag.benchmark._report import write_csv
 from pyg_hag.benchmark._rivals import BASELINE, Rivals
 from pyg_hag.benchmark._timing import measure
 from pyg_hag.datasets import as_one_graph, load_graphs
 from pyg_hag.ops import aggregate
 from pyg_hag.search import build_hag
+from pyg_hag.utils.figures import new_figure
 
 OTHERS = {
     "edge_index": ["0.75", "x"],
@@ -24,7 +24,7 @@ OTHERS = {
     "subtract": ["tab:red", "s"],
     "backward": ["tab:green", "."],
 }
-"""What stands beside the baseline, with its colour and marker."""
+"""What is compared with the baseline, with its colour and marker in the plot."""
 
 
 def run(
@@ -37,10 +37,10 @@ def run(
     """Times the sum over all neighbours in float32.
 
     Returns:
-        list[list[str]]: A table: milliseconds of `F.embedding_bag` (median), and how
-        many times faster than it the others are (median of the rounds). `plain HAG`
-        is the graph as it is, `HAG` that of least time, `subtract` that with
-        subtraction, `backward` the gradient of the sum over `HAG`.
+        list[list[str]]: A table: milliseconds of `F.embedding_bag` (median), and the
+        speedup of the others over it (median of the rounds). `plain HAG` is the graph
+        as it is, `HAG` the fastest HAG, `subtract` the fastest with subtraction, and
+        `backward` the gradient of the sum over `HAG`.
     """
     rows: list[dict[str, Any]] = []
     with torch.no_grad():
@@ -82,7 +82,7 @@ def run(
 
 
 Cases = dict[tuple[str, int], dict[str, dict[str, Any]]]
-"""By graph and width, the row of each rival."""
+"""The row of each rival, by graph and width."""
 
 
 def _cases(rows: list[dict[str, Any]]) -> Cases:
@@ -104,8 +104,7 @@ def _table(cases: Cases) -> list[list[str]]:
 def _plot(cases: Cases, path: str) -> None:
     names = list(dict.fromkeys(name for name, _ in cases))
     widths = list(dict.fromkeys(width for _, width in cases))
-    size = 2.0 + 2.4 * len(widths), 1.6 + 0.3 * len(names)
-    picture = figure(size)
+    picture = new_figure(2.0 + 2.4 * len(widths), 1.6 + 0.3 * len(names))
     panels = picture.subplots(1, len(widths), sharey=True, squeeze=False)[0]
     for axes, width in zip(panels, widths, strict=True):
         for other, (color, marker) in OTHERS.items():
@@ -120,7 +119,7 @@ def _plot(cases: Cases, path: str) -> None:
         axes.set_yticks(range(len(names)), names)
         axes.grid(axis="y", color="0.93")
     panels[0].invert_yaxis()
-    picture.supxlabel(f"times as fast as {BASELINE} (log scale)")
+    picture.supxlabel(f"speedup over {BASELINE} (log scale)")
     handles, labels = panels[0].get_legend_handles_labels()
     picture.legend(
         handles, labels, loc="outside upper center", ncols=len(labels), frameon=False

@@ -1,6 +1,6 @@
-"""How long a sum over all neighbours takes on a GPU, next to PyTorch's and PyG's ways.
+"""Time of a sum over all neighbours on a GPU, compared with PyTorch and PyG.
 
-Forward alone, and with the gradient.
+The forward pass alone, and with the gradient.
 """
 
 from collections.abc import Callable
@@ -14,24 +14,22 @@ from torch_geometric.nn import SimpleConv
 from tqdm import tqdm
 
 from pyg_hag.benchmark._device_timing import Call, copies_of, measure_calls
-from pyg_hag.benchmark._plots import figure
 from pyg_hag.benchmark._report import write_csv
 from pyg_hag.benchmark._rivals import BASELINE, Rivals
-from pyg_hag.datasets import as_one_graph, generate_communities, load_graphs
+from pyg_hag.datasets import GENERATED, as_one_graph, load_graphs
 from pyg_hag.hag import HAG
 from pyg_hag.ops import aggregate
 from pyg_hag.search import build_hag
+from pyg_hag.utils.figures import new_figure
 
 GRAPHS = ["COLLAB", "cnr-2000", "HeCo_DBLP_APCPA", "cornell5", "Reddit-sized", "Cora"]
 WIDTHS = [16, 64, 128, 256]
-GENERATED = {"Reddit-sized": (232_965, 114_615_892, 50)}
-"""Nodes, edges and communities of graphs that are generated."""
 PYG = ("edge_index", "CSR", "compiled")
-"""What PyG offers; the best of them is what the HAG is compared with."""
+"""PyG's own ways; the HAG is compared with the fastest of them."""
 COPY = "copy of x"
 COLORS = {"edge_index": "0.75", "CSR": "0.5", "compiled": "0.25", BASELINE: "tab:blue"}
 Prepared = dict[str, "Future[Rivals]"]
-"""Graphs that are generated meanwhile, which takes minutes."""
+"""Graphs that a thread generates in the meantime, which takes minutes."""
 
 HEADER = [
     *("graph", "F", "pass", "HAG ms", "over best PyG"),
@@ -52,42 +50,44 @@ def run(
     """Times sums in float32 on a device.
 
     Args:
-        names: Graphs; those that are generated come last.
+        names: Graphs; generated ones are measured last.
         root: The folder of data sets.
         out: A CSV file to write.
         widths: Numbers of features.
         plot: A PNG file to write.
         device: The type of the device.
         budget: Seconds for each graph, width and pass.
-        prepared: What :func:`prepare` has returned, if that was called before.
+        prepared: The result of :func:`prepare`, if that was called before.
 
     Returns:
-        list[list[str]]: A table: milliseconds over the HAG of least time, how many
-        times faster that is than the others, and its time over that of copying x.
+        list[list[str]]: A table: milliseconds over the fastest HAG, the speedup over
+        each of the others, and its time relative to that of copying x.
     """
     check_device(device)
     rows: list[dict[str, Any]] = []
     compiled = None
-    if device == "cuda":  # for any size: a program of each would take minutes, and
-        torch.compiler.reset()  # from the ninth on there would be none
+    if device == "cuda":
+        # One program for all sizes: one for each would take minutes to compile, and
+        # PyTorch stops compiling after eight.
+        torch.compiler.reset()
         compiled = torch.compile(SimpleConv(aggr="sum"), dynamic=True)
     prepared = prepare(names) if prepared is None else prepared
     for name in tqdm(sorted(names, key=lambda name: name in prepared), "aggregate"):
         if name in prepared:
             rivals = prepared.pop(name).result()
         else:
-            rivals = Rivals(*as_one_graph(load_graphs(name, root)))
+            rivals = _loaded(name, root)
         edge_index, num_nodes = rivals.edge_index, rivals.num_nodes
         rivals = rivals.to(device)
         plain = hag = build_hag(edge_index, num_nodes, capacity=0).to(device)
         for width in widths:
-            if name not in GENERATED:  # in which nothing is planted to be shared
+            if name not in GENERATED:  # nothing in these is worth sharing
                 hag = build_hag(edge_index, num_nodes, num_features=width).to(device)
             hags = {"plain HAG": plain, "HAG": hag}
             for trained in (False, True):
                 case = {"graph": name, "width": width, "trained": trained}
                 rows += _timed(case, rivals, hags, compiled, device, budget)
-                if out is not None:  # so far, should the rest not be reached
+                if out is not None:  # keeps what is done if the rest fails
                     write_csv(out, rows)
     if plot is not None:
         _plot(rows, plot)
@@ -95,26 +95,23 @@ def run(
 
 
 def check_device(device: str) -> None:
-    """Raises ValueError if there is no such device."""
+    """Checks that PyTorch has a device."""
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("'--device' is cuda, but PyTorch sees no GPU: use cpu")
 
 
 def prepare(names: list[str]) -> Prepared:
-    """Starts to generate those graphs that are generated, in a thread."""
+    """Starts a thread that generates the graphs of :data:`GENERATED`."""
     pool = ThreadPoolExecutor(1)
     prepared = {
-        name: pool.submit(_generated, *GENERATED[name])
-        for name in names
-        if name in GENERATED
+        name: pool.submit(_loaded, name, None) for name in names if name in GENERATED
     }
     pool.shutdown(wait=False)
     return prepared
 
 
-def _generated(num_nodes: int, num_edges: int, num_communities: int) -> Rivals:
-    data = generate_communities(num_nodes, num_edges, num_communities)
-    return Rivals(data.edge_index, num_nodes)
+def _loaded(name: str, root: str | None) -> Rivals:
+    return Rivals(*as_one_graph(load_graphs(name, root)))
 
 
 def _timed(
@@ -182,7 +179,7 @@ def _trained(sums: Callable[[Tensor], Tensor], xs: list[Tensor], grad: Tensor) -
 
 
 def _works(call: Call) -> bool:
-    """Whether PyTorch has it: not every operator has a gradient."""
+    """Whether PyTorch supports the call: not every operator has a gradient."""
     try:
         call(0)
     except (RuntimeError, NotImplementedError):
@@ -191,7 +188,7 @@ def _works(call: Call) -> bool:
 
 
 Cases = dict[tuple[str, int, bool], dict[str, float]]
-"""By graph, width and pass, the milliseconds of each way."""
+"""Milliseconds of each way, by graph, width and pass."""
 
 
 def _cases(rows: list[dict[str, Any]]) -> Cases:
@@ -210,10 +207,10 @@ def _table(rows: list[dict[str, Any]]) -> list[list[str]]:
         def over(other: float | None, way: str = "HAG", ms: Any = ms) -> str:
             return "-" if other is None else f"{other / ms[way]:.2f}x"
 
-        kind = "forward + backward" if trained else "forward"
+        passes = "forward + backward" if trained else "forward"
         cells = [over(best), over(ms.get("CSR")), over(ms.get("CSR"), "plain HAG")]
         cells += [over(ms.get(BASELINE)), f"{ms['HAG'] / ms[COPY]:.2f}x"]
-        table.append([name, str(width), kind, f"{ms['HAG']:.3g}", *cells])
+        table.append([name, str(width), passes, f"{ms['HAG']:.3g}", *cells])
     return table
 
 
@@ -221,7 +218,7 @@ def _plot(rows: list[dict[str, Any]], path: str) -> None:
     cases = _cases(rows)
     names = list(dict.fromkeys(name for name, _, _ in cases))
     widths = list(dict.fromkeys(width for _, width, _ in cases))
-    picture = figure((2.0 + 2.6 * len(widths), 2.4 + 0.55 * len(names)))
+    picture = new_figure(2.0 + 2.6 * len(widths), 2.4 + 0.55 * len(names))
     panels = picture.subplots(2, len(widths), sharey=True, sharex=True, squeeze=False)
     for row, trained in zip(panels, (False, True), strict=True):
         for axes, width in zip(row, widths, strict=True):
@@ -241,7 +238,7 @@ def _plot(rows: list[dict[str, Any]], path: str) -> None:
             axes.grid(axis="y", color="0.93")
             axes.set_title(f"F = {width}, {'with gradient' if trained else 'forward'}")
     panels[0][0].invert_yaxis()
-    picture.supxlabel("times as fast as this is the HAG (log scale)")
+    picture.supxlabel("speedup of the HAG over each way (log scale)")
     handles, labels = panels[0][0].get_legend_handles_labels()
     place = "outside upper center"
     picture.legend(handles, labels, loc=place, ncols=len(labels), frameon=False)

@@ -1,4 +1,4 @@
-"""How well the cost model predicts, and the constants that fit this machine."""
+"""Accuracy of the cost model, and constants fitted to this machine."""
 
 from functools import partial
 from typing import Any
@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from pyg_hag.benchmark._plots import figure
 from pyg_hag.benchmark._report import write_csv
 from pyg_hag.benchmark._timing import measure
 from pyg_hag.cost import DEFAULT_COST, SETS, CostModel, features
@@ -15,6 +14,7 @@ from pyg_hag.datasets import as_one_graph, load_graphs
 from pyg_hag.hag import HAG
 from pyg_hag.ops import aggregate
 from pyg_hag.search import build_hag
+from pyg_hag.utils.figures import new_figure
 
 HEADER = ["graph", "F", "HAG", "HAG ms", "plain ms", "measured", "predicted", "error"]
 
@@ -27,18 +27,18 @@ def run(
     plot: str | None = None,
     fit: str | None = None,
 ) -> list[list[str]]:
-    """Compares the predicted time of HAG over plain with the measured one.
+    """Compares predicted and measured times of HAGs, relative to the plain graph.
 
-    For each graph the HAG of fewest aggregations and that of least time.
+    For each graph, the HAG of fewest aggregations and the fastest one.
 
     Args:
         names: Data sets.
         root: Their folder.
         out: A CSV file to write.
         widths: Numbers of features.
-        plot: A picture to write.
-        fit: A JSON file to write the constants to that fit what was measured; the
-            table shows what these predict.
+        plot: A PNG file to write.
+        fit: A JSON file to write constants to that are fitted to the measured times;
+            the table then shows what these predict.
     """
     samples: list[dict[str, Any]] = []
     with torch.no_grad():
@@ -55,15 +55,15 @@ def run(
                 times = measure(
                     {k: partial(aggregate, x, hag) for k, hag in hags.items()}
                 )
-                for kind, hag in hags.items():
+                for label, hag in hags.items():
                     samples.append(
                         {
                             "graph": name,
                             "width": width,
-                            "kind": kind,
+                            "kind": label,
                             "hag": hag,
-                            "seconds": times[kind].median,
-                            "ratio": 1 / times[kind].speedup_over(times["plain"]),
+                            "seconds": times[label].median,
+                            "ratio": 1 / times[label].speedup_over(times["plain"]),
                         }
                     )
     model = DEFAULT_COST if fit is None else fitted(samples)
@@ -78,7 +78,7 @@ def run(
 
 
 def fitted(samples: list[dict[str, Any]]) -> CostModel:
-    """The constants, none negative, of least squared relative error."""
+    """Fits non-negative constants by least squares of the relative error."""
     try:
         from scipy.optimize import nnls
     except ImportError:
@@ -142,7 +142,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def _plot(rows: list[dict[str, Any]], path: str) -> None:
-    picture = figure((6.4, 6.0))
+    picture = new_figure(6.4, 6.0)
     axes = picture.subplots()
     measured = np.array([row["measured"] for row in rows])
     ends = np.array([measured.min() / 1.5, measured.max() * 1.5])

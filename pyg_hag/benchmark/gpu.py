@@ -1,4 +1,4 @@
-"""All that is measured on a GPU, in one run: correctness first, then speed."""
+"""All measurements on a GPU, in one run: correctness first, then speed."""
 
 import time
 from functools import partial
@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
-from pyg_hag._device_plan import device_plan
 from pyg_hag.benchmark import aggregate_device, train
 from pyg_hag.benchmark._device_timing import measure_calls
 from pyg_hag.benchmark._report import write_csv
@@ -18,13 +17,14 @@ from pyg_hag.data import HAGData
 from pyg_hag.datasets import generate_ego_networks, is_there, load_graphs
 from pyg_hag.hag import HAG
 from pyg_hag.ops import aggregate
-from pyg_hag.ops.codes import (
+from pyg_hag.ops.quantized import (
     Epilogue,
-    Scale,
-    aggregate_codes,
-    linear_codes,
-    round_to_codes,
+    QParams,
+    aggregate_quantized,
+    qlinear,
+    quantize,
 )
+from pyg_hag.plan.gpu import device_plan
 from pyg_hag.search import build_hag
 from pyg_hag.transforms import HAGTransform
 
@@ -55,24 +55,24 @@ def run(
     Args:
         names: Graphs, also for training.
         root: The folder of data sets.
-        out: A folder, in which `correctness.csv`, `aggregate.csv`, `aggregate.png`,
-            `train.csv` and `batches.csv` are written.
+        out: A folder for `correctness.csv`, `aggregate.csv`, `aggregate.png`,
+            `train.csv` and `batches.csv`.
         widths: Numbers of features.
         device: The type of the device.
-        budget: Seconds for each thing that is timed.
+        budget: Seconds for each measurement.
 
     Returns:
         list[list[str]]: The tables, one below the other.
 
     Raises:
-        ValueError: If there is no such device, or a result is wrong: then nothing is
-            timed.
+        ValueError: If there is no such device, or if a result is wrong, in which case
+            nothing is timed.
     """
     check_device(device)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     prepared = aggregate_device.prepare(names)
-    checks = [*_sums_are_right(device), *_codes_are_equal(device)]
+    checks = [*_check_sums(device), *_check_int8(device)]
     write_csv(str(folder / "correctness.csv"), checks)
     wrong = [row for row in checks if not row["right"]]
     if wrong:
@@ -121,11 +121,11 @@ def _hags(edge_index: Tensor, num_nodes: int) -> dict[str, HAG]:
     return {"plain": build_hag(edge_index, num_nodes, capacity=0), "HAG": fewest}
 
 
-def _sums_are_right(device: str) -> list[dict[str, Any]]:
-    """Results and gradients, against the reference on the CPU in float64."""
+def _check_sums(device: str) -> list[dict[str, Any]]:
+    """Compares results and gradients with the reference on the CPU in float64."""
     rows = []
     for name, (edge_index, num_nodes) in _graphs().items():
-        for kind, hag in _hags(edge_index, num_nodes).items():
+        for label, hag in _hags(edge_index, num_nodes).items():
             there = hag.to(device)
             for dtype, tolerance in TOLERANCES.items():
                 for reduce in REDUCES:
@@ -135,7 +135,7 @@ def _sums_are_right(device: str) -> list[dict[str, Any]]:
                     rows.append(
                         {
                             "what": f"{reduce}, {dtype}",
-                            "graph": f"{name}, {kind}",
+                            "graph": f"{name}, {label}",
                             "error": error,
                             "right": error < tolerance,
                         }
@@ -144,7 +144,7 @@ def _sums_are_right(device: str) -> list[dict[str, Any]]:
 
 
 def _error(x: Tensor, hag: HAG, there: HAG, reduce: Any) -> float:
-    """The largest error of a result and of its gradient, over the largest value."""
+    """The largest error of a result and its gradient, relative to the largest value."""
     theirs = x.double().requires_grad_()
     ours = x.to(there.device).requires_grad_()
     wanted = aggregate(theirs, hag, reduce, backend="torch")
@@ -154,7 +154,7 @@ def _error(x: Tensor, hag: HAG, there: HAG, reduce: Any) -> float:
     out.backward(grad.to(there.device))
     again = aggregate(ours.detach(), there, reduce)
     if not torch.equal(out, again):
-        return float("inf")  # the same bits every time
+        return float("inf")  # results must be reproducible bit for bit
     assert theirs.grad is not None and ours.grad is not None
     pairs = (out, wanted.detach()), (ours.grad, theirs.grad)
     return max(
@@ -163,35 +163,34 @@ def _error(x: Tensor, hag: HAG, there: HAG, reduce: Any) -> float:
     )
 
 
-def _codes_are_equal(device: str) -> list[dict[str, Any]]:
-    """INT8 on the device has the bits of INT8 on the CPU."""
+def _check_int8(device: str) -> list[dict[str, Any]]:
+    """Compares INT8 on the device with INT8 on the CPU, bit for bit."""
     rows = []
-    of, to = Scale(0.03, 100), Scale(0.4, 30)
+    qparams, out_qparams = QParams(0.03, 100), QParams(0.4, 30)
     for name, (edge_index, num_nodes) in _graphs().items():
         generator = torch.Generator().manual_seed(0)
         x = torch.randint(256, (num_nodes, 70), generator=generator).to(torch.uint8)
         factor = torch.rand(num_nodes, generator=generator)
-        for kind, hag in _hags(edge_index, num_nodes).items():
+        for label, hag in _hags(edge_index, num_nodes).items():
             for reduce in ("sum", "max", "min"):
-                ends = [factor.to(d) for d in ("cpu", device)]
-                results = [
-                    aggregate_codes(
-                        x.to(d), of, hag.to(d), reduce, None, Epilogue(f, to=to)
-                    )
-                    for d, f in zip(("cpu", device), ends, strict=True)
-                ]
-                rows.append(_compared(f"codes, {reduce}", f"{name}, {kind}", *results))
+                results = []
+                for d in ("cpu", device):
+                    epilogue = Epilogue(factor.to(d), out_qparams=out_qparams)
+                    inputs = x.to(d), qparams, hag.to(d), reduce, None, epilogue
+                    results.append(aggregate_quantized(*inputs))
+                what = f"quantized, {reduce}"
+                rows.append(_compared(what, f"{name}, {label}", *results))
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(1000, 70, generator=generator)
     weight = torch.randint(-127, 128, (33, 70), generator=generator).to(torch.int8)
     scale, bias = torch.rand(33, generator=generator), torch.randn(33)
-    for end in (None, to):
+    for end in (None, out_qparams):
         results = []
         for d in ("cpu", device):
-            codes = round_to_codes(x.to(d), of)
+            values = quantize(x.to(d), qparams)
             parts = weight.to(d), scale.to(d), bias.to(d)
-            results.append(linear_codes(codes, of, *parts, True, to=end))
-        rows.append(_compared("product", "rounded" if end else "float32", *results))
+            results.append(qlinear(values, qparams, *parts, True, out_qparams=end))
+        rows.append(_compared("product", "INT8" if end else "float32", *results))
     return rows
 
 
@@ -208,10 +207,10 @@ def _compared(what: str, graph: str, here: Tensor, there: Tensor) -> dict[str, A
 def _batches(
     names: list[str], root: str | None, device: str, out: str
 ) -> list[list[str]]:
-    """Times collating a batch of graphs and moving it, ready for kernels.
+    """Times collating a batch of graphs and moving it to the device, ready for kernels.
 
-    With `edge_index`; with a HAG beside it; with a HAG in its place; and that ready
-    also for gradients.
+    With `edge_index`, with a HAG besides, with a HAG instead, and the latter ready for
+    gradients, too.
     """
     rows: list[dict[str, Any]] = []
     for name in names:
@@ -228,7 +227,7 @@ def _batches(
             "HAG alone": partial(_collated, alone, device),
             "HAG alone, training": partial(_collated, alone, device, True),
         }
-        times = _waited(ways, device)
+        times = _median_milliseconds(ways, device)
         batch = _collated(alone, device)
         sums = {"sum": partial(_summed, batch.x, batch.hag)}
         kernels, _ = measure_calls(sums, 4, device)
@@ -248,17 +247,19 @@ def _summed(x: Tensor, hag: HAG, i: int) -> Tensor:
 
 
 def _collated(graphs: list[Any], device: str, trains: bool = False) -> Any:
-    """The batch, with all that kernels read of its HAG on the device."""
+    """The batch on the device, with everything that kernels read of its HAG."""
     batch = Batch.from_data_list(graphs).to(device)
     if isinstance(batch, HAGData):
         device_plan(batch.hag)
         if trains:
-            device_plan(batch.hag._turned())
+            device_plan(batch.hag.transposed())
     return batch
 
 
-def _waited(ways: dict[str, Any], device: str, rounds: int = 30) -> dict[str, float]:
-    """The median of the milliseconds that each takes, in turn, with what it starts."""
+def _median_milliseconds(
+    ways: dict[str, Any], device: str, rounds: int = 30
+) -> dict[str, float]:
+    """Median milliseconds of each call, in turn, including the device's work."""
     times: dict[str, list[float]] = {f"milliseconds {name}": [] for name in ways}
     for _ in range(rounds + 3):
         for call, taken in zip(ways.values(), times.values(), strict=True):

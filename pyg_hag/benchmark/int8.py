@@ -1,4 +1,4 @@
-"""How fast INT8 is: end to end, with the rounding of the input features."""
+"""Benchmark of INT8: forward passes, with the quantization of the input features."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,12 +16,7 @@ from pyg_hag.benchmark._networks import GraphClassifier
 from pyg_hag.benchmark._report import write_csv
 from pyg_hag.benchmark._timing import measure
 from pyg_hag.benchmark.memory import peak
-from pyg_hag.datasets import (
-    as_one_graph,
-    generate_communities,
-    is_there,
-    load_graphs,
-)
+from pyg_hag.datasets import as_one_graph, generate_communities, is_there, load_graphs
 from pyg_hag.nn import to_hag
 from pyg_hag.quantization import DegreeQuantConfig, calibrate, convert
 from pyg_hag.search import build_hag
@@ -36,18 +31,21 @@ HEADER = [
 ]
 
 Calls = dict[str, Callable[[], Any]]
+"""The forward passes to time, by name."""
+_CONFIG = DegreeQuantConfig()
+_MAX_BYTES = 16 << 30  # of messages, and of the features gathered for them
 
 
 @dataclass(frozen=True)
 class Case:
-    """What runs on what."""
+    """A model and the graph it runs on."""
 
     graph: str
     model: str
     hidden: int
     layers: int
     features: int | None = None
-    """Random ones; those of the data set if None."""
+    """The number of random features; None for those of the data set."""
 
 
 CASES = [
@@ -60,35 +58,35 @@ CASES = [
     Case(GENERATED, "GCN", 256, 2, 128),
 ]
 BATCH = 128
+"""Graphs in a batch."""
 
 
 def run(names: list[str], root: str | None, out: str | None) -> list[list[str]]:
-    """Times models in INT8 next to the same in float32.
+    """Times models in INT8 and in float32.
 
-    All layers of PyG know the normalised graph beforehand (`cached`, or normalised
-    matrices). Where the messages of all edges take more than 16 GiB, `edge_index` is
-    left out: it does not fit.
+    The layers of PyG get the normalized graph (`cached`, or normalized matrices).
+    Where the messages of all edges take more than 16 GiB, `edge_index` is left out.
 
     Args:
-        names: Data sets; those that there are where none are named.
+        names: Data sets; all that are available if empty.
         root: Their folder.
         out: A CSV file to write.
 
     Returns:
-        list[list[str]]: A table: milliseconds of a forward pass in INT8 over the HAG,
-        how many times faster that is than PyG's float32 on `edge_index` and CSR and
-        float32 over the HAG, milliseconds in INT8 over the plain graph, the share of
-        predictions that are those of the simulated model, and megabytes at the peak
+        list[list[str]]: A table: milliseconds of a forward pass in INT8 over the HAG;
+        its speedup over PyG's float32 on `edge_index` and on CSR, and over float32 on
+        the HAG; milliseconds in INT8 over the plain graph; the share of predictions
+        that equal those of the fake-quantized model; and the peak memory in megabytes
         beyond the inputs, of INT8 and the others.
     """
     rows: list[dict[str, Any]] = []
     for case in tqdm(CASES, "int8"):
-        there = case.graph == GENERATED or is_there(case.graph, root)
-        if not (case.graph in names if names else there):
+        available = case.graph == GENERATED or is_there(case.graph, root)
+        if not (case.graph in names if names else available):
             continue
         torch.manual_seed(0)
-        make = _batched if case.model == "GIN" else _whole
-        calls, equal = make(case, root)
+        make_calls = _calls_on_batches if case.model == "GIN" else _calls_on_graph
+        calls, equal = make_calls(case, root)
         row: dict[str, Any] = {
             "graph": case.graph,
             "model": f"{case.model} {case.layers}x{case.hidden}",
@@ -96,12 +94,12 @@ def run(names: list[str], root: str | None, out: str | None) -> list[list[str]]:
         }
         with torch.no_grad():
             times = measure(calls, 15, 60.0)
-            for form, call in calls.items():
-                row[f"milliseconds {form}"] = 1e3 * times[form].median
-                row[f"q20 {form}"] = 1e3 * times[form].quantile(20)
-                row[f"q80 {form}"] = 1e3 * times[form].quantile(80)
-                row[f"over {form}"] = times["INT8"].speedup_over(times[form])
-                row[f"megabytes {form}"] = peak(call)
+            for name, call in calls.items():
+                row[f"milliseconds {name}"] = 1e3 * times[name].median
+                row[f"q20 {name}"] = 1e3 * times[name].quantile(20)
+                row[f"q80 {name}"] = 1e3 * times[name].quantile(80)
+                row[f"over {name}"] = times["INT8"].speedup_over(times[name])
+                row[f"megabytes {name}"] = peak(call)
         rows.append(row)
     if out is not None and rows:
         write_csv(out, rows)
@@ -109,9 +107,9 @@ def run(names: list[str], root: str | None, out: str | None) -> list[list[str]]:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    forms = "edge_index", "CSR", "float32 HAG"
-    ratios = [row.get(f"over {form}", "") for form in forms]
-    memory = [row.get(f"megabytes {form}", "") for form in ("INT8", *forms)]
+    names = "edge_index", "CSR", "float32 HAG"
+    ratios = [row.get(f"over {name}", "") for name in names]
+    memory = [row.get(f"megabytes {name}", "") for name in ("INT8", *names)]
     return [
         *(row["graph"], row["model"], f"{row['milliseconds INT8']:.2f}"),
         *("does not fit" if ratio == "" else f"{ratio:.1f}x" for ratio in ratios),
@@ -124,17 +122,21 @@ def _cells(row: dict[str, Any]) -> list[str]:
 # Cases ########################################################################
 
 
-def _model(case: Case, features: int, classes: int, csr: bool = False) -> nn.Module:
+def _model(
+    case: Case, num_features: int, num_classes: int, csr: bool = False
+) -> nn.Module:
     torch.manual_seed(0)
+    sizes = num_features, case.hidden, case.layers, num_classes
     if case.model == "GCN":
-        known = {"normalize": False} if csr else {"cached": True}
-        return pyg.GCN(features, case.hidden, case.layers, classes, **known).eval()
+        kwargs = {"normalize": False} if csr else {"cached": True}
+        return pyg.GCN(*sizes, **kwargs).eval()
     if case.model == "SAGE":
-        return pyg.GraphSAGE(features, case.hidden, case.layers, classes).eval()
-    return GraphClassifier(pyg.GIN, features, case.hidden, case.layers, classes).eval()
+        return pyg.GraphSAGE(*sizes).eval()
+    return GraphClassifier(pyg.GIN, *sizes).eval()
 
 
 def _graph(case: Case, root: str | None) -> tuple[Tensor, Tensor]:
+    """The features and edges of a case's graph."""
     if case.graph == GENERATED:
         edge_index, num_nodes = as_one_graph(
             [generate_communities(170_000, 2_400_000, 40)]
@@ -147,7 +149,8 @@ def _graph(case: Case, root: str | None) -> tuple[Tensor, Tensor]:
     return torch.randn(num_nodes, case.features), edge_index
 
 
-def _whole(case: Case, root: str | None) -> tuple[Calls, float]:
+def _calls_on_graph(case: Case, root: str | None) -> tuple[Calls, float]:
+    """Forward passes on a graph, and the share of equal predictions."""
     x, edge_index = _graph(case, root)
     num_nodes = x.size(0)
     hag = build_hag(edge_index, num_nodes, num_features=case.hidden)
@@ -156,63 +159,60 @@ def _whole(case: Case, root: str | None) -> tuple[Calls, float]:
     csr = Compose([GCNNorm(), to_csr]) if case.model == "GCN" else to_csr
     adj_t = csr(Data(x, edge_index, num_nodes=num_nodes)).adj_t
     model = _model(case, x.size(1), CLASSES)
-    of_csr = _model(case, x.size(1), CLASSES, csr=True)
+    csr_model = _model(case, x.size(1), CLASSES, csr=True)
     quantized = calibrate(_model(case, x.size(1), CLASSES), [(x, hag)], _CONFIG)
     fast = convert(quantized, (x, hag))
     calls: Calls = {
         "INT8": partial(fast, x, hag),
         "INT8 plain": partial(fast, x, plain),
         "float32 HAG": partial(to_hag(model), x, hag),
-        "CSR": partial(of_csr, x, adj_t),
+        "CSR": partial(csr_model, x, adj_t),
     }
     width = max(case.hidden, x.size(1) if case.model == "SAGE" else 0)
-    if 2 * edge_index.size(1) * width * 4 <= _MOST_BYTES:
+    if 2 * edge_index.size(1) * width * 4 <= _MAX_BYTES:
         calls["edge_index"] = partial(model, x, edge_index)
     with torch.no_grad():
-        right = quantized(x, hag).argmax(1) == fast(x, hag).argmax(1)
-    return calls, float(right.float().mean())
+        equal = quantized(x, hag).argmax(1) == fast(x, hag).argmax(1)
+    return calls, float(equal.float().mean())
 
 
-_MOST_BYTES = 16 << 30  # of messages, and what is gathered for them
-_CONFIG = DegreeQuantConfig()
-
-
-def _batched(case: Case, root: str | None) -> tuple[Calls, float]:
-    features = case.features or 1
+def _calls_on_batches(case: Case, root: str | None) -> tuple[Calls, float]:
+    """Forward passes on batches of graphs, and the share of equal predictions."""
+    num_features = case.features or 1
     graphs = [
-        Data(torch.randn(int(g.num_nodes), features), g.edge_index)
+        Data(torch.randn(int(g.num_nodes), num_features), g.edge_index)
         for g in load_graphs(case.graph, root)
     ]
-    to_hag_data = HAGTransform(num_features=case.hidden)
+    to_hags = HAGTransform(num_features=case.hidden)
     to_csr = ToSparseTensor(layout=torch.sparse_csr)
-    sets = {
+    batches = {
         "edge_index": _batches(graphs),
         "CSR": _batches([to_csr(g) for g in graphs]),
-        "HAG": _batches([to_hag_data(g) for g in graphs]),
+        "HAG": _batches([to_hags(g) for g in graphs]),
     }
-    model = _model(case, features, 2)
-    items = [(b.x, b.hag, b.batch) for b in sets["HAG"]]
+    model = _model(case, num_features, 2)
+    items = [(b.x, b.hag, b.batch) for b in batches["HAG"]]
     plain = [
         (b.x, build_hag(b.edge_index, b.num_nodes, capacity=0), b.batch)
-        for b in sets["edge_index"]
+        for b in batches["edge_index"]
     ]
+    csr_items = [(b.x, b.adj_t, b.batch) for b in batches["CSR"]]
+    edge_items = [(b.x, b.edge_index, b.batch) for b in batches["edge_index"]]
     quantized = calibrate(model, items, _CONFIG)
     fast = convert(quantized, items[0])
     calls: Calls = {
-        "INT8": partial(_all, fast, items),
-        "INT8 plain": partial(_all, fast, plain),
-        "float32 HAG": partial(_all, to_hag(model), items),
-        "CSR": partial(_all, model, [(b.x, b.adj_t, b.batch) for b in sets["CSR"]]),
-        "edge_index": partial(
-            _all, model, [(b.x, b.edge_index, b.batch) for b in sets["edge_index"]]
-        ),
+        "INT8": partial(_run_all, fast, items),
+        "INT8 plain": partial(_run_all, fast, plain),
+        "float32 HAG": partial(_run_all, to_hag(model), items),
+        "CSR": partial(_run_all, model, csr_items),
+        "edge_index": partial(_run_all, model, edge_items),
     }
     with torch.no_grad():
-        right = [
+        equal = [
             (quantized(*item).argmax(1) == fast(*item).argmax(1)).float().mean()
             for item in items
         ]
-    return calls, float(torch.stack(right).mean())
+    return calls, float(torch.stack(equal).mean())
 
 
 def _batches(graphs: list[Any]) -> list[Any]:
@@ -222,6 +222,6 @@ def _batches(graphs: list[Any]) -> list[Any]:
     ]
 
 
-def _all(model: nn.Module, items: list[tuple[Any, ...]]) -> None:
+def _run_all(model: nn.Module, items: list[tuple[Any, ...]]) -> None:
     for item in items:
         model(*item)

@@ -1,4 +1,4 @@
-"""What EGC takes next to PyG's layers of equal width: time, memory, parameters."""
+"""Time, memory and parameters of EGC, compared with PyG's layers of equal width."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +12,7 @@ from torch_geometric.utils import to_torch_csr_tensor as to_csr
 from tqdm import tqdm
 
 from pyg_hag.benchmark._report import write_csv
-from pyg_hag.benchmark._rivals import MOST_MESSAGE_BYTES
+from pyg_hag.benchmark._rivals import MAX_MESSAGE_BYTES
 from pyg_hag.benchmark._timing import measure, trained
 from pyg_hag.benchmark.memory import peak
 from pyg_hag.datasets import as_one_graph, load_graphs
@@ -20,7 +20,7 @@ from pyg_hag.nn import HAGEGConv
 from pyg_hag.search import build_hag
 
 SEVERAL = ["symnorm", "max", "std"]
-"""The aggregators of EGC-M, of which the paper takes three."""
+"""The aggregators of EGC-M; the paper uses three as well."""
 HEADER = [
     *("graph", "F", "layer", "graph as", "parameters"),
     *("ms", "MB", "training ms", "MB"),
@@ -30,13 +30,13 @@ HEADER = [
 def run(
     names: list[str], root: str | None, out: str | None, widths: list[int]
 ) -> list[list[str]]:
-    """Times one layer and measures the memory it takes beyond its input (Linux).
+    """Times each layer and measures its peak memory beyond the input (Linux).
 
-    Layers whose messages take more than the benchmarks allow are left out.
+    Layers whose messages exceed :data:`MAX_MESSAGE_BYTES` are left out.
 
     Returns:
         list[list[str]]: A table: parameters, and milliseconds and megabytes at the
-        peak, forward and forward and backward.
+        peak, of the forward pass and of forward and backward.
     """
     rows: list[dict[str, Any]] = []
     for name in tqdm(names, "layers"):
@@ -61,9 +61,9 @@ def _rows(
         if layer.startswith("EGC"):
             calls[layer, "HAG"] = partial(module, x, hag)
             module = _pyg(module)
-            if layer == "EGC-S":  # PyG knows no other there
+            if layer == "EGC-S":  # on CSR, PyG only has sums
                 calls[layer, "CSR"] = partial(module, x, csr)
-        if edge_index.size(1) * inner * 4 <= MOST_MESSAGE_BYTES:
+        if edge_index.size(1) * inner * 4 <= MAX_MESSAGE_BYTES:
             calls[layer, "edge_index"] = partial(module, x, edge_index)
     steps = {key: partial(trained, call) for key, call in calls.items()}
     with torch.no_grad():
@@ -89,7 +89,7 @@ def _rows(
 def _layers(
     width: int, edge_index: Tensor, num_nodes: int
 ) -> dict[str, tuple[nn.Module, int]]:
-    """The layers, and how many numbers the messages of an edge have."""
+    """The layers, and the number of values in their message for one edge."""
     counts = degree(
         degree(edge_index[1], num_nodes, dtype=torch.long), dtype=torch.long
     )
@@ -120,7 +120,7 @@ def _pyg(layer: Any) -> nn.Module:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     cells = [row[key] for key in ("graph", "width", "layer", "form", "parameters")]
-    for kind in ("forward", "training"):
-        cells.append(f"{row[f'milliseconds {kind}']:.1f}")
-        cells.append(f"{row[f'megabytes {kind}']:.0f}")
+    for mode in ("forward", "training"):
+        cells.append(f"{row[f'milliseconds {mode}']:.1f}")
+        cells.append(f"{row[f'megabytes {mode}']:.0f}")
     return [str(cell) for cell in cells]

@@ -1,4 +1,4 @@
-"""How long an LSTM over neighbours takes: padded as in PyG, packed, and shared."""
+"""Time of an LSTM over neighbours: padded as in PyG, packed, and on a HAG."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,10 +18,10 @@ from pyg_hag.hag import HAG
 from pyg_hag.nn import HAGLSTMAggregation
 from pyg_hag.search import build_hag
 
-MOST_PADDED_BYTES = 3 << 28
-"""PyG takes about 20 times as much for a step of training."""
-MOST_NEIGHBORS = 32
-"""Of each node of a graph that is sampled, so that PyG can pad it."""
+MAX_PADDED_BYTES = 3 << 28
+"""Limit for PyG's padded input; a training step takes about 20 times as much."""
+MAX_NEIGHBORS = 32
+"""Neighbours that are sampled for each node where PyG could not pad all."""
 
 HEADER = [
     *("graph", "nodes", "neighbours", "F", "order", "fewer steps", "ms"),
@@ -34,14 +34,14 @@ def run(
 ) -> list[list[str]]:
     """Times the last state of an LSTM over each node's neighbours.
 
-    Graphs whose padded neighbours take more than 768 MiB are sampled: as many graphs,
-    in their order, as fit when no node has more than 32 neighbours.
+    Data sets whose padded neighbours take more than 768 MiB are sampled: the first
+    graphs that fit, with at most 32 neighbours for each node.
 
     Returns:
-        list[list[str]]: A table: how many times fewer steps a sequential HAG takes than
-        there are edges; milliseconds forward and forward and backward; and how many
-        times faster that is than PyG's `LSTMAggregation`, which pads all lists to the
-        longest, and than `torch.nn.LSTM` on packed lists, sorted by length beforehand.
+        list[list[str]]: A table: number of edges over steps of the sequential HAG;
+        milliseconds of the forward pass and of forward and backward; and the speedups
+        over PyG's `LSTMAggregation`, which pads all lists to the longest, and over
+        `torch.nn.LSTM` on packed lists, sorted by length beforehand.
     """
     rows: list[dict[str, Any]] = []
     for name in tqdm(names, "lstm"):
@@ -54,22 +54,22 @@ def run(
 
 
 def _sampled(graphs: list[Any], width: int) -> tuple[Tensor, int]:
-    """The graph, sorted by destination, or as much of it as PyG can pad."""
+    """The graph, sorted by destination, or the part of it that PyG can pad."""
     edge_index, num_nodes = as_one_graph(graphs)
     edge_index = edge_index[:, edge_index[1].argsort(stable=True)]
     longest = int(degree(edge_index[1], num_nodes).max())
-    if num_nodes * longest * width * 4 <= MOST_PADDED_BYTES:
+    if num_nodes * longest * width * 4 <= MAX_PADDED_BYTES:
         return edge_index, num_nodes
-    most, fitting = MOST_PADDED_BYTES // (4 * width * MOST_NEIGHBORS), 0
+    limit, fitting = MAX_PADDED_BYTES // (4 * width * MAX_NEIGHBORS), 0
     for graph in graphs:
-        if fitting + graph.num_nodes > most and len(graphs) > 1:
+        if fitting + graph.num_nodes > limit and len(graphs) > 1:
             break
         fitting += graph.num_nodes
-    fitting = min(fitting, most)
+    fitting = min(fitting, limit)
     edge_index = edge_index[:, (edge_index < fitting).all(0)]
     count = degree(edge_index[1], fitting, dtype=torch.long)
     place = torch.arange(edge_index.size(1)) - (count.cumsum(0) - count)[edge_index[1]]
-    return edge_index[:, place < MOST_NEIGHBORS], fitting
+    return edge_index[:, place < MAX_NEIGHBORS], fitting
 
 
 def _rows(
@@ -104,16 +104,16 @@ def _rows(
             "order": order,
             "step_reduction": hag.num_edges / (hag.stats.steps or 1),
         }
-        for kind, times in (("forward", forward), ("training", training)):
-            row[f"milliseconds {kind}"] = 1e3 * times[order].median
+        for mode, times in (("forward", forward), ("training", training)):
+            row[f"milliseconds {mode}"] = 1e3 * times[order].median
             for rival in ("PyG", "packed"):
-                row[f"{kind} over {rival}"] = times[order].speedup_over(times[rival])
+                row[f"{mode} over {rival}"] = times[order].speedup_over(times[rival])
         rows.append(row)
     return rows
 
 
 def _order(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
-    """The sources as `PackedSequence` wants them, and how many lists go on."""
+    """The sources and batch sizes of a `PackedSequence` of the neighbour lists."""
     count = degree(edge_index[1], num_nodes, dtype=torch.long)
     start = count.cumsum(0) - count
     longest = int(count.max())
@@ -131,7 +131,7 @@ def _packed(x: Tensor, src: Tensor, batch: Tensor, lstm: nn.LSTM) -> Tensor:
 def _cells(row: dict[str, Any]) -> list[str]:
     cells = [row["graph"], *(str(row[k]) for k in ("nodes", "neighbors", "width"))]
     cells += [row["order"], f"{row['step_reduction']:.2f}x"]
-    for kind in ("forward", "training"):
-        cells.append(f"{row[f'milliseconds {kind}']:.0f}")
-        cells += [f"{row[f'{kind} over {rival}']:.1f}x" for rival in ("PyG", "packed")]
+    for mode in ("forward", "training"):
+        cells.append(f"{row[f'milliseconds {mode}']:.0f}")
+        cells += [f"{row[f'{mode} over {rival}']:.1f}x" for rival in ("PyG", "packed")]
     return cells

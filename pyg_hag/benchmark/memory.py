@@ -1,4 +1,4 @@
-"""How much memory one sum takes beyond its input and output."""
+"""Memory that a sum takes beyond its input and output."""
 
 import ctypes
 import gc
@@ -24,12 +24,12 @@ HEADER = ["graph", "F", "output MB", "edge_index", "CSR @", "embedding_bag", "HA
 def run(
     names: list[str], root: str | None, out: str | None, widths: list[int]
 ) -> list[list[str]]:
-    """Measures the peak of resident memory (Linux).
+    """Measures the peak resident memory (Linux).
 
     Returns:
-        list[list[str]]: A table: megabytes of the output, and what each way takes
-        beyond it at its peak. In brackets what the messages on `edge_index` would
-        take, where that is more than the benchmarks allow.
+        list[list[str]]: A table: megabytes of the output, and those that each way
+        takes besides at its peak. Where the messages on `edge_index` would exceed
+        :data:`MAX_MESSAGE_BYTES`, their size in brackets.
     """
     if not _RESET.exists():
         raise ValueError("'memory' reads '/proc/self', which this system does not have")
@@ -56,12 +56,12 @@ def run(
 
 
 def peak(call: Callable[[], Any]) -> float:
-    """Megabytes by which the process grows at most during a call."""
-    call()  # what is made once stays
+    """Megabytes by which the resident memory of the process grows during a call."""
+    call()  # caches are filled once and not counted
     release_memory()
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:  # else the allocator keeps what the call before has freed
+    if trim is not None:  # else the allocator keeps what was freed before
         trim(0)
     _RESET.write_text("5")
     before = _resident("VmRSS")

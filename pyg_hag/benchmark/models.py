@@ -1,4 +1,4 @@
-"""How long PyG's own models take on a HAG, by `to_hag`."""
+"""Time of PyG's own models on a HAG, after `to_hag`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +11,7 @@ from torch_geometric.utils import to_torch_csr_tensor
 from tqdm import tqdm
 
 from pyg_hag.benchmark._report import write_csv
-from pyg_hag.benchmark._rivals import MOST_MESSAGE_BYTES
+from pyg_hag.benchmark._rivals import MAX_MESSAGE_BYTES
 from pyg_hag.benchmark._timing import measure, trained
 from pyg_hag.datasets import as_one_graph, load_graphs
 from pyg_hag.nn import to_hag
@@ -29,7 +29,7 @@ MODELS: dict[str, Callable[[int], nn.Module]] = {
     "GAT, 2 layers": lambda f: pyg.GAT(f, f, 2),
 }
 NOT_ON_CSR = ("ChebConv, K=3",)
-"""What PyG cannot run on a sparse tensor of PyTorch."""
+"""Models that PyG cannot run on a sparse tensor of PyTorch."""
 
 HEADER = [
     *("graph", "F", "model", "ms", "over edge_index", "over CSR"),
@@ -40,15 +40,15 @@ HEADER = [
 def run(
     names: list[str], root: str | None, out: str | None, widths: list[int]
 ) -> list[list[str]]:
-    """Times models of PyG's layers and the same after `to_hag`.
+    """Times models of PyG's layers, as they are and after `to_hag`.
 
-    The HAG is that of least time; normalisation is part of what is timed. `edge_index`
-    is left out where its messages take more than the benchmarks allow.
+    On the fastest HAG; normalisation is included in the time. `edge_index` is left out
+    where its messages exceed :data:`MAX_MESSAGE_BYTES`.
 
     Returns:
-        list[list[str]]: A table: milliseconds on a HAG, forward and forward and
-        backward, and how many times faster that is than the model of PyG on
-        `edge_index` and on a sparse matrix (CSR).
+        list[list[str]]: A table: milliseconds on a HAG, of the forward pass and of
+        forward and backward, and the speedups over PyG's model on `edge_index` and on
+        a sparse matrix (CSR).
     """
     rows: list[dict[str, Any]] = []
     for name in tqdm(names, "models"):
@@ -59,7 +59,7 @@ def run(
                 "HAG": build_hag(edge_index, num_nodes, num_features=width),
                 "CSR": to_torch_csr_tensor(edge_index.flip(0), size=(num_nodes,) * 2),
             }
-            if edge_index.size(1) * width * 4 <= MOST_MESSAGE_BYTES:
+            if edge_index.size(1) * width * 4 <= MAX_MESSAGE_BYTES:
                 graphs["edge_index"] = edge_index
             for label in MODELS:
                 row = {"graph": name, "width": width, "model": label}
@@ -81,18 +81,18 @@ def _times(label: str, x: Tensor, graphs: dict[str, Any]) -> dict[str, float]:
         forward = measure(calls, 7, 6.0)
     steps = {form: partial(trained, call) for form, call in calls.items()}
     row: dict[str, float] = {}
-    for kind, times in ("forward", forward), ("training", measure(steps, 7, 8.0)):
-        row[f"milliseconds {kind}"] = 1e3 * times["HAG"].median
+    for mode, times in ("forward", forward), ("training", measure(steps, 7, 8.0)):
+        row[f"milliseconds {mode}"] = 1e3 * times["HAG"].median
         for form in calls.keys() - {"HAG"}:
-            row[f"{kind} over {form}"] = times["HAG"].speedup_over(times[form])
+            row[f"{mode} over {form}"] = times["HAG"].speedup_over(times[form])
     return row
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
     cells = [row["graph"], str(row["width"]), row["model"]]
-    for kind in ("forward", "training"):
-        cells.append(f"{row[f'milliseconds {kind}']:.1f}")
+    for mode in ("forward", "training"):
+        cells.append(f"{row[f'milliseconds {mode}']:.1f}")
         for form in ("edge_index", "CSR"):
-            ratio = row.get(f"{kind} over {form}", "")
+            ratio = row.get(f"{mode} over {form}", "")
             cells.append("-" if ratio == "" else f"{ratio:.2f}x")
     return cells

@@ -1,4 +1,4 @@
-"""What else a kernel does: gradients, other reductions, narrow numbers, threads."""
+"""Time of gradients, other reductions, bfloat16 and threads."""
 
 from collections.abc import Callable
 from functools import partial
@@ -34,13 +34,13 @@ Ways = dict[str, Callable[[], Any]]
 def run(
     names: list[str], root: str | None, out: str | None, widths: list[int]
 ) -> list[list[str]]:
-    """Times what else `aggregate` does, on the HAG of least time.
+    """Times `aggregate` beyond a float32 sum, on the fastest HAG.
 
     Returns:
-        list[list[str]]: A table of ratios: the time of the gradient of a sum over that
-        of the sum; how many times faster are two threads than one, bfloat16 than
-        float32, three reductions in one call than in three, the maximum than
-        `torch.sparse.mm(..., "amax")`, and maximum and gradient than PyG's layer on
+        list[list[str]]: A table of ratios: the time of a sum's gradient over that of
+        the sum; and the speedups of two threads over one, bfloat16 over float32, three
+        reductions in one call over three calls, the maximum over
+        `torch.sparse.mm(..., "amax")`, and maximum and gradient over PyG's layer on
         `edge_index`.
     """
     rows: list[dict[str, Any]] = []

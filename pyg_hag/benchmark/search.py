@@ -1,4 +1,4 @@
-"""How much each search saves, how long it takes, and in how much memory."""
+"""Savings, time and memory of each search."""
 
 import os
 import threading
@@ -35,8 +35,9 @@ _RIVALS: dict[str, dict[str, Any]] = {
     "auto, time": {},
     "auto, subtract": {"objective": "aggregations", "subtract": True},
 }
-_MOST_FOR_ALL = 50_000_000  # edges: beyond, only what takes minutes
-_PERIOD = 0.005  # seconds between two looks at the memory
+MAX_EDGES_FOR_ALL = 50_000_000
+"""On larger graphs, only the searches that finish in minutes run."""
+_PERIOD = 0.005  # seconds between two readings of the memory
 
 
 def run(
@@ -44,9 +45,9 @@ def run(
 ) -> list[list[str]]:
     """Compares the searches on each graph.
 
-    The default search for fewest aggregations and for least time; on graphs where they
-    are done in minutes also with subtraction, exact greedy, and greedy at a capacity of
-    a quarter of the nodes (as published).
+    The default search for fewest aggregations and for least time; on graphs where it
+    finishes in minutes, also with subtraction, exact greedy, and greedy with a capacity
+    of a quarter of the nodes (as published).
 
     Args:
         names: Data sets.
@@ -55,9 +56,9 @@ def run(
         self_loops: Whether to add a self-loop to every node that has none.
 
     Returns:
-        list[list[str]]: A table: reductions of aggregations and reads against the
-        plain graph, seconds (best of three, of one where it takes long), and memory
-        above that of the process before the search.
+        list[list[str]]: A table: reductions of aggregations and reads relative to the
+        plain graph, seconds (best of three runs, or of one if that takes over five
+        seconds), and memory above that of the process before the search.
     """
     for options in _RIVALS.values():
         build_hag(torch.tensor([[0, 1, 0, 1], [0, 0, 1, 1]]), **options)  # compiles
@@ -68,7 +69,7 @@ def run(
             edge_index, _ = add_remaining_self_loops(edge_index, num_nodes=num_nodes)
         for rival, options in _RIVALS.items():
             slow = "greedy" in rival or "subtract" in rival
-            if slow and edge_index.size(1) > _MOST_FOR_ALL:
+            if slow and edge_index.size(1) > MAX_EDGES_FOR_ALL:
                 continue
             if rival.endswith("|V|/4"):
                 options = {**options, "capacity": num_nodes // 4}
@@ -100,7 +101,7 @@ def run(
 
 
 def _measure(search: Callable[[], HAG]) -> tuple[HAG, float, int]:
-    """The HAG, the best time, and the most memory above that before."""
+    """The HAG, the best time, and the peak memory above that before the search."""
     seconds = []
     with _Memory() as memory:
         for _ in range(3):
@@ -109,14 +110,14 @@ def _measure(search: Callable[[], HAG]) -> tuple[HAG, float, int]:
             seconds.append(time.perf_counter() - start)
             if seconds[0] > 5:
                 break
-    return hag, min(seconds), memory.most - memory.before
+    return hag, min(seconds), memory.peak - memory.before
 
 
 class _Memory:
-    """Watches the resident memory of this process (Linux; else 0)."""
+    """Samples the resident memory of this process (Linux; 0 elsewhere)."""
 
     def __enter__(self) -> "_Memory":
-        self.before = self.most = _resident()
+        self.before = self.peak = _resident()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -124,7 +125,7 @@ class _Memory:
 
     def _watch(self) -> None:
         while not self._done.wait(_PERIOD):
-            self.most = max(self.most, _resident())
+            self.peak = max(self.peak, _resident())
 
     def __exit__(self, *_: object) -> None:
         self._done.set()

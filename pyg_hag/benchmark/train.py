@@ -1,4 +1,4 @@
-"""How long an epoch of training takes: PyG's layers, and ours on a HAG."""
+"""Time of a training epoch: PyG's layers, and ours on a HAG."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from torch_geometric.transforms import Compose, GCNNorm, ToSparseTensor
 from tqdm import tqdm
 
 from pyg_hag.benchmark._report import write_csv
-from pyg_hag.benchmark._rivals import MOST_MESSAGE_BYTES
+from pyg_hag.benchmark._rivals import MAX_MESSAGE_BYTES
 from pyg_hag.benchmark._timing import measure
 from pyg_hag.benchmark.aggregate_device import check_device
 from pyg_hag.datasets import as_one_graph, is_there, load_graphs
@@ -30,7 +30,7 @@ BATCH = 128
 
 
 class Case(NamedTuple):
-    """What is trained on what."""
+    """A model and the data set that it is trained on."""
 
     graph: str
     model: str
@@ -46,9 +46,9 @@ FULL = [
     *(Case("Cora", "GCN", 2, width) for width in (16, 128)),
     *(Case("Cora", f"SAGE {aggr}", 2, 64) for aggr in ("mean", "max")),
 ]
-"""All graphs of a set at once."""
+"""Full-batch training, on all graphs of a data set at once."""
 BATCHED = [Case(name, "GIN", 5, 64) for name in ("COLLAB", "MUTAG", "REDDIT-BINARY")]
-"""Graphs in batches, loading included."""
+"""Mini-batches of graphs; loading is included in the time."""
 
 COMPILED = "compiled edge_index"
 PATHS = ["edge_index", "CSR", COMPILED, "HAG"]
@@ -64,18 +64,18 @@ def run(
     device: str = "cpu",
     budget: float = 40.0,
 ) -> list[list[str]]:
-    """Times epochs: forward, backward and step.
+    """Times epochs: forward, backward and optimizer step.
 
     Args:
-        names: Data sets; those that there are where none are named.
+        names: Data sets; all available ones if empty.
         root: Their folder.
         out: A CSV file to write.
-        device: Where they are trained. On CUDA, PyG on `edge_index` is also compiled.
-        budget: Seconds for each.
+        device: The device to train on. On CUDA, PyG on `edge_index` is compiled, too.
+        budget: Seconds for each case.
 
     Returns:
-        list[list[str]]: A table: milliseconds of an epoch on a HAG, and how many times
-        faster it is than on `edge_index` and on a sparse matrix (CSR).
+        list[list[str]]: A table: milliseconds of an epoch on a HAG, and the speedups
+        over `edge_index` and over a sparse matrix (CSR).
     """
     check_device(device)
     rows: list[dict[str, Any]] = []
@@ -95,7 +95,7 @@ def run(
             row[f"milliseconds {path}"] = 1e3 * t.median
             row[f"HAG over {path}"] = times["HAG"].speedup_over(t)
         rows.append(row)
-        if out is not None:  # so far, should the rest not be reached
+        if out is not None:  # keeps what is done if the rest fails
             write_csv(out, rows)
     others = [path for path in PATHS[:-1] if path != COMPILED or device == "cuda"]
     header = [*HEADER, *(f"over {path}" for path in others)]
@@ -112,7 +112,7 @@ def _cells(row: dict[str, Any], others: list[str]) -> list[str]:
 
 
 class _Model(nn.Module):
-    """Some layers with activations between, and for graphs a sum at the end."""
+    """Layers with activations between them; sum pooling at the end if `pooled`."""
 
     def __init__(self, layers: list[nn.Module], width: int, pooled: bool) -> None:
         super().__init__()
@@ -140,13 +140,13 @@ def _model(case: Case, path: str, features: int, pooled: bool) -> _Model:
 
 
 def _layer(model: str, path: str, inner: int, outer: int) -> nn.Module:
-    kind, _, aggr = model.partition(" ")
+    name, _, aggr = model.partition(" ")
     ours = path == "HAG"
-    if kind == "GCN":
-        if path == "CSR":  # which is normalised beforehand
+    if name == "GCN":
+        if path == "CSR":  # the matrix is normalised beforehand
             return GCNConv(inner, outer, normalize=False)
         return (HAGGCNConv if ours else GCNConv)(inner, outer, cached=True)
-    if kind == "SAGE":
+    if name == "SAGE":
         return (HAGSAGEConv if ours else SAGEConv)(inner, outer, aggr=aggr)
     mlp = nn.Sequential(
         nn.Linear(inner, outer),
@@ -178,10 +178,10 @@ def _full(case: Case, graphs: list[Data], device: str) -> dict[str, Epoch]:
         "CSR": csr(data).adj_t,
         "HAG": HAGTransform(num_features=case.width)(data).hag,
     }
-    if edge_index.size(1) * x[0].nbytes > MOST_MESSAGE_BYTES and device == "cpu":
+    if edge_index.size(1) * x[0].nbytes > MAX_MESSAGE_BYTES and device == "cpu":
         del inputs["edge_index"]
     elif device == "cuda":
-        torch.compiler.reset()  # else the ninth case would not be compiled any more
+        torch.compiler.reset()  # PyTorch stops compiling after eight cases
         inputs[COMPILED] = edge_index
     epochs: dict[str, Epoch] = {}
     x, y = x.to(device), y.to(device)

@@ -1,4 +1,4 @@
-"""PyG's layers and models over a HAG."""
+"""PyG's layers and models on a HAG."""
 
 from pyg_hag.nn.aggr import HAGLSTMAggregation
 from pyg_hag.nn.conv import (
@@ -8,7 +8,8 @@ from pyg_hag.nn.conv import (
     HAGSAGEConv,
     HAGTreeLSTMConv,
 )
-from pyg_hag.nn.convert import from_hag, hag_support, to_hag
+from pyg_hag.nn.convert import from_hag, to_hag
+from pyg_hag.nn.support import hag_support
 
 __all__ = [
     "HAGEGConv",

@@ -7,15 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyg_hag import _threads
-from pyg_hag._jit import jit
-from pyg_hag._plan import is_shared
-from pyg_hag.hag import HAG
-from pyg_hag.ops import _numba
-from pyg_hag.ops._compute import computed_dtype
+from pyg_hag.hag import HAG, AbstractHAG
+from pyg_hag.hag.memo import once_per_hag
+from pyg_hag.ops.cpu.backend import aggregate_weighted
+from pyg_hag.plan.cpu import uses_threads
+from pyg_hag.runtime import thread_pool
+from pyg_hag.runtime.jit import jit
+from pyg_hag.utils.tensors import computed_dtype
 
 
-def weighted_sum(x: Tensor, edge_weight: Tensor, hag: HAG) -> Tensor:
+def weighted_sum(x: Tensor, edge_weight: Tensor, hag: AbstractHAG) -> Tensor:
     r"""Sums the neighbours' features with a weight for each edge.
 
     .. math::
@@ -51,7 +52,7 @@ def weighted_sum(x: Tensor, edge_weight: Tensor, hag: HAG) -> Tensor:
     return out.to(x.dtype).view(hag.num_dst, *x.shape[1:])
 
 
-def check_weights(edge_weight: Tensor, hag: HAG) -> Tensor:
+def check_weights(edge_weight: Tensor, hag: AbstractHAG) -> Tensor:
     """The edges to which the weights belong."""
     if hag.num_aggregates > 0 or hag.is_signed:
         raise ValueError(
@@ -71,7 +72,7 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, hag: HAG) -> Tensor:
         ordered = weight.detach()[_order(hag)].contiguous()
-        return _numba.aggregate_weighted(x.detach().contiguous(), ordered, hag)
+        return aggregate_weighted(x.detach().contiguous(), ordered, hag)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -113,14 +114,14 @@ class _Products(torch.autograd.Function):
 
 
 def _products(at_dst: Tensor, at_src: Tensor, hag: HAG) -> Tensor:
-    edge_index = hag.edge_index
+    edge_index = hag.edge_index_of_any_order()
     u, v = (row.contiguous().numpy() for row in edge_index.long())
     a, b = at_dst.contiguous().numpy(), at_src.contiguous().numpy()
     out = np.empty(u.size, a.dtype)
-    threads = _threads.num_threads() if is_shared(hag, a.shape[1], 2) else 1
+    threads = thread_pool.num_threads() if uses_threads(hag, a.shape[1], 2) else 1
     cuts = np.linspace(0, u.size, threads + 1).astype(np.int64)
     run: Callable[[int], None] = lambda i: _dot(a, b, u, v, cuts[i], cuts[i + 1], out)  # noqa: E731
-    _threads.run(run, threads)
+    thread_pool.run(run, threads)
     return torch.from_numpy(out)
 
 
@@ -142,13 +143,10 @@ def _dot(a, b, u, v, first, last, out):  # type: ignore[no-untyped-def]
         out[e] = (s0 + s1) + (s2 + s3)
 
 
+@once_per_hag
 def _order(hag: HAG) -> Tensor:
     """For each input of the rows, in their order, the number of its edge."""
-    return hag._cached("edge order", lambda: _make_order(hag))
-
-
-def _make_order(hag: HAG) -> Tensor:
-    src, dst = hag.edge_index.cpu().long().numpy()
+    src, dst = hag.edge_index_of_any_order().cpu().long().numpy()
     row = np.repeat(hag.dst.cpu().numpy(), hag.src_count.cpu().numpy())
     order = np.empty(src.size, np.int64)
     order[np.lexsort((hag.src.cpu().numpy(), row))] = np.lexsort((src, dst))

@@ -1,4 +1,4 @@
-"""DegreeQuantTransform: which nodes are protected, and how often."""
+"""DegreeQuantTransform: how likely each node is protected in training."""
 
 import copy
 from typing import Any
@@ -9,8 +9,8 @@ from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from pyg_hag._forms import edges_of
-from pyg_hag._validation import check_probabilities
+from pyg_hag.graph.formats import edges_of
+from pyg_hag.utils.checks import check_probabilities
 
 
 @functional_transform("degree_quant")
@@ -23,20 +23,21 @@ class DegreeQuantTransform(BaseTransform):
 
     with in-degrees :math:`d`, from `Degree-Quant: Quantization-Aware Training for Graph
     Neural Networks <https://arxiv.org/abs/2008.05000>`_ (Section 3.1) (functional name:
-    :obj:`degree_quant`). Nodes of one in-degree have one probability, and those of the
-    largest exactly `p_max`. Apply it before self-loops are added. A batch is
-    transformed graph by graph; in a :class:`torch_geometric.data.HeteroData`, edges of
-    all types count, among the nodes of each type.
+    :obj:`degree_quant`). Nodes of the same in-degree have the same probability, and
+    those of the largest in-degree exactly `p_max`. Apply it before self-loops are
+    added. A batch is transformed graph by graph. In a
+    :class:`torch_geometric.data.HeteroData`, edges of all types count toward the
+    in-degree, and nodes are ranked within their type.
+
+    Adds `protect_prob`, float32 of shape `[num_nodes]`, to the data.
 
     Args:
-        p_min (float): The probability for the smallest in-degrees, in [0, 1].
-        p_max (float): That for the largest, at least `p_min`.
-
-    Returns `protect_prob`, float32 of shape `[num_nodes]`, on the data.
+        p_min (float): The lower bound of the probabilities, in [0, 1].
+        p_max (float): The probability for the largest in-degree, at least `p_min`.
 
     Raises:
         TypeError: If the data is neither `Data` nor `HeteroData`.
-        ValueError: If a probability makes no sense, or the data has no graph.
+        ValueError: If a probability is invalid, or the data has no graph.
     """
 
     def __init__(self, p_min: float = 0.0, p_max: float = 0.1) -> None:
@@ -44,7 +45,7 @@ class DegreeQuantTransform(BaseTransform):
         self.p_min, self.p_max = p_min, p_max
 
     def forward(self, data: Any) -> Any:
-        """Returns the data with `protect_prob`."""
+        """Returns a shallow copy of the data with `protect_prob`."""
         if isinstance(data, Batch):
             return Batch.from_data_list([self(graph) for graph in data.to_data_list()])
         if not isinstance(data, Data | HeteroData):
@@ -56,14 +57,16 @@ class DegreeQuantTransform(BaseTransform):
         degrees: dict[Any, Tensor] = {}
         for store in data.edge_stores:
             num_dst = store.size()[1]
-            kind = store._key[-1] if store._key is not None else None
+            dst_type = store._key[-1] if store._key is not None else None
             degree = _in_degree(store, num_dst)
-            degrees[kind] = degrees[kind] + degree if kind in degrees else degree
+            if dst_type in degrees:
+                degree = degrees[dst_type] + degree
+            degrees[dst_type] = degree
         for store in data.node_stores:
-            if store._key not in degrees:  # nothing leads to it
-                where = next((d.device for d in degrees.values()), "cpu")
-                none = torch.zeros(store.num_nodes, dtype=torch.long, device=where)
-                degrees[store._key] = none
+            if store._key not in degrees:  # no edge type leads to it
+                device = next((d.device for d in degrees.values()), "cpu")
+                zeros = torch.zeros(store.num_nodes, dtype=torch.long, device=device)
+                degrees[store._key] = zeros
             store["protect_prob"] = self._probability(degrees[store._key])
         return data
 
@@ -71,7 +74,7 @@ class DegreeQuantTransform(BaseTransform):
         _, index, count = degree.unique(return_inverse=True, return_counts=True)
         share = count.cumsum(0).double() / max(degree.numel(), 1)
         p = self.p_min + (self.p_max - self.p_min) * share
-        p[-1:] = self.p_max  # exactly
+        p[-1:] = self.p_max  # without rounding errors
         return p.float()[index]
 
     def __repr__(self) -> str:

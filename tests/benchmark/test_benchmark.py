@@ -7,12 +7,11 @@ import torch
 from graphs import clique, edge_index_of, random_graph
 from torch_geometric.data import Data
 
-from pyg_hag import build_hag
-from pyg_hag._table import markdown_table, text_table
+from pyg_hag import build_hag, datasets
 from pyg_hag.benchmark import __main__ as benchmark
 from pyg_hag.benchmark import (
+    _splits,
     accuracy,
-    aggregate_device,
     gpu,
     int8,
     lstm,
@@ -20,11 +19,12 @@ from pyg_hag.benchmark import (
     models,
     train,
 )
-from pyg_hag.benchmark._device_timing import MOST_COPIES, copies_of
+from pyg_hag.benchmark._device_timing import MAX_COPIES, copies_of
 from pyg_hag.benchmark._timing import Times, measure
 from pyg_hag.cost import CostModel
 from pyg_hag.datasets import generate_ego_networks, generate_social_graph
 from pyg_hag.nn import HAGLSTMAggregation
+from pyg_hag.utils.tables import markdown_table, text_table
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_search_of_closed_neighbourhoods(monkeypatch, root):
 
 
 def test_what_takes_long_does_not_run_on_huge_graphs(monkeypatch, root):
-    monkeypatch.setattr("pyg_hag.benchmark.search._MOST_FOR_ALL", 100)
+    monkeypatch.setattr("pyg_hag.benchmark.search.MAX_EDGES_FOR_ALL", 100)
     out = root / "rows.csv"
     assert run(monkeypatch, "search", "clique", "--root", root, "--out", out) == 0
     assert [r["search"] for r in read(out)] == ["auto, aggregations", "auto, time"]
@@ -116,8 +116,7 @@ def test_gpu(monkeypatch, root, capsys):
     monkeypatch.setattr(train, "FULL", [train.Case("clique", "GCN", 2, 8)])
     monkeypatch.setattr(train, "BATCHED", [])
     monkeypatch.setattr(gpu, "BATCHED", ["clique"])
-    generated = {"small": (400, 3000, 4)}
-    monkeypatch.setattr(aggregate_device, "GENERATED", generated)
+    monkeypatch.setitem(datasets.GENERATED, "small", (400, 3000, 4))
     out = root / "gpu"
     arguments = ["gpu", "clique", "small", "--root", root, "--out", out]
     arguments += ["--device", "cpu", "--widths", 4, 8]
@@ -153,7 +152,7 @@ def test_without_a_gpu(monkeypatch, root, capsys, what):
 
 
 def test_inputs_taken_in_turn_do_not_stay_in_a_cache():
-    assert copies_of(100 << 20) == 3 and copies_of(100) == MOST_COPIES
+    assert copies_of(100 << 20) == 3 and copies_of(100) == MAX_COPIES
     assert copies_of(10 << 20, 300 << 20) == 3 and copies_of(1 << 40, 1) == 2
 
 
@@ -218,7 +217,7 @@ def graphs(name, root):
 @pytest.mark.parametrize("dataset", ["Cora", "ego networks"])
 def test_accuracy(monkeypatch, tmp_path, capsys, dataset):
     load = nodes if dataset == "Cora" else graphs
-    monkeypatch.setattr(accuracy, "load_graphs", load)
+    monkeypatch.setattr(_splits, "load_graphs", load)
     out = tmp_path / "rows.csv"
     arguments = ["--runs", 2, "--epochs", 3, "--out", out, "--save", tmp_path]
     arguments += ["--method", "float32", "INT8, Degree-Quant", "INT4, plain"]
@@ -232,7 +231,7 @@ def test_accuracy(monkeypatch, tmp_path, capsys, dataset):
     assert len([*tmp_path.glob("*.pt")]) == len(rows)
     table = capsys.readouterr().out
     assert "±" in table
-    monkeypatch.setattr(accuracy, "_trained", None)  # what is done is not done again
+    monkeypatch.setattr(accuracy, "train", None)  # finished runs are skipped
     assert run(monkeypatch, "accuracy", "--dataset", dataset, *arguments) == 0
     assert capsys.readouterr().out == table and read(out) == rows
     arguments = ["accuracy", "--dataset", dataset, "--model", "PNA"]
@@ -242,10 +241,10 @@ def test_accuracy(monkeypatch, tmp_path, capsys, dataset):
 
 def test_folds_are_disjoint_and_even():
     y = np.arange(103) % 3
-    fold = accuracy._folds(y)
+    fold = _splits.assign_folds(y)
     counts = np.array([np.bincount(y[fold == k], minlength=3) for k in range(10)])
     assert counts.sum() == 103 and counts.min() >= 3 and counts.max() <= 4
-    split = accuracy._split("x", graphs("x", None)[:20], 9, 4)
+    split = _splits.make_split("x", graphs("x", None)[:20], 9, 4)
     assert len(split.train.dataset) == 16
     parts = (split.validation[0].num_graphs, split.test[0].num_graphs)
     assert parts == (2, 2) and not split.is_of_nodes
@@ -271,7 +270,7 @@ def test_what_is_trained_is_the_same_on_every_path(monkeypatch, model):
 def test_memory(monkeypatch, root, capsys):
     if not sys.platform.startswith("linux"):
         pytest.skip("reads /proc")
-    monkeypatch.setattr("pyg_hag.benchmark._rivals.MOST_MESSAGE_BYTES", 100)
+    monkeypatch.setattr("pyg_hag.benchmark._rivals.MAX_MESSAGE_BYTES", 100)
     out = root / "rows.csv"
     arguments = ["memory", "clique", "--root", root, "--out", out, "--widths", 8]
     assert run(monkeypatch, *arguments) == 0
@@ -354,7 +353,7 @@ def test_lstm(monkeypatch, root, capsys):
     assert [row["order"] for row in rows] == ["given", "degree", "shared"]
     assert float(rows[2]["step_reduction"]) > 1.5
     assert all(float(row["training over PyG"]) > 0 for row in rows)
-    monkeypatch.setattr("pyg_hag.benchmark.lstm.MOST_PADDED_BYTES", 20 * 32 * 4 * 4)
+    monkeypatch.setattr("pyg_hag.benchmark.lstm.MAX_PADDED_BYTES", 20 * 32 * 4 * 4)
     assert run(monkeypatch, *arguments) == 0  # 20 of the 30 nodes
     assert {(row["nodes"], row["neighbors"]) for row in read(out)} == {("20", "19")}
     assert "fewer steps" in capsys.readouterr().out
@@ -401,7 +400,7 @@ def test_models(monkeypatch, root, capsys):
     assert {row["model"] for row in rows if not row["forward over CSR"]} == {
         *models.NOT_ON_CSR
     }
-    monkeypatch.setattr(models, "MOST_MESSAGE_BYTES", 0)
+    monkeypatch.setattr(models, "MAX_MESSAGE_BYTES", 0)
     assert run(monkeypatch, *arguments) == 0
     assert "forward over edge_index" not in read(out)[0]
     assert "SGConv" in capsys.readouterr().out

@@ -13,7 +13,7 @@ from torch_geometric.nn import models
 
 from pyg_hag import HAG, HAGTransform
 from pyg_hag.nn import HAGGCNConv, from_hag, hag_support, to_hag
-from pyg_hag.nn.convert import SupportTable
+from pyg_hag.nn.support import SupportTable
 
 SIZE = 40
 
@@ -81,7 +81,7 @@ def test_sequential(graph):
         ],
     )
     converted = same(model, *graph)
-    assert [s.shared for s in hag_support(converted)] == [True, False]
+    assert [s.supported for s in hag_support(converted)] == [True, False]
 
 
 class Own(nn.Module):
@@ -241,7 +241,7 @@ def test_strict(graph):
 def test_support_is_a_table():
     table = hag_support(Own())
     assert isinstance(table, SupportTable)
-    assert [(s.name, s.shared) for s in table] == [
+    assert [(s.name, s.supported) for s in table] == [
         ("first", True),
         ("deep.conv", False),
         ("other.conv", True),
@@ -276,8 +276,8 @@ class Custom(pyg.MessagePassing):
 def test_layers_of_people(graph):
     (support,) = hag_support(same(Loud(8, 4), *graph))
     assert support.reason == "it overrides 'message'"
-    assert hag_support(same(Quiet(8), *graph))[0].shared
-    assert not hag_support(same(Custom(), *graph))[0].shared
+    assert hag_support(same(Quiet(8), *graph))[0].supported
+    assert not hag_support(same(Custom(), *graph))[0].supported
     median = pyg.SAGEConv(8, 4, aggr="median")
     assert "'aggr' must be one of" in hag_support(same(median, *graph))[0].reason
 
@@ -297,7 +297,7 @@ def test_pooling_gets_edges(graph):
 
     converted = same(Pooled(), *graph)
     rows = {s.name: s.reason for s in hag_support(converted)}
-    assert rows["pool"] == "it changes the graph on its way" and not rows["last"]
+    assert rows["pool"] == "it changes the graph" and not rows["last"]
     same(models.GraphUNet(8, 8, 4, depth=2, pool_ratios=0.5).eval(), *graph)
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from functools import partial
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -51,10 +52,10 @@ def test_compile(case):
     close(torch.compile(ours, fullgraph=True)(x, hag), model(x, edge_index))
 
 
+# PyTorch cannot compile the gradient of PyG's own attention.
+@pytest.mark.unless(lambda case: case == "GAT")
 def test_compiled_training(case):
     model, ours, x, edge_index, hag = case
-    if isinstance(model, nn.GAT):
-        pytest.skip("PyTorch cannot compile the gradient of PyG's own")
     torch._dynamo.reset()
     compiled = torch.compile(ours, fullgraph=True)
     grads = []
@@ -99,8 +100,8 @@ def test_checkpointing(case):
     close(leaves[1].grad, leaves[0].grad)
 
 
+@pytest.mark.skipif(find_spec("tabulate") is None, reason="PyG prints it with that")
 def test_summary(case):
-    pytest.importorskip("tabulate")
     _, ours, x, _, hag = case
     shown = nn.summary(ours, x, hag)
     assert "HAG" in shown or "EdgesGATConv" in shown
@@ -173,11 +174,11 @@ def test_edge_weights_in_compiled_code(aggr, own):
         return  # weights of single edges are for sums
     torch._dynamo.reset()
     conv = nn.GraphConv(8, 4, aggr=aggr)
-    compiled = torch.compile(to_hag(conv), fullgraph=True)
+    compiled = torch.compile(to_hag(conv), backend="aot_eager", fullgraph=True)
     for factor in (1.0, 2.0, 3.0):  # weights that change
         close(compiled(x, hag, weight * factor), conv(x, edge_index, weight * factor))
     if not own:
-        with pytest.raises(ValueError, match="no product of a factor"):
+        with pytest.raises(ValueError, match="not the product of a source factor"):
             compiled(x, hag, torch.rand_like(weight))
         if aggr == "max":
             b[0] = -b[0]

@@ -13,10 +13,10 @@ from contract import (
 )
 from graphs import fewest_hag, in_forked_child, random_graph
 
-from pyg_hag import _device_plan, aggregate
-from pyg_hag.ops import _scatter, _triton
-from pyg_hag.ops._compute import _warn_of_segment_reduce, fastest
-from pyg_hag.ops._library import norm_operator
+from pyg_hag import aggregate
+from pyg_hag.ops.dispatch import BACKENDS, _warn_of_segment_reduce, select
+from pyg_hag.ops.triton import backend as triton_backend
+from pyg_hag.plan import gpu
 
 
 class TestNumba(AggregateContract):
@@ -27,7 +27,9 @@ class TestTorch(AggregateContract):
     backend = "torch"
 
 
-installed = pytest.mark.skipif(not _scatter.IS_THERE, reason="no torch_scatter")
+installed = pytest.mark.skipif(
+    not BACKENDS["torch_scatter"].is_installed, reason="no torch_scatter"
+)
 
 
 @pytest.mark.sparse
@@ -68,15 +70,13 @@ class OnTriton:
     backend = "triton"
     device = ACCELERATOR
 
-    def test_a_scratch_of_many_megabytes(self, reduce):
-        if ACCELERATOR == "cpu":
-            pytest.skip("takes the interpreter too long")
-        super().test_a_scratch_of_many_megabytes(reduce)
-
-    def test_same_bits_for_any_number_of_threads(self, reduce, monkeypatch):
-        if ACCELERATOR == "cpu":
-            pytest.skip("takes the interpreter too long")
-        super().test_same_bits_for_any_number_of_threads(reduce, monkeypatch)
+    @classmethod
+    def can_run(cls, test, known):
+        """Whether a test applies; some take the interpreter too long."""
+        large = "test_a_scratch_of_many_megabytes", "test_same_bits_for_any_number"
+        if ACCELERATOR == "cpu" and test.startswith(large):
+            return False
+        return super().can_run(test, known)
 
 
 class TestTriton(OnTriton, AggregateContract):
@@ -90,9 +90,9 @@ class TestTritonLevels(TestTriton):
 
     @pytest.fixture(autouse=True)
     def limits(self, monkeypatch):
-        monkeypatch.setattr(_device_plan, "LOCAL_WORK", 0)
-        monkeypatch.setattr(_device_plan, "MOST_INPUTS", 3)
-        monkeypatch.setattr(_device_plan, "CHUNK", 2)
+        monkeypatch.setattr(gpu, "LOCAL_WORK", 0)
+        monkeypatch.setattr(gpu, "MAX_INPUTS", 3)
+        monkeypatch.setattr(gpu, "CHUNK", 2)
 
 
 @pytest.mark.triton
@@ -185,34 +185,40 @@ def test_errors_name_the_argument(change, error, message):
 
 
 def test_torch_scatter_must_be_there(monkeypatch):
-    monkeypatch.setattr(_scatter, "IS_THERE", False)
+    monkeypatch.setattr(BACKENDS["torch_scatter"], "is_installed", False)
     with pytest.raises(ValueError, match="'torch_scatter' needs that package"):
         aggregate(*small(), backend="torch_scatter")
 
 
+def chosen(device):
+    return select(torch.device(device))
+
+
 def test_the_default_backends(monkeypatch):
-    monkeypatch.setattr(_triton, "IS_THERE", True)
-    assert fastest("cpu") == "numba" and fastest("cuda") == "triton"
-    monkeypatch.setattr(_triton, "IS_THERE", False)
-    monkeypatch.setattr(_scatter, "IS_THERE", True)
-    assert fastest("cuda") == fastest("xpu") == "torch_scatter"
-    monkeypatch.setattr(_scatter, "IS_THERE", False)
+    monkeypatch.setattr(BACKENDS["triton"], "is_installed", True)
+    assert chosen("cpu") == "numba" and chosen("cuda") == "triton"
+    monkeypatch.setattr(BACKENDS["triton"], "is_installed", False)
+    monkeypatch.setattr(BACKENDS["torch_scatter"], "is_installed", True)
+    assert chosen("cuda") == chosen("xpu") == "torch_scatter"
+    monkeypatch.setattr(BACKENDS["torch_scatter"], "is_installed", False)
     _warn_of_segment_reduce.cache_clear()
     with pytest.warns(UserWarning, match="'pip install triton'"):
-        assert fastest("cuda") == "segment_reduce"
-    assert fastest("cuda") == "segment_reduce"  # without another warning
+        assert chosen("cuda") == "segment_reduce"
+    assert chosen("cuda") == "segment_reduce"  # without another warning
     with pytest.warns(UserWarning, match="install torch_scatter"):
-        assert fastest("xpu") == "segment_reduce"
+        assert chosen("xpu") == "segment_reduce"
 
 
 def test_the_default_backends_where_they_are_compiled(monkeypatch):
-    monkeypatch.setattr(_scatter, "IS_THERE", False)
+    monkeypatch.setattr(BACKENDS["torch_scatter"], "is_installed", False)
     for there, backend in ((True, "triton"), (False, "segment_reduce")):
-        monkeypatch.setattr(_triton, "IS_THERE", there)
+        monkeypatch.setattr(BACKENDS["triton"], "is_installed", there)
         _warn_of_segment_reduce.cache_clear()
         torch._dynamo.reset()
         compiled = torch.compile(
-            lambda x: x + len(fastest("cuda")), backend="eager", fullgraph=True
+            lambda x: x + len(select(torch.device("cuda"))),
+            backend="eager",
+            fullgraph=True,
         )
         with warnings.catch_warnings(record=True) as seen:
             warnings.simplefilter("always")
@@ -225,24 +231,24 @@ def test_triton_is_not_imported_for_the_cpu():
         "import sys, torch, pyg_hag\n"
         "hag = pyg_hag.build_hag(torch.tensor([[0, 1], [1, 0]]))\n"
         "pyg_hag.aggregate(torch.ones(2, 3), hag)\n"
-        "assert 'pyg_hag.ops._triton_kernels' not in sys.modules\n"
+        "assert 'pyg_hag.ops.triton.kernels' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_triton_must_be_there(monkeypatch):
-    monkeypatch.setattr(_triton, "IS_THERE", False)
+    monkeypatch.setattr(BACKENDS["triton"], "is_installed", False)
     with pytest.raises(ValueError, match="'triton' needs that package"):
         aggregate(*small(), backend="triton")
-    monkeypatch.setattr(_triton, "IS_THERE", True)
-    monkeypatch.setattr(_triton, "is_interpreted", lambda: False)
+    monkeypatch.setattr(BACKENDS["triton"], "is_installed", True)
+    monkeypatch.setattr(triton_backend, "is_interpreted", lambda: False)
     with pytest.raises(ValueError, match="runs on CUDA, but 'x' is on cpu"):
         aggregate(*small(), backend="triton")
 
 
 def test_numba_is_for_the_cpu():
     x, hag = small()
-    hag = type(hag)._trusted(6, [t.to("meta") for t in hag.tensors])
+    hag = type(hag).trusted(6, [t.to("meta") for t in hag.tensors])
     with pytest.raises(ValueError, match="'numba' runs on the CPU"):
         aggregate(x.to("meta"), hag, backend="numba")
 
@@ -286,9 +292,10 @@ def test_gradients_reach_only_what_asks_for_them():
     assert x.grad is None and scale.grad.shape == (6,)
 
 
-def test_the_operator_of_symmetric_norms():
+def test_the_operators_of_what_is_known_of_a_hag():
     hag = fewest_hag(random_graph(0, 6, 6, 0.5)[0], num_nodes=6)
-    for view in ("", "t.", "looped.", "looped.t."):
-        args = hag.tensors, 6, view, torch.double
-        results = torch.library.opcheck(norm_operator, args)
-        assert set(results.values()) == {"SUCCESS"}
+    operators = torch.ops.pyg_hag
+    for operator in (operators.in_degree, operators.self_loops, operators.added_loops):
+        for views in ("", "t.", "with_self_loops.", "with_self_loops.transposed."):
+            results = torch.library.opcheck(operator.default, (hag.tensors, 6, views))
+            assert set(results.values()) == {"SUCCESS"}

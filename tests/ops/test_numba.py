@@ -20,24 +20,26 @@ from graphs import (
 )
 
 from pyg_hag import aggregate
-from pyg_hag.ops import _ir, _tasks
-from pyg_hag.ops._reduce import Reduction
-from pyg_hag.ops.aggregate import REDUCES
+from pyg_hag.ops.checks import REDUCES
+from pyg_hag.ops.cpu import program
+from pyg_hag.ops.cpu.reduction import Reduction
+from pyg_hag.ops.cpu.tiling import tile_features, variants
+from pyg_hag.plan.cpu import group_plan
 
 
 @pytest.mark.parametrize("lanes", [2, 4, 8, 16])
-@pytest.mark.parametrize("most", [1, 2, 3, 4, 5, 6, 8, 10, 12, 16])
-def test_tiles_cover_every_feature_once(lanes, most):
-    known = _ir.variants(most)
+@pytest.mark.parametrize("max_vectors", [1, 2, 3, 4, 5, 6, 8, 10, 12, 16])
+def test_tiles_cover_every_feature_once(lanes, max_vectors):
+    known = variants(max_vectors)
     for width in range(400):
         end = 0
-        for first, size, number in _ir.tile(width, lanes, most):
+        for first, size, number in tile_features(width, lanes, max_vectors):
             variant = known[number]
             room = variant.vectors * lanes
-            assert first == end and size <= room and variant.vectors <= most
-            assert (variant.kind == "masked") == (size < lanes)
-            assert (variant.kind == "exact") <= (size == room)
-            assert variant.kind != "loose" or size > variant.least * lanes
+            assert first == end and size <= room and variant.vectors <= max_vectors
+            assert (variant.layout == "masked") == (size < lanes)
+            assert (variant.layout == "exact") <= (size == room)
+            assert variant.layout != "overlapping" or size > variant.min_full * lanes
             end += size
         assert end == width
 
@@ -59,7 +61,7 @@ def guarded(monkeypatch):
         buffers.append(buffer)
         return buffer[GUARD : GUARD + size]
 
-    monkeypatch.setattr("pyg_hag._memory.scratch", scratch)
+    monkeypatch.setattr("pyg_hag.runtime.memory.scratch", scratch)
     yield buffers
     for buffer in buffers:
         assert (buffer[:GUARD] == 0xA5).all() and (buffer[-GUARD:] == 0xA5).all()
@@ -72,7 +74,7 @@ def test_every_set_of_reductions_stays_in_its_scratch(names, guarded):
     hag = fewest_hag(edge_index, size=size)
     assert hag.num_aggregates > 30
     program = Reduction(names, "float32", False, False, True, False, False, False)
-    tile = program.most_vectors * program.format.lanes
+    tile = program.max_vectors * program.format.lanes
     for width in (3, tile - 1, tile, 4 * tile + 5):
         x = torch.randn(size[0], width)
         out = aggregate(x, hag, list(names))
@@ -83,7 +85,7 @@ def test_every_set_of_reductions_stays_in_its_scratch(names, guarded):
 
 @pytest.fixture
 def checked(monkeypatch):
-    monkeypatch.setattr("pyg_hag._parallel.checks_bounds", lambda: True)
+    monkeypatch.setattr("pyg_hag.runtime.openmp.checks_bounds", lambda: True)
 
 
 @pytest.mark.parametrize("reduce", ["sum", "max", ["sum", "max"]])
@@ -93,12 +95,12 @@ def test_checked_kernels_find_wrong_indices(checked, reduce, change):
     hag = fewest_hag(edge_index, size=size)
     x = torch.randn(30, 20)
     wanted = aggregate(x, hag, reduce)
-    (call,) = (c for c in hag._cache.values() if isinstance(c, _tasks.Call))
+    (call,) = (c for c in hag.kept.values() if isinstance(c, program.Call))
     plan = call._plan
     array, place = {
         "source": (plan.inputs, (plan.inputs >= 0).argmax()),
         "aggregate": (plan.inputs, (plan.inputs < 0).argmax()),
-        "destination": (plan.kind, (plan.kind >= 0).argmax()),
+        "destination": (plan.target, (plan.target >= 0).argmax()),
     }[change]
     limit = {"source": 30, "aggregate": -1 - plan.num_slots, "destination": 30}[change]
     before = array[place]
@@ -116,11 +118,11 @@ def test_checked_gradients_find_wrong_indices(checked, change):
     x = torch.randn(30, 20, requires_grad=True)
     out = aggregate(x, hag, "max").sum()
     out.backward(retain_graph=True)
-    plan = hag._cache["group plan"]
+    plan = group_plan(hag)
     array, place, value = {
         "source": (plan.inputs, (plan.inputs >= 0).argmax(), 30),
         "aggregate": (plan.inputs, (plan.inputs < 0).argmax(), -1 - plan.num_slots),
-        "destination": (plan.kind, (plan.kind >= 0).argmax(), 30),
+        "destination": (plan.target, (plan.target >= 0).argmax(), 30),
     }[change]
     array[place] = value
     with pytest.raises(IndexError, match="beyond its inputs"):
@@ -134,19 +136,19 @@ def test_checked_kernels_give_the_same_bits(monkeypatch):
         x = torch.randn(50, 33)
         wanted = aggregate(x, hag)
         with monkeypatch.context() as patch:
-            patch.setattr("pyg_hag._parallel.checks_bounds", lambda: True)
+            patch.setattr("pyg_hag.runtime.openmp.checks_bounds", lambda: True)
             assert torch.equal(aggregate(x, hag), wanted)
 
 
-@pytest.mark.parametrize("near", [0, 1 << 40])
+@pytest.mark.parametrize("limit", [0, 1 << 40])
 @pytest.mark.parametrize("width", [5, 64, 200])
-def test_prefetching_changes_nothing(monkeypatch, near, width):
+def test_prefetching_changes_nothing(monkeypatch, limit, width):
     edge_index, size = random_graph(2, 60, 60, 0.4)
     x = torch.randn(60, width)
     for reduce in ("sum", "max", ["sum", "std"]):
         wanted = aggregate(x, fewest_hag(edge_index, size=size), reduce)
         with monkeypatch.context() as patch:
-            patch.setattr("pyg_hag.ops._numba.NEAR", near)
+            patch.setattr("pyg_hag.ops.cpu.backend.MAX_CACHED_BYTES", limit)
             got = aggregate(x, fewest_hag(edge_index, size=size), reduce)
         assert torch.equal(got, wanted)
 
@@ -159,8 +161,8 @@ def test_results_past_the_caches_are_the_same(monkeypatch, width):
     for reduce in ("sum", "max", ["sum", "std"]):
         wanted = aggregate(x, fewest_hag(edge_index, size=size), reduce)
         with monkeypatch.context() as patch:
-            patch.setattr("pyg_hag.ops._numba.FAR", 0)
-            patch.setattr("pyg_hag._memory.LEAST", 0)  # which aligns results
+            patch.setattr("pyg_hag.ops.cpu.backend.MIN_STREAMED_BYTES", 0)
+            patch.setattr("pyg_hag.runtime.memory.MIN_BYTES", 0)  # which aligns results
             got = aggregate(x, fewest_hag(edge_index, size=size), reduce)
         assert torch.equal(got, wanted)
 
@@ -184,7 +186,7 @@ NARROW = """
 import sys
 import torch
 from pyg_hag import HAG, aggregate
-from pyg_hag.ops import _ir
+from pyg_hag.ops.cpu.formats import FORMATS, VECTOR_BYTES
 torch.manual_seed(0)
 CASES = {
     torch.float32: ("sum", "max", "min", ["sum", "max", "var"]),
@@ -209,7 +211,7 @@ for file in sys.argv[1:]:
                     results.append([out, leaf.grad] if leaf.requires_grad else [out])
                 near = 1e-3 if dtype in (torch.float32, torch.float64) else 4e-2
                 torch.testing.assert_close(*results, rtol=near, atol=near)
-print(_ir.VECTOR_BYTES, len(_ir.FORMATS))
+print(VECTOR_BYTES, len(FORMATS))
 """
 
 

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from pyg_hag.ops import _triton
+from pyg_hag.ops.dispatch import BACKENDS
 
 pytestmark = [
     pytest.mark.triton,
-    pytest.mark.skipif(not _triton.IS_THERE, reason="no Triton"),
+    pytest.mark.skipif(not BACKENDS["triton"].is_installed, reason="no Triton"),
 ]
 
 SCRIPT = """
@@ -19,10 +19,13 @@ import json, sys
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from pyg_hag.ops import _triton_code_kernels as codes, _triton_kernels as floats
+from pyg_hag.ops.triton import extreme_kernels, kernels, quantized_kernels
 
 module, name, arguments = json.loads(sys.argv[1])
-kernel = getattr({"codes": codes, "floats": floats}[module], name)
+modules = {
+    "floats": kernels, "extremes": extreme_kernels, "quantized": quantized_kernels
+}
+kernel = getattr(modules[module], name)
 types = {k: v for k, v in arguments.items() if isinstance(v, str) and v[:1] != "="}
 constants = {k: v for k, v in arguments.items() if k not in types}
 constants = {k: v[1:] if isinstance(v, str) else v for k, v in constants.items()}
@@ -52,7 +55,10 @@ PLAN = {
 
 
 def reduction(results, statistics, x="*fp32", kept="*fp32", segments=2, given=()):
-    arrays = {name: None for name in ("before", "after", "own", "weight", "norm")}
+    arrays = {
+        name: None
+        for name in ("src_scale", "dst_scale", "self_scale", "weight", "norm")
+    }
     arrays |= dict.fromkeys(given, kept)
     names = {"RESULTS": results, "STATISTICS": statistics, "SEGMENTS": segments}
     return {"x": x, "out": x, "scratch": kept, **arrays, **PLAN, **names}
@@ -62,25 +68,31 @@ GRADIENT = {
     **PLAN,
     **dict.fromkeys(("x", "grad", "values", "counts", "shares", "out"), "*fp32"),
     **dict.fromkeys(("scratch", "grad_x"), "*fp32"),
-    **{"owner": "*i32", "flipped": "*i32", "num_aggs": "i32", "MINIMUM": True},
+    **{"owner": "*i32", "agg_map": "*i32", "num_aggs": "i32", "MINIMUM": True},
 }
 NUMBERS = {
-    **dict.fromkeys(("scale", "lowest", "rest_scale", "inverse", "most"), "fp32"),
-    **dict.fromkeys(("zero", "rest_zero", "to_zero", "num_rows", "depth"), "i32"),
+    **dict.fromkeys(("scale", "lower_bound", "residual_scale"), "fp32"),
+    **dict.fromkeys(("inverse_out_scale", "out_qmax"), "fp32"),
+    **dict.fromkeys(("zero_point", "residual_zero_point", "out_zero_point"), "i32"),
+    **dict.fromkeys(("num_rows", "depth"), "i32"),
 }
-CODES = {
-    **{**PLAN, **NUMBERS, "TILE": 128, "SEGMENTS": 2, "ROUNDS": True},
-    **dict.fromkeys(("x", "out", "rest"), "*u8"),
-    **dict.fromkeys(("after", "gain", "bias", "rest_gain", "following"), "*fp32"),
-    **{"own": "*i32", "counts": "*i32", "scratch": "*i32", "REDUCE": "=sum"},
+QUANTIZED = {
+    **{**PLAN, **NUMBERS, "TILE": 128, "SEGMENTS": 2, "QUANTIZES": True},
+    **dict.fromkeys(("x", "out", "residual"), "*u8"),
+    **dict.fromkeys(
+        ("dst_scale", "channel_scale", "bias", "residual_channel_scale", "next_scale"),
+        "*fp32",
+    ),
+    "row_scale": "*fp32",
+    **{"self_scale": "*i32", "counts": "*i32", "scratch": "*i32", "REDUCE": "=sum"},
 }
 PRODUCT = {
     **NUMBERS,
     **{"x": "*u8", "weight": "*i8", "scale": "*fp32", "bias": "*fp32"},
-    **{"rest": "*u8", "columns": "i32", "RELU": True},
+    **{"residual": "*u8", "columns": "i32", "RELU": True},
     **dict.fromkeys(("ROWS", "COLUMNS", "DEPTH"), 64),
 }
-SCALED = ["before", "after", "own"]
+SCALED = ["src_scale", "dst_scale", "self_scale"]
 KERNELS = {
     "sum": ("floats", "reduce_rows", reduction(["sum"], ["sum"])),
     "sum, bfloat16": ("floats", "reduce_rows", reduction(["sum"], ["sum"], "*bf16")),
@@ -109,29 +121,36 @@ KERNELS = {
             given=["weight", "norm"],
         ),
     ),
-    "extremes": ("floats", "extremes", GRADIENT),
-    "share_gradient": ("floats", "share_gradient", GRADIENT),
-    "codes": ("codes", "reduce_codes", CODES),
-    "codes, 64 bits": (
-        "codes",
-        "reduce_codes",
-        {**CODES, "scratch": "*i64", "out": "*fp32", "ROUNDS": False},
+    "extremes": ("extremes", "reduce_extremes", GRADIENT),
+    "share_gradient": ("extremes", "share_gradient", GRADIENT),
+    "quantized": ("quantized", "reduce_quantized", QUANTIZED),
+    "quantized, 64 bits": (
+        "quantized",
+        "reduce_quantized",
+        {**QUANTIZED, "scratch": "*i64", "out": "*fp32", "QUANTIZES": False},
     ),
-    "codes, max": (
-        "codes",
-        "reduce_codes",
-        {**CODES, "scratch": "*u8", "REDUCE": "=max", "own": None, "counts": None},
+    "quantized, max": (
+        "quantized",
+        "reduce_quantized",
+        {
+            **QUANTIZED,
+            **{"scratch": "*u8", "REDUCE": "=max", "self_scale": None, "counts": None},
+        },
     ),
-    "rounding": (
-        "codes",
-        "round_codes",
-        {**CODES, "x": "*fp32", "num_rows": "i32", "TILE": 128},
+    "quantization": (
+        "quantized",
+        "quantize_rows",
+        {**QUANTIZED, "x": "*fp32", "num_rows": "i32", "TILE": 128},
     ),
-    "product": ("codes", "multiply_codes", {**PRODUCT, "out": "*u8", "ROUNDS": True}),
+    "product": (
+        "quantized",
+        "multiply_quantized",
+        {**PRODUCT, "out": "*u8", "QUANTIZES": True},
+    ),
     "product, float32": (
-        "codes",
-        "multiply_codes",
-        {**PRODUCT, "out": "*fp32", "ROUNDS": False},
+        "quantized",
+        "multiply_quantized",
+        {**PRODUCT, "out": "*fp32", "QUANTIZES": False},
     ),
 }
 
@@ -144,9 +163,9 @@ def test_compiles(name):
     assert done.returncode == 0, done.stderr[-3000:]
     ptx = done.stdout
     assert "atom" not in ptx and "red.global" not in ptx
-    # Sums of products are rounded twice, but where the CPU does not either:
+    # Products are rounded before they are added, except where oneDNN does not:
     assert ("fma" in ptx) == (name == "product")
-    assert ("bar.sync" in ptx) or name == "rounding"
+    assert ("bar.sync" in ptx) or name == "quantization"
     if name == "sum":  # whole vectors
         assert "ld.global.v4" in ptx and "st.global.v4" in ptx
     if name.startswith("product"):

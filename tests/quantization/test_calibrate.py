@@ -22,9 +22,9 @@ def data():
 
 def test_is_near_the_model(model, data):
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    config = DegreeQuantConfig(ranges="minmax", p_max=0.5)
+    config = DegreeQuantConfig(ranges="minmax")
     quantized = calibrate(model, data, config)
-    assert not quantized.training and quantized.config.p_max == 0
+    assert not quantized.training and not quantized.config.protect
     with torch.no_grad():
         wanted = model(data.x, data.edge_index)
         out = quantized(data.x, data.edge_index)
@@ -93,9 +93,9 @@ def test_ranges_are_those_of_the_data(data):
 def test_errors(model, data):
     with pytest.raises(ValueError, match="'loader' is empty"):
         calibrate(model, [])
-    with pytest.raises(TypeError, match="'loader' must give tuples"):
+    with pytest.raises(TypeError, match="'loader' must yield tuples"):
         calibrate(model, [3])
-    with pytest.raises(ValueError, match="'loader' gives data without 'x'"):
+    with pytest.raises(ValueError, match="'loader' yields data without 'x'"):
         calibrate(model, [Data(edge_index=data.edge_index)])
     with pytest.raises(TypeError, match="'config' must be a DegreeQuantConfig"):
         calibrate(model, [data], {"bits": 8})

@@ -1,4 +1,7 @@
+import copy
 import dataclasses
+import inspect
+import pickle
 
 import pytest
 
@@ -7,7 +10,7 @@ from pyg_hag.quantization import DegreeQuantConfig
 
 def test_is_frozen_and_has_the_papers_defaults():
     config = DegreeQuantConfig()
-    assert (config.bits, config.p_min, config.p_max) == (8, 0.0, 0.1)
+    assert (config.bits, config.protect, config.percentile) == (8, True, None)
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.bits = 4
 
@@ -24,11 +27,10 @@ def test_share_that_is_cut_off():
     [
         ("bits", 2, ValueError, "'bits' must be 8 or 4"),
         ("bits", 8.0, TypeError, "'bits' must be an int"),
-        ("p_min", -0.1, ValueError, r"'p_min' must be in \[0, 1\] \(got -0.1\)"),
-        ("p_min", 0.2, ValueError, r"'p_max' must be at least 'p_min' \(got 0.1 and"),
-        ("p_max", 1.5, ValueError, r"'p_max' must be in \[0, 1\]"),
-        ("p_max", float("nan"), ValueError, "'p_max' must be in"),
-        ("p_max", "all", TypeError, "'p_max' must be a number"),
+        ("protect", 0.1, TypeError, "'protect' must be a bool"),
+        ("p_min", 0.1, TypeError, "'p_min' is an argument of 'DegreeQuantTransform'"),
+        ("p_max", 0.0, TypeError, "or use 'protect=False' to train without"),
+        ("p", 0.1, TypeError, "unexpected keyword argument 'p'"),
         ("ranges", "max", ValueError, "'ranges' must be 'minmax' or 'ema' or"),
         ("percentile", 50, ValueError, "'percentile' must be below 50"),
         ("percentile", 51, ValueError, r"'percentile' must be in \[0, 50\]"),
@@ -45,6 +47,31 @@ def test_errors_name_the_field(field, value, error, message):
         DegreeQuantConfig(**{field: value})
 
 
-def test_percentiles_belong_to_their_ranges():
-    with pytest.raises(ValueError, match="'percentile' is for ranges='percentile'"):
-        DegreeQuantConfig(ranges="ema", percentile=1.0)
+@pytest.mark.parametrize("ranges", ["minmax", "ema", "percentile"])
+@pytest.mark.parametrize(
+    ("field", "value", "applies_to"),
+    [
+        ("percentile", 1.0, "percentile"),
+        ("max_samples", 10, "percentile"),
+        ("max_samples", None, "percentile"),
+        ("momentum", 0.1, "ema"),
+    ],
+)
+def test_options_that_do_not_apply(ranges, field, value, applies_to):
+    options = {"ranges": ranges, field: value}
+    if ranges == applies_to:
+        assert getattr(DegreeQuantConfig(**options), field) == value
+        return
+    message = f"'{field}' only applies to ranges='{applies_to}'"
+    with pytest.raises(ValueError, match=message):
+        DegreeQuantConfig(**options)
+
+
+def test_copies_and_signature():
+    config = DegreeQuantConfig(bits=4, protect=False)
+    assert dataclasses.replace(config, protect=True) == DegreeQuantConfig(bits=4)
+    assert pickle.loads(pickle.dumps(config)) == copy.copy(config) == config
+    with pytest.raises(TypeError, match="'p_max' is an argument of 'DegreeQuantTra"):
+        dataclasses.replace(config, p_max=0.1)
+    fields = [field.name for field in dataclasses.fields(DegreeQuantConfig)]
+    assert [*inspect.signature(DegreeQuantConfig).parameters] == fields

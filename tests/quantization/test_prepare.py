@@ -9,7 +9,7 @@ from torch_geometric import nn
 from torch_geometric.data import Batch, Data
 
 from pyg_hag import HAGTransform, to_hag
-from pyg_hag.ops._compute import compute_many, compute_max, compute_sum
+from pyg_hag.ops.launch import compute_many, compute_max, compute_sum
 from pyg_hag.quantization import (
     DegreeQuantConfig,
     DegreeQuantTransform,
@@ -17,8 +17,9 @@ from pyg_hag.quantization import (
     QATLinear,
     prepare_qat,
 )
-from pyg_hag.quantization._attention import Attention
-from pyg_hag.quantization._rounded import reductions_of
+from pyg_hag.quantization.qat import state as qat_state
+from pyg_hag.quantization.qat.attention import QuantizedGAT
+from pyg_hag.quantization.qat.features import reductions_of
 
 MODELS = {
     "GCN": lambda: nn.GCN(8, 16, 2, 4),
@@ -38,7 +39,8 @@ MODELS = {
     "GAT": lambda: nn.GAT(8, 16, 2, 4, heads=2),
     "GAT, mean": lambda: nn.GATConv(8, 4, heads=2, concat=False, residual=True),
 }
-PLAIN = {"p_max": 0.0, "ranges": "minmax"}
+SAMPLES = {"max_samples": 50}
+PLAIN = {"protect": False, "ranges": "minmax"}
 
 
 def close_to(got, wanted, share):
@@ -91,7 +93,7 @@ def test_edges_and_hags_are_the_same(model, name):
 @pytest.mark.parametrize("name", ["dense", "multigraph", "near-cliques", "clique"])
 def test_same_bits_on_edges_hags_and_hags_that_subtract(model, name, bits):
     edge_index, (n, _) = SQUARE[name]
-    quantized = prepare_qat(model, DegreeQuantConfig(bits=bits, p_max=0.0))
+    quantized = prepare_qat(model, DegreeQuantConfig(bits=bits, protect=False))
     x, hag = torch.randn(n, 8), fewest_hag(edge_index, n)
     for _ in range(3):
         quantized(x, hag)
@@ -133,7 +135,7 @@ def test_after_to_hag(model, graph):
     assert torch.equal(*outs)
 
 
-def test_messages_are_codes(model, graph, monkeypatch):
+def test_messages_are_quantized(model, graph, monkeypatch):
     """What is summed has at most 16 values, whatever the factors of its sources."""
     hag, seen = graph[2], []
     quantized = prepare_qat(model, DegreeQuantConfig(bits=4, **PLAIN))
@@ -143,7 +145,7 @@ def test_messages_are_codes(model, graph, monkeypatch):
             seen.append((x, args[0]))
             return _function(x, *args)
 
-        monkeypatch.setattr(f"pyg_hag.ops._operators.{function.__name__}", spy)
+        monkeypatch.setattr(f"pyg_hag.ops.autograd.{function.__name__}", spy)
     with torch.no_grad():
         quantized(torch.randn(40, 8) * 5, hag)
     assert seen or "GAT" in str(quantized)
@@ -153,35 +155,35 @@ def test_messages_are_codes(model, graph, monkeypatch):
             assert scales[0] is None  # no factor of a source is left
 
 
-def test_protected_nodes_are_not_rounded(model, graph):
-    """With all nodes protected, weights alone are rounded."""
+def test_protected_nodes_are_not_quantized(model, graph):
+    """With all nodes protected, only weights are quantized."""
     x, edge_index, hag = graph
     if isinstance(model, nn.GIN):
         return  # see the next test
-    config = DegreeQuantConfig(p_min=1.0, p_max=1.0, ranges="minmax")
+    config = DegreeQuantConfig(ranges="minmax")
     quantized = prepare_qat(model, config)
     out = quantized(x, hag, protect_prob=torch.ones(40))
-    rounded = copy.deepcopy(model)
-    state = rounded.state_dict()
+    expected = copy.deepcopy(model)
+    state = expected.state_dict()
     for name, module in quantized.model.named_modules():
         if isinstance(module, QATLinear):
             key = f"{name}.weight"
-            state[key] = module.rounded_weight(module.weight).detach()
-        if isinstance(module, Attention):
+            state[key] = module.weight_fake_quant(module.weight).detach()
+        if isinstance(module, QuantizedGAT):
             for vector in ("att_src", "att_dst"):
                 value = module.quantizers[vector](getattr(module, vector))
                 state[".".join(filter(None, (name, vector)))] = value.detach()
-    rounded.load_state_dict(state)
-    assert_close(out, rounded(x, edge_index))
+    expected.load_state_dict(state)
+    assert_close(out, expected(x, edge_index))
     for module in quantized.modules():  # nobody was observed
         if isinstance(module, FakeQuantize) and not module.is_weight:
             assert module.low == module.high == 0
 
 
-def test_messages_of_protected_nodes_are_not_rounded_in_gin(graph):
-    """What goes through its network is."""
+def test_messages_of_protected_nodes_are_not_quantized_in_gin(graph):
+    """The input of its network is quantized."""
     x, edge_index, hag = graph
-    config = DegreeQuantConfig(p_min=1.0, p_max=1.0, ranges="minmax")
+    config = DegreeQuantConfig(ranges="minmax")
     conv = nn.GINConv(torch.nn.Linear(8, 4), eps=0.5)
     quantized = prepare_qat(conv, config)
     out = quantized(x, hag, protect_prob=torch.ones(40))
@@ -192,7 +194,7 @@ def test_messages_of_protected_nodes_are_not_rounded_in_gin(graph):
 
 def test_nodes_are_drawn_anew_in_each_pass(graph):
     x, _, hag = graph
-    quantized = prepare_qat(nn.GCNConv(8, 4), DegreeQuantConfig(p_max=0.5))
+    quantized = prepare_qat(nn.GCNConv(8, 4), DegreeQuantConfig())
     p = torch.full((40,), 0.5)
     with torch.no_grad():
         outs = [quantized(x, hag, protect_prob=p) for _ in range(2)]
@@ -211,10 +213,13 @@ def step(quantized, optimizer, x, hag, p):
     return float(loss.detach())
 
 
-def test_training_goes_on_exactly_from_a_checkpoint(model, graph):
+@pytest.mark.parametrize(
+    ("ranges", "options"), [("ema", {"momentum": 0.1}), ("percentile", SAMPLES)]
+)
+def test_training_goes_on_exactly_from_a_checkpoint(model, graph, ranges, options):
     x, edge_index, hag = graph
     data = DegreeQuantTransform(0.1, 0.5)(Data(x, edge_index))
-    config = DegreeQuantConfig(p_min=0.1, p_max=0.5, max_samples=50, ranges="ema")
+    config = DegreeQuantConfig(ranges=ranges, **options)
     runs = []
     for stop in (False, True):
         quantized = prepare_qat(model, config)
@@ -237,10 +242,10 @@ def test_training_goes_on_exactly_from_a_checkpoint(model, graph):
 @pytest.mark.parametrize("name", ["GCN", "SAGE", "GIN", "SGC", "EGC", "GAT"])
 def test_compiled(name, graph):
     x, _, hag = graph
-    eager = prepare_qat(MODELS[name](), DegreeQuantConfig(p_max=0.5, ranges="minmax"))
+    eager = prepare_qat(MODELS[name](), DegreeQuantConfig(ranges="minmax"))
     compiled, p = copy.deepcopy(eager), torch.full((40,), 0.5)
     torch._dynamo.reset()
-    run = torch.compile(compiled, fullgraph=True)
+    run = torch.compile(compiled, backend="aot_eager", fullgraph=True)
     for module in (eager, compiled):
         module.double()
     x = x.double()
@@ -272,6 +277,22 @@ def test_copies(model, graph):
     assert torch.equal(other(x, hag), quantized(x, hag))
 
 
+def test_state_dicts_of_older_versions(graph):
+    x, _, hag = graph
+    model = nn.GIN(8, 16, 2, 4)
+    quantized = prepare_qat(model, DegreeQuantConfig(**PLAIN))
+    quantized(x, hag)
+    quantized.eval()
+    state = {
+        key.replace("weight_fake_quant", "rounded_weight"): value
+        for key, value in quantized.state_dict().items()
+    }
+    assert any("rounded_weight" in key for key in state)
+    other = prepare_qat(model, DegreeQuantConfig(**PLAIN)).eval()
+    other.load_state_dict(state)
+    assert torch.equal(other(x, hag), quantized(x, hag))
+
+
 def test_bipartite():
     edge_index, size = random_graph(2, 12, 7, 0.5)
     conv = nn.SAGEConv((8, 6), 4)
@@ -280,8 +301,8 @@ def test_bipartite():
     hag = fewest_hag(edge_index, size=size)
     quantized(x, hag)
     close_to(quantized(x, hag), conv(x, edge_index), 0.05)
-    protecting = prepare_qat(conv, DegreeQuantConfig(p_max=1.0))
-    with pytest.raises(ValueError, match="given for 12 nodes, but a layer reads 7"):
+    protecting = prepare_qat(conv, DegreeQuantConfig())
+    with pytest.raises(ValueError, match="has 12 nodes, but a layer reads 7"):
         protecting(x, hag, protect_prob=torch.ones(12))
 
 
@@ -294,19 +315,17 @@ def test_batches():
     for transform in transforms:
         graphs = [transform(graph) for graph in graphs]
     batch = Batch.from_data_list(graphs)
-    quantized = prepare_qat(nn.GIN(8, 8, 2), DegreeQuantConfig(p_min=0.2, p_max=0.9))
+    quantized = prepare_qat(nn.GIN(8, 8, 2), DegreeQuantConfig())
     out = quantized(batch.x, batch.hag, protect_prob=batch.protect_prob)
     assert out.shape == (30, 8) and out.isfinite().all()
 
 
 def test_edges_are_read_once(graph, monkeypatch):
     x, edge_index, _ = graph
-    from pyg_hag.quantization import _state
-
     built = []
-    build = _state.build_hag
+    build = qat_state.plain_hag
     monkeypatch.setattr(
-        _state, "build_hag", lambda *a, **k: built.append(1) or build(*a, **k)
+        qat_state, "plain_hag", lambda *a, **k: built.append(1) or build(*a, **k)
     )
     quantized = prepare_qat(nn.GCN(8, 8, 3), DegreeQuantConfig(**PLAIN))
     for _ in range(2):
@@ -335,9 +354,9 @@ def test_errors(graph):
         prepare_qat(quantized)
     with pytest.raises(ValueError, match="'protect_prob' is missing"):
         quantized(x, hag)
-    with pytest.raises(ValueError, match="given for 3 nodes, but a layer reads 40"):
+    with pytest.raises(ValueError, match="has 3 nodes, but a layer reads 40"):
         quantized(x, hag, protect_prob=torch.ones(3))
-    with pytest.raises(RuntimeError, match="observed no values yet"):
+    with pytest.raises(RuntimeError, match="not observed any values yet"):
         quantized.eval()(x, hag)
 
 
@@ -358,11 +377,11 @@ def test_edge_weights(name, graph):
             close_to(quantized(x, form, weight), wanted, 0.04)
 
 
-def test_what_is_rounded_already_is_not_rounded_again():
+def test_quantized_features_are_not_quantized_again():
     inputs = {"lin": False, "lin_l": True, "lin_r": False}
     quantized = prepare_qat(nn.SAGEConv(8, 4, project=True))
-    for name, rounds in inputs.items():
-        assert (getattr(quantized.model, name).input is not None) == rounds
+    for name, quantizes in inputs.items():
+        assert (getattr(quantized.model, name).input is not None) == quantizes
     quantized = prepare_qat(nn.GraphConv(8, 4)).model
     assert quantized.lin_rel.input is not None and quantized.lin_root.input is None
 

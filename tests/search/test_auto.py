@@ -24,8 +24,10 @@ from graphs import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyg_hag.search import _sampled, _search
-from pyg_hag.search._contract import Contraction
+from pyg_hag.graph.csr import to_rows
+from pyg_hag.search.pairs import candidates, search
+from pyg_hag.search.select import is_cheaper_transposed
+from pyg_hag.search.twins.contraction import Contraction
 
 odd_graphs = pytest.mark.parametrize("graph", ODD_GRAPHS.values(), ids=ODD_GRAPHS)
 with_and_without_subtraction = pytest.mark.parametrize(
@@ -153,30 +155,23 @@ def test_the_cheaper_side_is_searched():
     pairs = biclique([0, 1, 2], range(5)) + biclique([3, 4], range(5, 9))
     hub = [(u, 9) for u in range(400)]
     edge_index, size = edge_index_of(pairs + hub), (400, 10)
-    assert _search_calls_transposed(edge_index)
+    assert is_cheaper_transposed(*edge_index.numpy(), *size)
     hag = fewest_hag(edge_index, size=size)
     hag.validate(edge_index)
     assert hag.num_aggregates == 2
-
-
-def _search_calls_transposed(edge_index):
-    from pyg_hag.search._components import is_cheaper_transposed
-
-    src, dst = edge_index.numpy()
-    return is_cheaper_transposed(src, dst, 400, 10)
 
 
 # Sampling #####################################################################
 
 
 def test_long_rows_and_many_rows_are_sampled():
-    """Rows longer than the window, items in more rows than a look reads."""
+    """Rows longer than the window, items in more rows than a sample."""
     rng = np.random.default_rng(0)
     groups = rng.integers(0, 40, 1500)
     wide = np.isin(groups, range(12))
     rows = [np.flatnonzero(wide | (groups == i % 40)) for i in range(60)]
-    assert min(map(len, rows)) > _sampled.WINDOW
-    assert sum(map(len, rows)) > _sampled.BUDGET
+    assert min(map(len, rows)) > candidates.WINDOW
+    assert sum(map(len, rows)) > candidates.BUDGET
     edges = [(int(u), v) for v, row in enumerate(rows) for u in row]
     edge_index, size = edge_index_of(edges), (1500, 60)
     hag = fewest_hag(edge_index, size=size)
@@ -184,10 +179,10 @@ def test_long_rows_and_many_rows_are_sampled():
     assert few_more(hag, greedy((edge_index, size)))
 
 
-def test_large_components_take_first_looks_on_all_threads(monkeypatch):
+def test_large_components_find_candidates_on_all_threads(monkeypatch):
     graph = random_graph(3, 150, 150, 0.3)
     expected = fewest_hag(graph[0], size=graph[1])
-    monkeypatch.setattr(_search, "_LARGE", 1000)
+    monkeypatch.setattr(search, "_LARGE", 1000)
     for count in (1, 2, 4):
         with num_threads(count):
             assert fewest_hag(graph[0], size=graph[1]) == expected
@@ -198,7 +193,7 @@ def test_large_components_take_first_looks_on_all_threads(monkeypatch):
 
 def contract(graph):
     edge_index, (num_src, num_dst) = graph
-    row_ptr, row = _search._components.to_rows(*edge_index.numpy(), num_src, num_dst)
+    row_ptr, row = to_rows(*edge_index.numpy(), num_src, num_dst)
     nodes = num_src if num_src == num_dst else 0
     return Contraction(row_ptr, row, num_src, nodes, 2, 16, np.zeros(2, np.int64))
 

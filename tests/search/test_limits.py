@@ -10,8 +10,11 @@ import pytest
 from graphs import edge_index_of, fewest_hag, num_threads, random_graph, skewed_graph
 
 from pyg_hag import build_hag
-from pyg_hag.search import _find, _parts, _watch
-from pyg_hag.search._options import Options
+from pyg_hag.search import progress, select
+from pyg_hag.search.options import SearchOptions
+from pyg_hag.search.pairs import parts
+
+pytestmark = pytest.mark.alone
 
 GRAPH = skewed_graph(0, 100, 600)
 
@@ -29,11 +32,11 @@ def test_no_time_gives_a_valid_hag():
 @pytest.mark.parametrize("method", ["auto", "greedy"])
 def test_a_search_stops_when_told(method):
     """At any number of merges what was found so far is valid."""
-    options = Options(objective="aggregations", method=method)
+    options = SearchOptions(objective="aggregations", method=method)
     src, dst = GRAPH[0].numpy()
     control = np.zeros(2, np.int64)
-    control[_watch.STOP] = 1
-    hag = _find.find_hag(src, dst, *GRAPH[1], options, control)
+    control[progress.STOP] = 1
+    hag = select.find_hag(src, dst, *GRAPH[1], options, control)
     hag.validate(GRAPH[0])
     full = hag_of(GRAPH, method=method)
     assert hag.stats.aggregations > full.stats.aggregations
@@ -42,11 +45,11 @@ def test_a_search_stops_when_told(method):
 def test_a_search_is_told_when_its_time_is_over():
     def search(control):
         begin = time.monotonic()
-        while control[_watch.STOP] == 0 and time.monotonic() - begin < 60:
+        while control[progress.STOP] == 0 and time.monotonic() - begin < 60:
             time.sleep(0.01)
-        return int(control[_watch.STOP])
+        return int(control[progress.STOP])
 
-    assert _watch.watched(search, 0.1, False) == 1
+    assert progress.watched(search, 0.1, False) == 1
 
 
 def test_enough_time_changes_nothing():
@@ -68,14 +71,14 @@ def test_ctrl_c_ends_the_search(count):
     seen = []
 
     def search(control):
-        while control[_watch.STOP] == 0:
+        while control[progress.STOP] == 0:
             time.sleep(0.01)
         seen.append(True)
 
     timer = threading.Timer(0.2, _thread.interrupt_main)
     timer.start()
     with num_threads(count), pytest.raises(KeyboardInterrupt):
-        _watch.watched(search, None, False)
+        progress.watched(search, None, False)
     for _ in range(500):
         if seen:
             return
@@ -88,7 +91,7 @@ def test_errors_of_the_search_are_raised():
         raise ZeroDivisionError("in the search")
 
     with pytest.raises(ZeroDivisionError, match="in the search"):
-        _watch.watched(search, None, False)
+        progress.watched(search, None, False)
 
 
 def test_a_progress_bar_where_it_is_asked_for(capsys):
@@ -102,11 +105,11 @@ def test_a_progress_bar_where_it_is_asked_for(capsys):
 
 @pytest.mark.parametrize("num_parts", [2, 3, 7, 50])
 def test_in_parts(num_parts, monkeypatch):
-    monkeypatch.setattr(_find, "count_parts", lambda *_: num_parts)
+    monkeypatch.setattr(select, "count_parts", lambda *_: num_parts)
     for graph in (GRAPH, random_graph(1, 40, 40, 0.4, copies=2)):
         monkeypatch.undo()
         best = hag_of(graph).stats.aggregations
-        monkeypatch.setattr(_find, "count_parts", lambda *_: num_parts)
+        monkeypatch.setattr(select, "count_parts", lambda *_: num_parts)
         for method in ("auto", "greedy"):
             hag = hag_of(graph, method=method)
             hag.validate(graph[0])
@@ -117,12 +120,12 @@ def test_in_parts(num_parts, monkeypatch):
 
 def test_memory_decides_on_the_parts():
     edges, nodes = 10_000_000, 100_000
-    assert _parts.count_parts(None, edges, nodes) == 1
-    assert _parts.count_parts(1 << 40, edges, nodes) == 1
-    parts = [_parts.count_parts(m << 20, edges, nodes) for m in (600, 400, 300, 250)]
-    assert parts == sorted(parts)
-    assert 1 <= parts[0] < parts[-1]
-    assert _parts.count_parts(1000, edges, nodes) == 0
+    assert parts.count_parts(None, edges, nodes) == 1
+    assert parts.count_parts(1 << 40, edges, nodes) == 1
+    counts = [parts.count_parts(m << 20, edges, nodes) for m in (600, 400, 300, 250)]
+    assert counts == sorted(counts)
+    assert 1 <= counts[0] < counts[-1]
+    assert parts.count_parts(1000, edges, nodes) == 0
 
 
 def test_too_little_memory_gives_the_graph_as_it_is():

@@ -15,6 +15,7 @@ from graphs import (
     edge_index_of,
     graphs,
     int64,
+    neighbor_lists,
     num_threads,
     random_graph,
     skewed_graph,
@@ -254,19 +255,20 @@ def test_it_computes_what_plain_computes(order, reduce):
         torch.testing.assert_close(*grads)
 
 
-def test_other_options_have_no_effect():
-    graph = tiny_graph(8)
-    plain = sequential(graph)
-    for options in (
-        {"objective": "aggregations"},
-        {"method": "greedy"},
-        {"num_features": 1},
-        {"time_limit": 0},
-        {"memory_limit": 0},
-    ):
-        assert sequential(graph, **options) == plain
-    edge_index, size = graph
-    assert build_hag(edge_index, size=size, order="sequential") == plain
+def test_given_order_is_the_default():
+    edge_index, size = graph = tiny_graph(8)
+    assert build_hag(edge_index, size=size, order="sequential") == sequential(graph)
+
+
+@orders
+def test_no_capacity_gives_the_lists_as_they_are(order):
+    graph = skewed_graph(1, 12, 40)
+    plain = sequential(graph, order, capacity=0)
+    assert plain.stats.decision == "plain: 'capacity' is 0"
+    assert plain.num_aggregates == 0 and plain.is_sequential
+    if order != "shared":
+        assert neighbor_lists(plain) == lists_of(graph, order)
+    plain.validate(graph[0])
 
 
 def test_it_says_what_it_did():
@@ -429,7 +431,11 @@ def test_a_changed_graph_is_noticed():
     [
         (ValueError, "'order' must be 'set' or 'sequential'", {"order": "list"}),
         (TypeError, "'order' must be a str", {"order": None}),
-        (ValueError, "'neighbor_order'.*'set'", {"neighbor_order": "given"}),
+        (
+            ValueError,
+            "'neighbor_order' has no effect with order='set'",
+            {"neighbor_order": "given"},
+        ),
         (
             ValueError,
             "'neighbor_order' must be 'given' or 'degree' or 'shared'",

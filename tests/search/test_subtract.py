@@ -24,10 +24,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyg_hag import build_hag
-from pyg_hag.search import _combine, _find, _similar, _watch
-from pyg_hag.search._cancel import cancel
-from pyg_hag.search._options import Options
-from pyg_hag.search._rules import Rules
+from pyg_hag.graph.csr import to_rows
+from pyg_hag.search import progress, select
+from pyg_hag.search.emit.cancel import cancel
+from pyg_hag.search.emit.rules import Rules
+from pyg_hag.search.options import SearchOptions
+from pyg_hag.search.signed import combine, similar_rows
 
 
 def reads_and_writes(hag):
@@ -129,7 +131,7 @@ def test_closed_rows_that_read_the_node_itself_subtract_nothing():
     edges = [*clique(range(6)), (5, 6), (6, 5)]
     hag = signed_hag(edge_index_of(edges))
     hag.validate(edge_index_of(edges))
-    row = hag._arrays()["kinds"].tolist().index(6)
+    row = hag.host.rows.target.tolist().index(6)
     assert int(hag.src_minus[row]) == 0
 
 
@@ -158,17 +160,6 @@ def test_it_is_off_by_default():
     assert not build_hag(edge_index, objective="aggregations").is_signed
 
 
-@pytest.mark.parametrize(
-    "options", [{"method": "greedy"}, {"order": "sequential"}], ids=str
-)
-def test_what_does_not_go_together(options):
-    name, value = next(iter(options.items()))
-    with pytest.raises(
-        ValueError, match=f"'subtract' does not go with {name}='{value}"
-    ):
-        build_hag(edge_index_of(clique(range(5))), subtract=True, **options)
-
-
 def test_subtract_must_be_a_bool():
     with pytest.raises(TypeError, match="'subtract' must be a bool"):
         build_hag(edge_index_of(clique(range(5))), subtract=1)
@@ -186,18 +177,18 @@ def test_same_hag_for_any_number_of_threads():
 
 @pytest.mark.parametrize("graph", [near_cliques(0), noisy_copies(1)])
 def test_a_search_that_is_stopped(graph):
-    options = Options(objective="aggregations", subtract=True)
+    options = SearchOptions(objective="aggregations", subtract=True)
     for stop in (0, 1):
         control = np.zeros(2, np.int64)
-        control[_watch.STOP] = stop
-        hag = _find.find_hag(*graph[0].numpy(), *graph[1], options, control)
+        control[progress.STOP] = stop
+        hag = select.find_hag(*graph[0].numpy(), *graph[1], options, control)
         hag.validate(graph[0])
     signed_hag(graph[0], size=graph[1], time_limit=0).validate(graph[0])
 
 
 def test_in_little_memory(monkeypatch):
     graph = near_cliques(0)
-    monkeypatch.setattr(_find, "count_parts", lambda *_: 5)
+    monkeypatch.setattr(select, "count_parts", lambda *_: 5)
     hag = signed_hag(graph[0], size=graph[1])
     hag.validate(graph[0])
     assert hag.is_signed
@@ -205,7 +196,7 @@ def test_in_little_memory(monkeypatch):
 
 def test_what_is_kept_for_a_comparison_takes_memory(monkeypatch):
     seen = []
-    monkeypatch.setattr(_find, "count_parts", lambda *args: seen.append(args) or 1)
+    monkeypatch.setattr(select, "count_parts", lambda *args: seen.append(args) or 1)
     graph = near_cliques(0)
     for subtract in (False, True):
         signed_hag(graph[0], size=graph[1], memory_limit=1 << 30, subtract=subtract)
@@ -245,7 +236,7 @@ def test_closed_rows_without_the_node_itself():
         length=np.array([2, 1, 1]),
         row=np.array([0, 3, 6, 2], np.int32),
     )
-    out = _combine.without_self(rules, np.array([True, True, False]), 3)
+    out = combine.subtract_self(rules, np.array([True, True, False]), 3)
     rows = [
         out.row[a : a + n].tolist() for a, n in zip(out.start, out.length, strict=True)
     ]
@@ -257,14 +248,14 @@ def test_closed_rows_without_the_node_itself():
 
 def rows_of(graph):
     edge_index, (num_src, num_dst) = graph
-    return _find._components.to_rows(*edge_index.numpy(), num_src, num_dst)
+    return to_rows(*edge_index.numpy(), num_src, num_dst)
 
 
 def test_clusters_find_the_common_row():
     graph = noisy_copies(3, num_copies=40, noise=0.02)
     row_ptr, row = rows_of(graph)
     cost = np.full(40, 60.0)
-    clusters = _similar.find_clusters(row_ptr, row, 200, cost)
+    clusters = similar_rows.find_clusters(row_ptr, row, 200, cost)
     assert clusters.row_ptr.size == 2
     assert (clusters.label == 0).all()
     base = random.Random(3).sample(range(200), 60)
@@ -276,10 +267,13 @@ def test_clusters_find_the_common_row():
 
 def test_rows_that_cost_little_stay_as_they_are():
     row_ptr, row = rows_of(noisy_copies(3))
-    assert _similar.find_clusters(row_ptr, row, 200, np.full(30, 3.0)).row_ptr.size == 1
+    assert (
+        similar_rows.find_clusters(row_ptr, row, 200, np.full(30, 3.0)).row_ptr.size
+        == 1
+    )
 
 
 def test_equal_rows_are_no_cluster():
     row_ptr, row = rows_of((edge_index_of(biclique(range(20), range(9))), (20, 9)))
-    clusters = _similar.find_clusters(row_ptr, row, 20, np.full(9, 20.0))
+    clusters = similar_rows.find_clusters(row_ptr, row, 20, np.full(9, 20.0))
     assert clusters.row_ptr.size == 1

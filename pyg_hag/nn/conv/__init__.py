@@ -1,4 +1,4 @@
-"""Convolutions that take a HAG in place of `edge_index`."""
+"""Convolutions that accept a HAG in place of an `edge_index`."""
 
 from pyg_hag.nn.conv.eg_conv import HAGEGConv
 from pyg_hag.nn.conv.gcn_conv import HAGGCNConv

@@ -1,39 +1,38 @@
-"""GCN over a HAG."""
+"""GCN on a HAG."""
 
 from torch_geometric.nn import GCNConv
 
-from pyg_hag.nn.conv._shared import Normalized
+from pyg_hag.nn.mixins.normalized import GCNMixin
 
 
-class HAGGCNConv(Normalized, GCNConv):
-    r"""The graph convolution over a HAG.
+class HAGGCNConv(GCNMixin, GCNConv):
+    r"""The graph convolution on a HAG.
 
     .. math::
         \mathbf{X}^{\prime} = \mathbf{\hat{D}}^{-1/2} \mathbf{\hat{A}}
         \mathbf{\hat{D}}^{-1/2} \mathbf{X} \mathbf{\Theta}
 
-    with :math:`\mathbf{\hat{A}} = \mathbf{A} + \mathbf{I}`, from `Semi-supervised
+    where :math:`\mathbf{\hat{A}} = \mathbf{A} + \mathbf{I}`, from `Semi-supervised
     Classification with Graph Convolutional Networks
-    <https://arxiv.org/abs/1609.02907>`_ (Eq. 2). The weight of an edge is a product
-    of its two ends, so neighbourhoods stay shareable: nodes are scaled before and
-    after an unweighted sum, and the self-loops that the normalisation adds are
-    added in the same pass. The factors are computed once per HAG, whatever `cached`
-    says.
+    <https://arxiv.org/abs/1609.02907>`_ (Eq. 2). The weight of an edge is the product
+    of a factor of its source and one of its destination, so sums can still be shared:
+    nodes are scaled before and after an unweighted sum, which includes the self-loops.
+    The factors are computed once per HAG, regardless of `cached`.
 
     Arguments, parameters and outputs are those of
-    :class:`torch_geometric.nn.GCNConv`; `state_dict` loads both ways.
+    :class:`torch_geometric.nn.GCNConv`; a `state_dict` can be loaded into either class.
 
-    `forward(x, edge_index, edge_weight=None)` takes a :class:`pyg_hag.HAG` as well as
-    an `edge_index`. Edge weights must then be products of a factor of the source and
-    one of the destination, which are found.
+    `forward(x, edge_index, edge_weight=None)` accepts a :class:`pyg_hag.HAG` or an
+    `edge_index`. Edge weights on a HAG must be products of a source factor and a
+    destination factor, which are computed from them.
 
     Shapes:
         - **input:** node features :math:`(|\mathcal{V}|, F_{in})` and a HAG
         - **output:** node features :math:`(|\mathcal{V}|, F_{out})`
 
     Raises:
-        ValueError: If the HAG does not fit the features, or edge weights are no such
-            products or require a gradient, or `aggr` is not sum.
+        ValueError: If the HAG does not match the features, if edge weights are not such
+            products or require a gradient, or if `aggr` is not sum.
     """
 
-    _pyg_class = GCNConv
+    pyg_class = GCNConv

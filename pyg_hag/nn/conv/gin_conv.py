@@ -1,12 +1,12 @@
-"""GIN over a HAG."""
+"""GIN on a HAG."""
 
 from torch_geometric.nn import GINConv
 
-from pyg_hag.nn.conv._shared import Isomorphism
+from pyg_hag.nn.mixins.with_root import GINMixin
 
 
-class HAGGINConv(Isomorphism, GINConv):
-    r"""The graph isomorphism operator over a HAG.
+class HAGGINConv(GINMixin, GINConv):
+    r"""The graph isomorphism operator on a HAG.
 
     .. math::
         \mathbf{x}^{\prime}_i = h_{\mathbf{\Theta}} \left( (1 + \epsilon) \cdot
@@ -14,9 +14,10 @@ class HAGGINConv(Isomorphism, GINConv):
 
     from `How Powerful are Graph Neural Networks?
     <https://arxiv.org/abs/1810.00826>`_ (Eq. 4.1). Arguments, parameters and outputs
-    are those of :class:`torch_geometric.nn.GINConv`; `state_dict` loads both ways.
+    are those of :class:`torch_geometric.nn.GINConv`; a `state_dict` can be loaded into
+    either class.
 
-    `forward(x, edge_index)` takes a :class:`pyg_hag.HAG` as well as an `edge_index`.
+    `forward(x, edge_index)` accepts a :class:`pyg_hag.HAG` or an `edge_index`.
 
     Shapes:
         - **input:** node features :math:`(|\mathcal{V}|, F_{in})` or
@@ -25,8 +26,8 @@ class HAGGINConv(Isomorphism, GINConv):
         - **output:** node features :math:`(|\mathcal{V}_t|, F_{out})`
 
     Raises:
-        ValueError: If the HAG does not fit the features, or `aggr` is not one of
+        ValueError: If the HAG does not match the features, or if `aggr` is not one of
             sum, mean, max, min, var and std, or a list of them.
     """
 
-    _pyg_class = GINConv
+    pyg_class = GINConv

@@ -1,15 +1,15 @@
-"""GraphSAGE over a HAG."""
+"""GraphSAGE on a HAG."""
 
 from typing import Any
 
 from torch_geometric.nn import SAGEConv
 
 from pyg_hag.nn.aggr import HAGLSTMAggregation
-from pyg_hag.nn.conv._message_passing import HAGMessagePassing
+from pyg_hag.nn.mixins.message_passing import HAGMessagePassing
 
 
 class HAGSAGEConv(HAGMessagePassing, SAGEConv):
-    r"""The GraphSAGE operator over a HAG.
+    r"""The GraphSAGE operator on a HAG.
 
     .. math::
         \mathbf{x}^{\prime}_i = \mathbf{W}_1 \mathbf{x}_i + \mathbf{W}_2 \cdot
@@ -18,14 +18,14 @@ class HAGSAGEConv(HAGMessagePassing, SAGEConv):
     from `Inductive Representation Learning on Large Graphs
     <https://arxiv.org/abs/1706.02216>`_ (Algorithm 1), with `aggr` one of `"mean"`,
     `"max"`, `"sum"`, `"min"`, `"var"` and `"std"`, or a list of them. Arguments,
-    parameters and outputs are those of :class:`torch_geometric.nn.SAGEConv`;
-    `state_dict` loads both ways.
+    parameters and outputs are those of :class:`torch_geometric.nn.SAGEConv`; a
+    `state_dict` can be loaded into either class.
 
-    With `aggr="lstm"`, on a sequential HAG, it aggregates by
-    :class:`pyg_hag.nn.HAGLSTMAggregation`, whose parameters are PyG's as well and whose
-    outputs are those of an LSTM on each neighbour list alone.
+    With `aggr="lstm"`, on a sequential HAG, the aggregation is
+    :class:`pyg_hag.nn.HAGLSTMAggregation`, which has PyG's parameters and the outputs
+    of an LSTM on each list of neighbours alone.
 
-    `forward(x, edge_index)` takes a :class:`pyg_hag.HAG` as well as an `edge_index`.
+    `forward(x, edge_index)` accepts a :class:`pyg_hag.HAG` or an `edge_index`.
 
     Shapes:
         - **input:** node features :math:`(|\mathcal{V}|, F_{in})` or
@@ -34,10 +34,10 @@ class HAGSAGEConv(HAGMessagePassing, SAGEConv):
         - **output:** node features :math:`(|\mathcal{V}_t|, F_{out})`
 
     Raises:
-        ValueError: If the HAG does not fit the features, or `aggr` is none of these.
+        ValueError: If the HAG does not match the features, or if `aggr` is another one.
     """
 
-    _pyg_class = SAGEConv
+    pyg_class = SAGEConv
 
     def __init__(
         self,

@@ -1,18 +1,22 @@
-"""An N-ary Tree-LSTM whose children's sums are shared."""
+"""An N-ary Tree-LSTM that shares the sums over children."""
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn.inits import glorot
 
-from pyg_hag._steps import Paths, Steps, paths, steps
-from pyg_hag.hag import HAG
-from pyg_hag.search import build_hag
+from pyg_hag.hag import HAG, AbstractHAG, plain_hag
+from pyg_hag.plan.sequential import (
+    NeighborSteps,
+    SequentialPlan,
+    neighbor_steps,
+    sequential_plan,
+)
 
 
 class HAGTreeLSTMConv(nn.Module):
-    r"""N-ary Tree-LSTM over the neighbours of each node, in their order.
+    r"""The N-ary Tree-LSTM over the neighbours of each node, in their order.
 
-    With :math:`j_1, \ldots, j_n` the neighbours of node :math:`i`, its children,
+    Let :math:`j_1, \ldots, j_n` be the neighbours of node :math:`i`, its children:
 
     .. math::
         \begin{aligned}
@@ -31,32 +35,32 @@ class HAGTreeLSTMConv(nn.Module):
 
     from `Improved Semantic Representations From Tree-Structured Long Short-Term Memory
     Networks <https://arxiv.org/abs/1503.00075>`_ (Section 3.2), as a layer of a graph
-    network (Jia et al., KDD 2020, Table 1). On a sequential HAG, the sums over a prefix
-    of children that several nodes share are made once.
+    network (Jia et al., KDD 2020, Table 1). On a sequential HAG, sums over a prefix of
+    children that several nodes have in common are computed once.
 
-    All nodes take a round at the same time. On trees whose edges lead from children to
-    parents, the states of the paper are there after as many rounds as the tree has
-    levels.
+    All nodes are updated at the same time in each round. On a tree whose edges lead
+    from children to parents, as many rounds as the tree has levels give the states of
+    the paper.
 
     Args:
         in_channels (int): Size of each input sample.
         out_channels (int): Size of each state.
-        num_children (int): Most neighbours that a node has (N in the paper).
-        num_rounds (int): How many rounds are taken, all with the same parameters.
+        num_children (int): Maximum number of neighbours of a node (N in the paper).
+        num_rounds (int): Number of rounds, all with the same parameters.
         off_diagonal (bool): Whether a child's forget gate sees the other children;
-            if False, :math:`\mathbf{U}^{(f)}_{kl}` is 0 where :math:`k \neq l`, which
-            the paper proposes where N is large.
-        bias (bool): Whether there is an additive bias.
+            if False, :math:`\mathbf{U}^{(f)}_{kl}` is 0 for :math:`k \neq l`, as the
+            paper proposes for large N.
+        bias (bool): Whether to learn an additive bias.
 
     Shapes:
         - **input:** node features :math:`(|\mathcal{V}|, F_{in})`, a sequential HAG or
-          an `edge_index`, whose order is that of the children, and, optionally, states
-          `h` and `c`, each :math:`(|\mathcal{V}|, F_{out})`; 0 if not given
+          an `edge_index`, which gives the order of the children, and, optionally,
+          states `h` and `c`, each :math:`(|\mathcal{V}|, F_{out})`; by default 0
         - **output:** the states `h` and `c`, each :math:`(|\mathcal{V}|, F_{out})`
 
     Raises:
-        ValueError: If the HAG is not sequential or does not fit the features, or a node
-            has more than `num_children` neighbours.
+        ValueError: If the HAG is not sequential or does not match the features, or if a
+            node has more than `num_children` neighbours.
     """
 
     def __init__(
@@ -83,7 +87,7 @@ class HAGTreeLSTMConv(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draws new parameters."""
+        """Resets all parameters."""
         self.lin.reset_parameters()
         glorot(self.weight)
 
@@ -96,23 +100,28 @@ class HAGTreeLSTMConv(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The states of all nodes after `num_rounds` rounds."""
         hag, size = edge_index, (x.size(0), x.size(0))
-        if not isinstance(hag, HAG):
-            hag = build_hag(hag, size=size, order="sequential", capacity=0)
-        plan, read = steps(hag), paths(hag)
+        if not isinstance(hag, AbstractHAG):
+            hag = plain_hag(hag, size=size, sequential=True)
+        plan, read = sequential_plan(hag), neighbor_steps(hag)
         self._check(x, hag, len(plan.sizes), h, c)
-        own = self.lin(x)
-        none = own.new_zeros(x.size(0), self.out_channels)
-        h, c = none if h is None else h, none if c is None else c
+        inputs = self.lin(x)
+        zeros = inputs.new_zeros(x.size(0), self.out_channels)
+        h, c = zeros if h is None else h, zeros if c is None else c
         for _ in range(self.num_rounds):
-            h, c = self._round(own, h, c, plan, read)
+            h, c = self._round(inputs, h, c, plan, read)
         return h, c
 
     def _round(
-        self, own: Tensor, h: Tensor, c: Tensor, plan: Steps, read: Paths
+        self,
+        inputs: Tensor,
+        h: Tensor,
+        c: Tensor,
+        plan: SequentialPlan,
+        read: NeighborSteps,
     ) -> tuple[Tensor, Tensor]:
         d = self.out_channels
         sums, alone = self._sums(h, plan)
-        gates = own[:, : 3 * d] + sums[:, : 3 * d]
+        gates = inputs[:, : 3 * d] + sums[:, : 3 * d]
         new = gates[:, :d].sigmoid() * gates[:, 2 * d :].tanh()
         levels = zip(
             read.dst.split(read.sizes), read.step.split(read.sizes), strict=True
@@ -123,16 +132,21 @@ class HAGTreeLSTMConv(nn.Module):
                 other = sums[:, part * d : (part + 1) * d].index_select(0, dst)
             else:
                 other = alone[level].index_select(0, step)
-            forget = (own[:, 3 * d :].index_select(0, dst) + other).sigmoid()
+            forget = (inputs[:, 3 * d :].index_select(0, dst) + other).sigmoid()
             src = plan.src.split(plan.sizes)[level].index_select(0, step)
             new = new.index_add(0, dst, forget * c.index_select(0, src))
         return gates[:, d : 2 * d].sigmoid() * new.tanh(), new
 
-    def _sums(self, h: Tensor, plan: Steps) -> tuple[Tensor, list[Tensor]]:
-        """Sums over all children of each node, and what each child adds to its gate."""
-        shared = self.weight.size(2)
+    def _sums(self, h: Tensor, plan: SequentialPlan) -> tuple[Tensor, list[Tensor]]:
+        """Sums over the children of each node, and each child's part of its own gate.
+
+        Returns:
+            Sums, `[num_nodes, ...]`, and for each level of the plan the terms of the
+            forget gates, `[num_steps, F_out]` (empty if `off_diagonal`).
+        """
+        width = self.weight.size(2)  # of the sums
         if not self.off_diagonal:
-            shared -= self.out_channels
+            width -= self.out_channels
         sums: list[Tensor] = []
         alone: list[Tensor] = []
         levels = zip(
@@ -140,30 +154,36 @@ class HAGTreeLSTMConv(nn.Module):
         )
         for level, (src, before) in enumerate(levels):
             weight = self.weight[level]
-            if src.numel() > h.size(0):  # of all nodes once, rather than of all steps
+            if src.numel() > h.size(0):  # cheaper per node than per step
                 added = (h @ weight).index_select(0, src)
             else:
                 added = h.index_select(0, src) @ weight
-            alone.append(added[:, shared:])
-            added = added[:, :shared]
+            alone.append(added[:, width:])
+            added = added[:, :width]
             sums.append(
                 added + sums[-1].index_select(0, before) if level > 0 else added
             )
-        sums.append(h.new_zeros(1, shared))
+        sums.append(h.new_zeros(1, width))
         return torch.cat(sums).index_select(0, plan.last), alone
 
     def _check(
-        self, x: Tensor, hag: HAG, longest: int, h: Tensor | None, c: Tensor | None
+        self,
+        x: Tensor,
+        hag: AbstractHAG,
+        longest: int,
+        h: Tensor | None,
+        c: Tensor | None,
     ) -> None:
         if hag.num_src != x.size(0) or hag.num_dst != x.size(0):
             raise ValueError(
                 f"'edge_index' is a graph of {hag.num_src} sources and {hag.num_dst} "
-                f"destinations, 'x' has {x.size(0)} nodes: all must be the same"
+                f"destinations, but 'x' has {x.size(0)} nodes: all must be equal"
             )
         if longest > self.num_children:
             raise ValueError(
-                f"'edge_index' has a node with {longest} neighbours, 'num_children' is "
-                f"{self.num_children}: raise it, or sample neighbours"
+                f"'edge_index' has a node with {longest} neighbours, but "
+                f"'num_children' is {self.num_children}: increase it, or sample "
+                f"neighbours"
             )
         for name, state in (("h", h), ("c", c)):
             shape = [x.size(0), self.out_channels]

@@ -7,7 +7,7 @@ from graphs import fewest_hag, random_graph
 from torch_geometric import nn
 
 from pyg_hag.nn import hag_support, to_hag
-from pyg_hag.nn.convert import _sharing
+from pyg_hag.nn.layer_classes import hag_layer_class
 
 TURNED = {"flow": "target_to_source"}
 
@@ -20,7 +20,7 @@ class Converted(ConvContract):
     def __init_subclass__(cls):
         super().__init_subclass__()
         if "reference" in cls.__dict__:
-            cls.conv = _sharing(cls.reference)
+            cls.conv = hag_layer_class(cls.reference)
 
     def make(self, cls, options):
         return cls(*self.arguments, **options)
@@ -223,7 +223,7 @@ def test_edge_features_reach_layers_that_share_without_them(layer):
     edge_attr = torch.randn(edge_index.size(1), 8)
     conv = getattr(nn, layer)(8, 8, aggr="add")
     if layer == "GeneralConv":
-        assert hag_support(conv)[0].shared
+        assert hag_support(conv)[0].supported
         conv = nn.GeneralConv(8, 8, in_edge_channels=8)
         assert hag_support(conv)[0].reason == "edge features"
     assert_close(to_hag(conv)(x, hag, edge_attr), conv(x, edge_index, edge_attr))

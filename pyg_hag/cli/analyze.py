@@ -1,0 +1,191 @@
+"""The command `pyg-hag analyze`: prints tables and draws a figure."""
+
+import re
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyg_hag.analysis import WIDTHS, Analysis, analyze
+from pyg_hag.cost import CostModel
+from pyg_hag.datasets import as_one_graph, find_root, load_graphs
+from pyg_hag.graph.files import SUFFIXES, read_edges
+from pyg_hag.utils.figures import new_figure
+
+_SIZE = 10.0, 4.2  # of the figure, in inches
+
+
+def run_analysis(
+    graph: str,
+    root: str | None = None,
+    widths: list[int] | None = None,
+    cost: str | None = None,
+    plot: str | None = None,
+    add_self_loops: bool = False,
+    markdown: bool = False,
+) -> str:
+    """Analyses a graph and returns the tables.
+
+    Args:
+        graph (str): A file with an edge list, or a data set.
+        root (str, optional): Folder of data sets in PyG's layout.
+        widths (list[int], optional): Numbers of features to predict times for.
+        cost (str, optional): JSON file with a :class:`pyg_hag.CostModel`.
+        plot (str, optional): Image file to write.
+        add_self_loops (bool): Whether to add a self-loop to every node first.
+        markdown (bool): Whether to format the tables as Markdown.
+
+    Returns:
+        str: The tables.
+
+    Raises:
+        ValueError: If the graph or the cost model cannot be read, or if the figure
+            cannot be written.
+    """
+    model = None if cost is None else _load_cost(cost)
+    if plot is not None:
+        _check_plot(Path(plot))  # before a long search rather than after
+    edge_index, size = load_graph(graph, root)
+    if add_self_loops:
+        edge_index = _with_self_loops(edge_index, size)
+    edges = edge_index.size(1)
+    print(f"searching a graph of {edges:,} edges ...", file=sys.stderr, flush=True)
+    analysis = analyze(edge_index, size, tuple(widths or WIDTHS), model)
+    name = Path(graph).name + (" with self-loops" if add_self_loops else "")
+    if plot is not None:
+        draw(analysis, name, plot)
+    return analysis.to_table(name, markdown)
+
+
+def load_graph(graph: str, root: str | None = None) -> tuple[Tensor, tuple[int, int]]:
+    """Reads a file, or loads a data set if there is no such file.
+
+    Args:
+        graph (str): See :func:`pyg_hag.graph.files.read_edges` and
+            :func:`pyg_hag.datasets.load_graphs`.
+        root (str, optional): Folder of data sets in PyG's layout.
+
+    Returns:
+        tuple[torch.Tensor, tuple[int, int]]: `edge_index`, and the numbers of
+        sources and destinations. All graphs of a data set form one graph.
+
+    Raises:
+        ValueError: If it is neither a file nor a data set, or if it cannot be read.
+    """
+    if Path(graph).is_file():
+        return read_edges(graph)
+    if Path(graph).suffix.lower() in SUFFIXES or not re.fullmatch(r"\w[\w.-]*", graph):
+        raise ValueError(f"no file '{graph}' (and no data set has such a name)")
+    folder = find_root(root) / graph
+    is_new = not folder.exists()
+    try:
+        edge_index, num_nodes = as_one_graph(load_graphs(graph, root))
+    except ImportError as error:
+        raise ValueError(
+            f"PyG cannot read '{graph}': {error}; pip install 'pyg_hag[demo]'"
+        ) from error
+    except Exception as error:  # a download or a broken file can raise anything
+        if is_new:  # PyG makes folders before it downloads
+            for empty in (folder / "raw", folder / "processed", folder):
+                with suppress(OSError):
+                    empty.rmdir()
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(
+            f"'{graph}' is neither a file nor a data set that can be loaded: tried the "
+            f"file '{Path(graph).absolute()}', the folder '{folder}', and a download "
+            f"by PyG ({reason})"
+        ) from error
+    return edge_index, (num_nodes, num_nodes)
+
+
+def draw(analysis: Analysis, name: str, path: str) -> None:
+    """Draws the in-degrees and the predicted times.
+
+    Args:
+        analysis (Analysis): The analysis to draw.
+        name (str): Name of the graph, for the title.
+        path (str): Image file to write.
+
+    Raises:
+        ValueError: If Matplotlib is not installed or cannot write the file.
+    """
+    figure = new_figure(*_SIZE)
+    left, right = figure.subplots(1, 2)
+    _draw_degrees(left, analysis)
+    _draw_times(right, analysis)
+    figure.suptitle(
+        f"{name}: {analysis.num_edges:,} edges, "
+        f"{analysis.stats.aggregation_reduction:.2f}x fewer aggregations"
+    )
+    try:
+        figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"'--plot': cannot write '{path}': {error}") from error
+
+
+def _check_plot(path: Path) -> None:
+    known = new_figure(*_SIZE).canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in known:
+        endings = ", ".join(f".{name}" for name in known)
+        raise ValueError(f"'--plot': '{path}' must end in one of {endings}")
+    if not path.parent.is_dir():
+        raise ValueError(f"'--plot': no folder '{path.parent}'")
+
+
+def _draw_degrees(axes: Any, analysis: Analysis) -> None:
+    degree, count = analysis.in_degree.unique(return_counts=True)
+    seen = degree > 0  # 0 has no place on a logarithmic axis
+    axes.scatter(degree[seen], count[seen], s=12, alpha=0.7, linewidths=0)
+    if seen.any():
+        axes.set(xscale="log", yscale="log")
+    zero = analysis.size[1] - int(count[seen].sum())
+    note = f" ({zero:,} without edges)" if zero else ""
+    mean, largest = analysis.mean_in_degree, analysis.max_in_degree
+    axes.axvline(max(mean, 1e-3), color="0.5", linestyle="--", linewidth=1)
+    axes.set_title(f"in-degree: mean {mean:.1f}, largest {largest:,}", fontsize=10)
+    axes.set_xlabel(f"in-degree{note}")
+    axes.set_ylabel("nodes" if analysis.self_loops is not None else "destinations")
+    axes.grid(alpha=0.2)
+
+
+def _draw_times(axes: Any, analysis: Analysis) -> None:
+    forecasts = analysis.forecasts
+    places = torch.arange(len(forecasts)).tolist()
+    for shift, label, color, seconds in (
+        (-0.2, "plain", "0.7", [f.plain_seconds for f in forecasts]),
+        (0.2, "HAG", "tab:blue", [f.hag_seconds for f in forecasts]),
+    ):
+        bars = axes.bar(
+            [place + shift for place in places],
+            [1e3 * s for s in seconds],
+            width=0.4,
+            color=color,
+            label=label,
+        )
+    labels = ["plain" if f.is_plain else f"{f.speedup:.2f}x" for f in forecasts]
+    axes.bar_label(bars, labels, padding=2, fontsize=9)
+    axes.margins(y=0.12)
+    axes.set_xticks(places, [str(f.width) for f in forecasts])
+    axes.set_title("one aggregation, predicted", fontsize=10)
+    axes.set_xlabel("features per node")
+    axes.set_ylabel("milliseconds")
+    axes.legend(frameon=False, loc="upper left")
+
+
+def _load_cost(path: str) -> CostModel:
+    try:
+        return CostModel.load(path)
+    except OSError as error:
+        raise ValueError(f"cannot read '{path}': {error.strerror}") from error
+
+
+def _with_self_loops(edge_index: Tensor, size: tuple[int, int]) -> Tensor:
+    if size[0] != size[1]:
+        raise ValueError(
+            f"'--add-self-loops' needs as many sources as destinations (got {size[0]} "
+            f"sources and {size[1]} destinations)"
+        )
+    return torch.cat([edge_index, torch.arange(size[0]).expand(2, -1)], dim=1)

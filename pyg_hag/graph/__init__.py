@@ -1,0 +1,1 @@
+"""Input graphs: formats, files, compressed rows, factors of edge weights."""

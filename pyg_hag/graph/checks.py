@@ -1,0 +1,40 @@
+"""Checks of edges."""
+
+import torch
+from torch import Tensor
+
+MAX_NODES = 2**31 - 1  # kernels and the search use 32-bit node numbers
+
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+def check_edge_index(edge_index: object, size: tuple[int, int]) -> Tensor:
+    """Checks an `edge_index` of a graph of `(num_src, num_dst)` nodes.
+
+    Returns:
+        The edges as int64, `[2, num_edges]`.
+    """
+    if not isinstance(edge_index, Tensor):
+        raise TypeError(
+            f"'edge_index' must be an integer tensor of shape [2, num_edges] (got "
+            f"{type(edge_index).__name__})"
+        )
+    if edge_index.dtype not in _INTEGERS:
+        raise TypeError(f"'edge_index' must hold integers (got {edge_index.dtype})")
+    if edge_index.dim() != 2 or edge_index.size(0) != 2:
+        raise ValueError(
+            f"'edge_index' must have shape [2, num_edges] (got "
+            f"{list(edge_index.shape)})"
+        )
+    edge_index = edge_index.detach().long()
+    if edge_index.numel() == 0:
+        return edge_index
+    for row, name in enumerate(("source", "destination")):
+        limit = size[row]
+        low, high = (int(value) for value in edge_index[row].aminmax())
+        if low < 0 or high >= limit:
+            raise ValueError(
+                f"'edge_index' has {name} {low if low < 0 else high}, but there are "
+                f"{limit} {name}s (0 to {limit - 1}): pass 'num_nodes' or 'size'"
+            )
+    return edge_index

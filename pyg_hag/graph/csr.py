@@ -1,0 +1,134 @@
+"""Graphs as compressed rows (CSR), one for each destination."""
+
+import numpy as np
+
+from pyg_hag.runtime.jit import jit
+from pyg_hag.runtime.union_find import find, union
+from pyg_hag.utils.arrays import I32, I64
+
+
+@jit
+def to_rows(src: I64, dst: I64, num_src: int, num_dst: int) -> tuple[I64, I32]:
+    """The rows of an `edge_index`, each in ascending order.
+
+    Returns:
+        Pointers `[num_dst + 1]` and sources `[num_edges]`.
+    """
+    src_ptr = np.zeros(num_src + 1, np.int64)
+    row_ptr = np.zeros(num_dst + 1, np.int64)
+    for e in range(src.size):
+        src_ptr[src[e] + 1] += 1
+        row_ptr[dst[e] + 1] += 1
+    for u in range(num_src):
+        src_ptr[u + 1] += src_ptr[u]
+    for v in range(num_dst):
+        row_ptr[v + 1] += row_ptr[v]
+    by_src = np.empty(src.size, np.int32)
+    fill = src_ptr[:num_src].copy()
+    for e in range(src.size):
+        by_src[fill[src[e]]] = dst[e]
+        fill[src[e]] += 1
+    row = np.empty(src.size, np.int32)
+    fill = row_ptr[:num_dst].copy()
+    for u in range(num_src):
+        for e in range(src_ptr[u], src_ptr[u + 1]):
+            v = by_src[e]
+            row[fill[v]] = u
+            fill[v] += 1
+    return row_ptr, row
+
+
+@jit
+def to_lists(src: I64, dst: I64, num_dst: int) -> tuple[I64, I32]:
+    """The rows of an `edge_index`, each in the order of the edges.
+
+    Returns:
+        Pointers `[num_dst + 1]` and sources `[num_edges]`.
+    """
+    row_ptr = np.zeros(num_dst + 1, np.int64)
+    for e in range(dst.size):
+        row_ptr[dst[e] + 1] += 1
+    for v in range(num_dst):
+        row_ptr[v + 1] += row_ptr[v]
+    fill = row_ptr[:num_dst].copy()
+    row = np.empty(src.size, np.int32)
+    for e in range(src.size):
+        row[fill[dst[e]]] = src[e]
+        fill[dst[e]] += 1
+    return row_ptr, row
+
+
+@jit
+def transposed(ptr: I64, idx: I32, num_cols: int) -> tuple[I64, I32]:
+    """The transposed matrix of `num_cols` columns, each row in ascending order.
+
+    Args:
+        ptr: Row pointers, `[num_rows + 1]`.
+        idx: Columns, `[ptr[-1]]`.
+        num_cols: Number of columns.
+
+    Returns:
+        Pointers `[num_cols + 1]` and rows `[ptr[-1]]`.
+    """
+    out_ptr = np.zeros(num_cols + 1, np.int64)
+    for e in range(ptr[-1]):
+        out_ptr[idx[e] + 1] += 1
+    for x in range(num_cols):
+        out_ptr[x + 1] += out_ptr[x]
+    fill = out_ptr[:num_cols].copy()
+    out = np.empty(ptr[-1], np.int32)
+    for v in range(ptr.size - 1):
+        for e in range(ptr[v], ptr[v + 1]):
+            out[fill[idx[e]]] = v
+            fill[idx[e]] += 1
+    return out_ptr, out
+
+
+@jit
+def label_groups(row_ptr: I64, row: I32, num_src: int) -> tuple[int, I32]:
+    """Groups of rows that share sources, directly or through other rows.
+
+    Returns:
+        The number of groups, and the group of each row, `[num_rows]`: -1 for empty
+        rows. Groups are numbered in the order of their first rows.
+    """
+    num_rows = row_ptr.size - 1
+    parent = np.arange(num_src).astype(np.int32)
+    for v in range(num_rows):
+        if row_ptr[v + 1] > row_ptr[v]:
+            root = find(parent, row[row_ptr[v]])
+            for e in range(row_ptr[v] + 1, row_ptr[v + 1]):
+                root = union(parent, root, row[e])
+    label = np.full(num_src, -1, np.int32)
+    group = np.full(num_rows, -1, np.int32)
+    count = 0
+    for v in range(num_rows):
+        if row_ptr[v + 1] > row_ptr[v]:
+            root = find(parent, row[row_ptr[v]])
+            if label[root] < 0:
+                label[root] = count
+                count += 1
+            group[v] = label[root]
+    return count, group
+
+
+@jit
+def bucket(group: I32, num_groups: int) -> tuple[I64, I32]:
+    """The members of each group in ascending order; those of group -1 come last.
+
+    Returns:
+        Pointers `[num_groups + 2]` and members `[group.size]`.
+    """
+    ptr = np.zeros(num_groups + 2, np.int64)
+    for i in range(group.size):
+        g = group[i] if group[i] >= 0 else num_groups
+        ptr[g + 1] += 1
+    for g in range(num_groups + 1):
+        ptr[g + 1] += ptr[g]
+    fill = ptr.copy()
+    out = np.empty(group.size, np.int32)
+    for i in range(group.size):
+        g = group[i] if group[i] >= 0 else num_groups
+        out[fill[g]] = i
+        fill[g] += 1
+    return ptr, out

@@ -1,0 +1,129 @@
+"""The interface of HAGs and of their stand-ins in compiled code."""
+
+from typing import NoReturn
+
+import torch
+from torch import Tensor
+
+Handle = tuple[list[Tensor], int, str]
+"""A HAG as the argument of `torch.library` operators: the tensors of a HAG, its number
+of sources, and the views that lead from it to this one; see
+:mod:`pyg_hag.hag.library`."""
+
+
+class AbstractHAG:
+    """A graph over which kernels reduce: a :class:`pyg_hag.HAG`, or a view of one.
+
+    In code that is compiled by `torch.compile`, whatever is computed from a HAG is a
+    call of an operator, and a HAG that is derived from another one is a
+    :class:`~pyg_hag.hag.symbolic.SymbolicHAG`.
+    """
+
+    @property
+    def handle(self) -> Handle:
+        """This HAG as the argument of `torch.library` operators."""
+        raise NotImplementedError
+
+    @property
+    def num_src(self) -> int:
+        """Number of sources."""
+        raise NotImplementedError
+
+    @property
+    def num_dst(self) -> int:
+        """Number of destinations."""
+        raise NotImplementedError
+
+    @property
+    def num_aggregates(self) -> int:
+        """Number of intermediate aggregation nodes."""
+        raise NotImplementedError
+
+    @property
+    def num_edges(self) -> int:
+        """Number of edges of the graph that the HAG represents."""
+        raise NotImplementedError
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether rows read their inputs in order: the aggregate, then the sources."""
+        raise NotImplementedError
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether rows may subtract inputs."""
+        raise NotImplementedError
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the tensors."""
+        raise NotImplementedError
+
+    @property
+    def in_degree(self) -> Tensor:
+        """Number of edges into each destination, int64 of shape `[num_dst]`."""
+        return self._operator("in_degree")
+
+    @property
+    def self_loops(self) -> Tensor:
+        """Number of self-loops of each node, int64 of shape `[num_dst]`."""
+        self.check_square()
+        return self._operator("self_loops")
+
+    def _operator(self, name: str) -> Tensor:
+        """The result of an operator of :mod:`pyg_hag.hag.library` for this HAG."""
+        out: Tensor = getattr(torch.ops.pyg_hag, name)(*self.handle)
+        return out
+
+    def t(self) -> "AbstractHAG":
+        """Returns the HAG with every edge reversed."""
+        raise NotImplementedError
+
+    def transposed(self) -> "AbstractHAG":
+        """Returns a HAG of the transposed graph: this one if the graph is symmetric."""
+        raise NotImplementedError
+
+    def closed(self) -> tuple["AbstractHAG", Tensor]:
+        """Returns the HAG in which no destination subtracts itself.
+
+        See :meth:`pyg_hag.HAG.closed`.
+        """
+        raise NotImplementedError
+
+    def with_self_loops(self) -> "AbstractHAG":
+        """Returns the HAG of the graph in which every node has exactly one self-loop.
+
+        This is the graph that PyG's `add_remaining_self_loops` returns.
+        """
+        raise NotImplementedError
+
+    def edge_index_of_any_order(self) -> Tensor:
+        """The edges in the order they were given in, or sorted if it is unknown."""
+        raise NotImplementedError
+
+    def edge_index_in_order(self, name: str) -> Tensor:
+        """The edges in the order in which they were given.
+
+        Args:
+            name (str): The argument that is in the order of the edges, for the error.
+
+        Raises:
+            ValueError: If the order is not known.
+        """
+        raise NotImplementedError
+
+    def check_square(self) -> None:
+        """Raises a ValueError unless there are as many sources as destinations."""
+        if self.num_src != self.num_dst:
+            raise ValueError(
+                f"self-loops need as many sources as destinations (got {self.num_src} "
+                f"sources and {self.num_dst} destinations)"
+            )
+
+
+def unknown_in_compiled_code(name: str) -> NoReturn:
+    """Raises the error of an attribute that compiled code cannot read."""
+    raise AttributeError(
+        f"'{name}' is unknown for a HAG that is made in compiled code: make the HAG "
+        f"before, and pass it to the compiled function"
+    )

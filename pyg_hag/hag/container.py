@@ -1,0 +1,296 @@
+"""The container `HAG`: its properties and views, its file, and its validation."""
+
+import os
+from functools import cached_property
+from typing import Any
+from weakref import ref
+
+import torch
+from torch import Tensor
+
+from pyg_hag.graph.formats import to_adj_t
+from pyg_hag.hag.base import FlatHAG
+from pyg_hag.hag.edit import with_self_loops
+from pyg_hag.hag.io import read_file, write_file
+from pyg_hag.hag.symbolic import SymbolicHAG, closed_view
+from pyg_hag.hag.verify import (
+    check_structure,
+    prove_equal,
+    prove_single_edges,
+    prove_single_paths,
+)
+
+
+class HAG(FlatHAG):
+    r"""A hierarchically aggregated graph: an immutable container of flat tensors.
+
+    A HAG consists of *rows*: intermediate *aggregates* and *destinations*. Each row
+    reduces its *inputs*, which are sources and aggregates. It represents a graph
+    if every edge :math:`(u, v)` is exactly one path from source :math:`u` to
+    destination :math:`v` and there is no other path; then sum, mean, max and min
+    over the HAG equal those over the graph (Jia et al., *Redundancy-Free
+    Computation for Graph Neural Networks*, KDD 2020, Section 3).
+
+    A *signed* HAG may subtract inputs: it represents a graph if the paths that add
+    less those that subtract are its edges. Sum and mean then equal those of the graph
+    except for rounding and for values that are not finite: an infinity or NaN that is
+    added and subtracted leaves NaN. There is no signed maximum.
+
+    Rows are stored in the order in which they are computed, group by group: in each
+    group first its aggregates (an aggregate reads only earlier aggregates of its
+    group), then its destinations. No two groups read the same source, so groups can be
+    computed in parallel, forward and backward. Inputs are stored as counts and as
+    separate source and aggregate numbers, so that HAGs are concatenated by adding
+    offsets.
+
+    Use :func:`pyg_hag.build_hag` to build one.
+
+    Args:
+        num_src (int): Number of sources.
+        src (torch.Tensor): Source inputs of all rows, row by row.
+        agg (torch.Tensor): Aggregate inputs of all rows, row by row. Aggregates
+            are numbered in the order of their rows.
+        src_count (torch.Tensor): Number of source inputs of each row.
+        agg_count (torch.Tensor): Number of aggregate inputs of each row.
+        dst (torch.Tensor): The destination of each destination row: a permutation of
+            0 to `num_dst - 1`.
+        group_aggs (torch.Tensor): Number of aggregates of each group.
+        group_dsts (torch.Tensor): Number of destinations of each group.
+        src_minus (torch.Tensor, optional): How many of the source inputs of each row,
+            its last ones, are subtracted. Empty if no row subtracts.
+        agg_minus (torch.Tensor, optional): The same for its aggregate inputs.
+        sequential (bool): Whether the order of inputs matters. A row then reads its
+            only aggregate, if any, before its sources, so that its neighbours are in
+            the order in which an aggregator such as an LSTM reads them (sequential
+            aggregations in the paper). (default: :obj:`False`)
+
+    All tensors are one-dimensional, int64 and on one device.
+
+    Raises:
+        TypeError: If a tensor is not one-dimensional int64.
+        ValueError: If the tensors do not describe a HAG, or if a row of a sequential
+            HAG reads two aggregates or subtracts.
+    """
+
+    # Degrees ##################################################################
+
+    @property
+    def in_degree(self) -> Tensor:
+        """Number of edges into each destination, int64 of shape `[num_dst]`."""
+        if torch.compiler.is_compiling():
+            return self._operator("in_degree")
+        return self._in_degree
+
+    @property
+    def self_loops(self) -> Tensor:
+        """Number of self-loops of each node, int64 of shape `[num_dst]`."""
+        if torch.compiler.is_compiling():
+            self.check_square()
+            return self._operator("self_loops")
+        return self._self_loops
+
+    # Views ####################################################################
+
+    def to(self, device: torch.device | str | int) -> "HAG":
+        """Returns the HAG on `device` (itself if it is already there)."""
+        if self.src[:0].to(device).device == self.device:
+            return self
+        if self.device.type == "cpu":
+            _ = self.host.rows  # computed before the tensors leave the host
+        moved = torch.cat(self.tensors).to(device)  # in one copy
+        tensors = moved.split([t.numel() for t in self.tensors])
+        hag = HAG.trusted(self.num_src, tensors, self.is_sequential, self.host)
+        if self.given_edge_index is not None:
+            hag.in_order_of(self.given_edge_index.to(device))
+        return hag.decided(self.decision)
+
+    def t(self) -> "HAG":
+        """Returns the HAG with every edge reversed.
+
+        It represents the transposed graph and is computed once: paths remain unique,
+        so no search is needed. It is a set HAG even if this one is sequential: the
+        readers of a node have no order.
+        """
+        if torch.compiler.is_compiling():
+            return SymbolicHAG(self, "t")  # type: ignore[return-value]
+        return self._t
+
+    def transposed(self) -> "HAG":
+        """Returns a HAG of the transposed graph: this one if the graph is symmetric."""
+        if torch.compiler.is_compiling():
+            return SymbolicHAG(self, "transposed")  # type: ignore[return-value]
+        return self if self.host.is_symmetric else self._t
+
+    def closed(self) -> tuple["HAG", Tensor]:
+        """Returns the HAG in which no destination subtracts itself.
+
+        In a signed HAG, the row of a node is often that of its closed neighbourhood
+        less the node itself. A layer that adds the node anyway need not subtract it
+        first: `aggregate(x, hag) + x` equals `aggregate(x, closed) + (1 - added) * x`.
+
+        Returns:
+            tuple[HAG, torch.Tensor]: The HAG, in which some nodes have more self-loops
+            (this HAG if none has), and the number of self-loops added to each node,
+            int64 of shape `[num_dst]`. Computed once.
+        """
+        if torch.compiler.is_compiling():
+            return closed_view(self)  # type: ignore[return-value]
+        return self._closed
+
+    def with_self_loops(self) -> "HAG":
+        """Returns the HAG of the graph in which every node has exactly one self-loop.
+
+        This is the graph that PyG's `add_remaining_self_loops` returns. Computed once,
+        without a new search.
+        """
+        if torch.compiler.is_compiling():
+            return SymbolicHAG(self, "with_self_loops")  # type: ignore[return-value]
+        return self._with_self_loops
+
+    def to_edge_index(self) -> Tensor:
+        """Expands the HAG to the edges of the graph, duplicates included.
+
+        Returns:
+            torch.Tensor: int64 of shape `[2, num_edges]` (sources, destinations),
+            sorted by destination and then by source.
+        """
+        return torch.from_numpy(self.host.edge_index()).to(self.device)
+
+    def edge_index_of_any_order(self) -> Tensor:
+        """The edges in the order they were given in, or sorted if it is unknown.
+
+        For layers that need edges and for which their order makes no difference.
+        """
+        if self.given_edge_index is not None:
+            return self.given_edge_index
+        return self._edge_index
+
+    def edge_index_in_order(self, name: str) -> Tensor:
+        """The edges in the order in which they were given.
+
+        Args:
+            name (str): The argument that is in the order of the edges, for the error.
+
+        Raises:
+            ValueError: If the order is unknown.
+        """
+        if self.given_edge_index is None:
+            raise ValueError(
+                f"'{name}' is given edge by edge, but this HAG does not know the "
+                f"order of its edges (it was loaded or copied): use 'data.hag' or "
+                f"'build_hag(edge_index)'"
+            )
+        return self.given_edge_index
+
+    def to_adj_t(self, layout: torch.layout | None = None) -> Any:
+        """Expands the HAG to the transposed adjacency matrix, as PyG's layers take it.
+
+        Args:
+            layout (torch.layout, optional): `torch.sparse_csr`, `torch.sparse_csc` or
+                `torch.sparse_coo`. If None, a `torch_sparse.SparseTensor` if that
+                package is installed, else `torch.sparse_csr`.
+
+        Returns:
+            torch_sparse.SparseTensor or torch.Tensor: Of shape `[num_dst, num_src]`,
+            with an entry (v, u) for each edge from u to v, duplicates included. The
+            entries of a `torch.Tensor` are 1.
+        """
+        return to_adj_t(self.to_edge_index(), (self.num_src, self.num_dst), layout)
+
+    def validate(self, edge_index: Tensor | None = None) -> None:
+        """Proves that paths and edges are one-to-one.
+
+        Without a graph, proves that there are no two paths from a source to the same
+        destination, which holds for every graph without duplicate edges.
+
+        Args:
+            edge_index (torch.Tensor, optional): The graph, of shape `[2, E]`, with or
+                without duplicate edges: each edge must be exactly one path, and there
+                must be no other path.
+
+        Raises:
+            ValueError: If this does not hold, with an edge for which it fails.
+        """
+        check_structure(self.num_src, self.host.flat, self.is_sequential)
+        if edge_index is not None:
+            prove_equal(self.host, edge_index)
+        elif self.is_signed:
+            prove_single_edges(*self.host.edge_index())
+        else:
+            prove_single_paths(self.host)
+
+    # Files ####################################################################
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the HAG to `path`, an uncompressed .npz file of plain arrays."""
+        write_file(path, self.num_src, self.host.flat, self.is_sequential)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> "HAG":
+        """Reads a HAG from a file that :meth:`save` has written.
+
+        Nothing in the file is executed, and the structure of the HAG is checked.
+
+        Raises:
+            ValueError: If the file does not hold a HAG, or is truncated or corrupted.
+        """
+        hag: HAG = read_file(path, HAG)
+        return hag
+
+    # Display ##################################################################
+
+    def __repr__(self) -> str:
+        s = self.stats
+        name, cost = ("reads", s.reads) if s.steps is None else ("steps", s.steps)
+        saved = 1 - cost / s.num_edges if s.num_edges else 0.0
+        return (
+            f"HAG(num_src={self.num_src}, num_dst={self.num_dst}, "
+            f"num_aggregates={s.num_aggregates}, {name}={cost}, saved={saved:.0%})"
+        )
+
+    def _repr_html_(self) -> str:
+        return self.stats.to_html(self.num_src, self.num_dst)
+
+    # Computed once ############################################################
+
+    @cached_property
+    def _in_degree(self) -> Tensor:
+        return torch.from_numpy(self.host.paths.degree).to(self.device)
+
+    @cached_property
+    def _self_loops(self) -> Tensor:
+        self.check_square()
+        return torch.from_numpy(self.host.self_loops).to(self.device)
+
+    @cached_property
+    def _edge_index(self) -> Tensor:
+        return self.to_edge_index()
+
+    @cached_property
+    def _t(self) -> "HAG":
+        original = self.__dict__.get("_transpose_of", lambda: None)()
+        if original is not None:
+            return original
+        hag = HAG.from_arrays(self.num_dst, self.host.transposed()).to(self.device)
+        if not self.is_sequential:
+            hag.__dict__["_transpose_of"] = ref(self)
+        if self.given_edge_index is not None:
+            hag.in_order_of(self.given_edge_index.flip(0))
+        return hag
+
+    @cached_property
+    def _closed(self) -> tuple["HAG", Tensor]:
+        if not self.is_signed:
+            return self, torch.zeros_like(self.dst)
+        flat, added = self.host.closed()
+        hag = HAG.from_arrays(self.num_src, flat).to(self.device)
+        return hag, torch.from_numpy(added).to(self.device)
+
+    @cached_property
+    def _with_self_loops(self) -> "HAG":
+        hag, _ = self.closed()
+        hag.check_square()
+        flat = with_self_loops(hag.host)
+        if flat is hag.host.flat:  # each node has one
+            return hag
+        return HAG.from_arrays(self.num_src, flat).to(self.device)

@@ -1,0 +1,28 @@
+"""HAGs without aggregates, made without a search."""
+
+from typing import Any
+
+from pyg_hag.graph.read import read_graph
+from pyg_hag.hag.container import HAG
+from pyg_hag.hag.plain import plain_flat
+
+
+def plain_hag(
+    graph: Any,
+    num_nodes: int | None = None,
+    size: tuple[int, int] | None = None,
+    sequential: bool = False,
+) -> HAG:
+    """The plain HAG of a graph: without aggregates.
+
+    Args:
+        graph: See :func:`pyg_hag.build_hag`.
+        num_nodes: The number of nodes, or None.
+        size: The numbers of sources and destinations, instead of `num_nodes`.
+        sequential: Whether inputs are in the order of the edges.
+    """
+    edge_index, size = read_graph(graph, num_nodes, size)
+    src, dst = edge_index.detach().long().cpu().numpy()
+    flat = plain_flat(src, dst, size, sequential)
+    hag = HAG.from_arrays(size[0], flat, sequential).to(edge_index.device)
+    return hag.in_order_of(edge_index).decided("plain: no search was asked for")

@@ -1,0 +1,108 @@
+"""HAG files: uncompressed .npz archives of plain arrays, which are not trusted."""
+
+import os
+import re
+import zipfile
+from typing import Any
+
+import numpy as np
+import torch
+
+from pyg_hag.hag.arrays import FIELDS, Flat
+
+FORMAT = 1  # incremented when the layout changes
+_MEMBERS = ("format", "num_src", *FIELDS)
+_MARK = "sequential"  # a member that only a sequential HAG has
+
+
+def write_file(
+    path: str | os.PathLike[str], num_src: int, flat: Flat, sequential: bool
+) -> None:
+    """Writes a HAG to a file.
+
+    Args:
+        path: The file.
+        num_src: Number of sources.
+        flat: The flat arrays.
+        sequential: Whether the HAG is sequential.
+    """
+    arrays = {
+        "format": np.array([FORMAT], np.int64),
+        "num_src": np.array([num_src], np.int64),
+        **flat._asdict(),
+    }
+    if sequential:
+        arrays[_MARK] = np.array([1], np.int64)
+    with open(path, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def read_file(path: str | os.PathLike[str], make: Any) -> Any:
+    """Reads a HAG from a file.
+
+    Args:
+        path: The file.
+        make: The class of the HAG, whose checks are part of those of the file.
+
+    Raises:
+        ValueError: If the file is not valid, with the reason.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [f"{name}.npy" for name in _MEMBERS]
+            found = archive.namelist()
+            sequential = f"{_MARK}.npy" in found
+            if names[0] in found:  # first, as other formats may have other members
+                (version,) = _read_member(archive, "format")
+                if version != FORMAT:
+                    raise ValueError(
+                        f"it has format {version}, but this version of pyg_hag reads "
+                        f"format {FORMAT}: build the HAG again"
+                    )
+            if sorted(found) != sorted([*names, *[f"{_MARK}.npy"] * sequential]):
+                raise ValueError(f"it must hold {names}")
+            if sequential and _read_member(archive, _MARK).tolist() != [1]:
+                raise ValueError(f"'{_MARK}' must be 1")
+            (num_src,) = _read_member(archive, "num_src")
+            tensors = [torch.from_numpy(_read_member(archive, name)) for name in FIELDS]
+        return make(int(num_src), *tensors, sequential=sequential)
+    except FileNotFoundError:
+        raise
+    except _ERRORS as error:
+        raise ValueError(f"'{path}' is not a valid HAG file: {error}") from error
+
+
+_ERRORS = (  # those of `zipfile` for corrupted archives, and our own
+    zipfile.BadZipFile,
+    ValueError,
+    OSError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    MemoryError,
+)
+
+
+def _read_member(archive: zipfile.ZipFile, name: str) -> Any:
+    """Reads an int64 vector as :func:`numpy.save` writes it; rejects all else."""
+    info = archive.getinfo(f"{name}.npy")
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"'{name}' is compressed")
+    with archive.open(info) as file:
+        data = file.read()
+    header = _HEADER.match(data)
+    if header is None:
+        raise ValueError(f"'{name}' is not a vector of int64")
+    if len(data) - header.end() != 8 * int(header["size"]):
+        raise ValueError(f"'{name}' does not have the length that it states")
+    return np.frombuffer(bytearray(data[header.end() :]), "<i8")
+
+
+_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00.."
+    rb"\{'descr': '<i8', 'fortran_order': False, 'shape': \((?P<size>\d{1,18}),\), \}"
+    rb" *\n",
+    re.DOTALL,
+)

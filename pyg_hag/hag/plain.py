@@ -1,0 +1,71 @@
+"""The flat arrays of plain HAGs, which have no aggregates."""
+
+import numpy as np
+
+from pyg_hag.graph.csr import bucket, label_groups, to_lists, to_rows
+from pyg_hag.hag.arrays import Flat
+from pyg_hag.runtime.jit import jit
+from pyg_hag.utils.arrays import I32, I64
+
+
+def plain_flat(
+    src: I64, dst: I64, size: tuple[int, int], sequential: bool = False
+) -> Flat:
+    """The flat arrays of the plain HAG of a graph.
+
+    Args:
+        src: The sources of the edges, `[num_edges]`.
+        dst: The destinations of the edges, `[num_edges]`.
+        size: The numbers of sources and destinations.
+        sequential: Whether destinations read their sources in the order of the edges;
+            if not, in ascending order.
+    """
+    num_src, num_dst = size
+    if sequential:
+        row_ptr, row = to_lists(src, dst, num_dst)
+    else:
+        row_ptr, row = to_rows(src, dst, num_src, num_dst)
+    return flat_of_rows(row_ptr, row, num_src)
+
+
+def flat_of_rows(row_ptr: I64, row: I32, num_src: int) -> Flat:
+    """The same as :func:`plain_flat` for a graph in CSR form.
+
+    Args:
+        row_ptr: Where the sources of each destination start, `[num_dst + 1]`.
+        row: The sources, `[num_edges]`.
+        num_src: Number of sources.
+    """
+    num_groups, group = label_groups(row_ptr, row, num_src)
+    dsts_ptr, order = bucket(group, num_groups)
+    src, src_count = _in_order(row_ptr, row, order)
+    group_dsts = np.diff(dsts_ptr)
+    if group_dsts[-1] == 0:  # all destinations have inputs
+        group_dsts = group_dsts[:-1]
+    none = np.empty(0, np.int64)
+    return Flat(
+        src,
+        none,
+        src_count,
+        np.zeros(order.size, np.int64),
+        order.astype(np.int64),
+        np.zeros(group_dsts.size, np.int64),
+        group_dsts,
+        none,
+        none,
+    )
+
+
+@jit
+def _in_order(row_ptr: I64, row: I32, order: I32) -> tuple[I64, I64]:
+    """The sources of the rows in this order, and the lengths of the rows."""
+    out = np.empty(row.size, np.int64)
+    count = np.empty(order.size, np.int64)
+    n = 0
+    for i in range(order.size):
+        v = order[i]
+        count[i] = row_ptr[v + 1] - row_ptr[v]
+        for e in range(row_ptr[v], row_ptr[v + 1]):
+            out[n] = row[e]
+            n += 1
+    return out, count

@@ -1,0 +1,123 @@
+"""HAGs that are derived from others in compiled code."""
+
+import torch
+from torch import Tensor
+
+from pyg_hag.hag.abstract import AbstractHAG, Handle, unknown_in_compiled_code
+
+REVERSING = "t", "transposed"
+"""The views that swap sources and destinations."""
+
+
+class SymbolicHAG(AbstractHAG):
+    """A placeholder of a HAG that is derived from another one when the code runs.
+
+    Operators get the tensors of the other HAG and the views that lead from it to this
+    one; each view is computed once per HAG.
+
+    Args:
+        base (AbstractHAG): The HAG that it is derived from.
+        view (str): The method of :class:`pyg_hag.HAG` that returns it: `"t"`,
+            `"transposed"`, `"closed"` or `"with_self_loops"`.
+    """
+
+    def __init__(self, base: AbstractHAG, view: str) -> None:
+        self.base = base
+        self.view = view
+        self._reverses = view in REVERSING
+
+    @property
+    def handle(self) -> Handle:
+        """This HAG as the argument of `torch.library` operators."""
+        tensors, num_src, views = self.base.handle
+        return tensors, num_src, f"{views}{self.view}."
+
+    @property
+    def num_src(self) -> int:
+        """Number of sources."""
+        return self.base.num_dst if self._reverses else self.base.num_src
+
+    @property
+    def num_dst(self) -> int:
+        """Number of destinations."""
+        return self.base.num_src if self._reverses else self.base.num_dst
+
+    @property
+    def num_aggregates(self) -> int:
+        """Number of intermediate aggregation nodes."""
+        if self.view == "with_self_loops":  # may remove aggregates
+            unknown_in_compiled_code("num_aggregates")
+        return self.base.num_aggregates
+
+    @property
+    def num_edges(self) -> int:
+        """Number of edges of the graph that the HAG represents."""
+        if not self._reverses:
+            unknown_in_compiled_code("num_edges")
+        return self.base.num_edges
+
+    @property
+    def is_sequential(self) -> bool:
+        """Always False: derived HAGs are set HAGs."""
+        return False
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether rows may subtract inputs."""
+        return self._reverses and self.base.is_signed
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the tensors."""
+        return self.base.device
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Raises an error: unknown before the code runs."""
+        unknown_in_compiled_code("tensors")
+
+    @property
+    def stats(self) -> object:
+        """Raises an error: unknown before the code runs."""
+        unknown_in_compiled_code("stats")
+
+    def t(self) -> "SymbolicHAG":
+        """Returns the HAG with every edge reversed."""
+        return SymbolicHAG(self, "t")
+
+    def transposed(self) -> "SymbolicHAG":
+        """Returns a HAG of the transposed graph."""
+        return SymbolicHAG(self, "transposed")
+
+    def closed(self) -> tuple[AbstractHAG, Tensor]:
+        """Returns the HAG in which no destination subtracts itself.
+
+        See :meth:`pyg_hag.HAG.closed`.
+        """
+        return closed_view(self)
+
+    def with_self_loops(self) -> "SymbolicHAG":
+        """Returns the HAG in which every node has exactly one self-loop."""
+        return SymbolicHAG(self, "with_self_loops")
+
+    def edge_index_of_any_order(self) -> Tensor:
+        """The edges in the order they were given in, or sorted if it is unknown."""
+        if not self._reverses:
+            unknown_in_compiled_code("edge_index")
+        return self.base.edge_index_of_any_order().flip(0)
+
+    def edge_index_in_order(self, name: str) -> Tensor:
+        """The edges in the order in which they were given."""
+        if not self._reverses:
+            raise ValueError(
+                f"'{name}' cannot be used with self-loops in compiled code"
+            )
+        return self.base.edge_index_in_order(name).flip(0)
+
+
+def closed_view(hag: AbstractHAG) -> tuple[AbstractHAG, Tensor]:
+    """The result of `hag.closed()` in compiled code."""
+    if hag.is_signed:
+        added = torch.ops.pyg_hag.added_loops(*hag.handle)
+        return SymbolicHAG(hag, "closed"), added
+    return hag, torch.zeros(hag.num_dst, dtype=torch.long, device=hag.device)

@@ -1,0 +1,139 @@
+"""Checks that tensors describe a HAG, and proofs that a HAG represents a graph."""
+
+from typing import NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyg_hag.graph.checks import MAX_NODES, check_edge_index
+from pyg_hag.hag import structure
+from pyg_hag.hag.arrays import Flat
+from pyg_hag.hag.host import HostHAG
+from pyg_hag.hag.paths import first_repeated_path
+from pyg_hag.utils.arrays import I64
+
+FAULTS = {
+    structure.NEGATIVE_COUNT: "a count is negative (row or group {})",
+    structure.WRONG_TOTAL: "the counts do not add up to the lengths of the tensors",
+    structure.SRC_RANGE: "'src[{}]' is not a source",
+    structure.DST_RANGE: "'dst[{}]' is not a destination",
+    structure.DST_TWICE: "'dst' lists destination {} twice",
+    structure.AGG_ORDER: "'agg[{}]' is not an earlier aggregate of its group",
+    structure.SHARED_SRC: "source {} is read by two groups",
+    structure.EMPTY_AGG: "aggregate {} has no inputs",
+    structure.UNUSED_AGG: "aggregate {} is read by no row",
+    structure.MINUS_RANGE: "row {} subtracts more inputs than it has",
+}
+"""Descriptions of the faults that :func:`pyg_hag.hag.structure.check` finds."""
+
+
+def check_num_src(num_src: object) -> None:
+    """Checks a number of sources.
+
+    Raises:
+        TypeError: If it is not an int.
+        ValueError: If it is out of range.
+    """
+    if isinstance(num_src, bool) or not isinstance(num_src, int):
+        raise TypeError(f"'num_src' must be an int (got {num_src!r})")
+    if not 0 <= num_src <= MAX_NODES:
+        raise ValueError(f"'num_src' must be in [0, 2**31) (got {num_src})")
+
+
+def check_vectors(tensors: dict[str, object]) -> None:
+    """Checks that all are one-dimensional int64 tensors on one device.
+
+    Raises:
+        TypeError: If one is not such a tensor.
+        ValueError: If they are on different devices.
+    """
+    device = None
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"'{name}' must be a torch.Tensor (got {type(tensor).__name__})"
+            )
+        if tensor.dim() != 1 or tensor.dtype != torch.int64:
+            raise TypeError(
+                f"'{name}' must be a one-dimensional int64 tensor (got "
+                f"{tensor.dtype} of shape {list(tensor.shape)})"
+            )
+        device = device or tensor.device
+        if tensor.device != device:
+            raise ValueError(
+                f"'{name}' is on {tensor.device}, but '{next(iter(tensors))}' is on "
+                f"{device}: move all tensors to one device"
+            )
+
+
+def check_structure(num_src: int, flat: Flat, sequential: bool) -> None:
+    """Raises a ValueError unless flat arrays describe a HAG.
+
+    Args:
+        num_src: Number of sources.
+        flat: The flat arrays.
+        sequential: Whether they must describe a sequential HAG.
+    """
+    fault, where = structure.check(num_src, flat, np.zeros(num_src, np.int32))
+    if fault != structure.OK:
+        reason = FAULTS[fault].format(where)
+        raise ValueError(
+            f"the tensors are not a HAG: {reason}; use 'build_hag' to build one"
+        )
+    if sequential and flat.agg_count.max(initial=0) > 1:
+        row = int(flat.agg_count.argmax())
+        raise ValueError(
+            f"the tensors are not a sequential HAG: row {row} reads "
+            f"{flat.agg_count[row]} aggregates, but only one can come first; use "
+            f"'build_hag' with order='sequential' to build one"
+        )
+    if sequential and flat.src_minus.size > 0:
+        raise ValueError(
+            "the tensors are not a sequential HAG: 'src_minus' is not empty, but "
+            "sequential aggregations cannot be subtracted"
+        )
+
+
+def prove_single_paths(hag: HostHAG) -> None:
+    """Raises a ValueError if an unsigned HAG has two paths with the same ends."""
+    seen = np.zeros(hag.num_src, np.int64)
+    u, v = first_repeated_path(hag.rows, hag.num_dst, seen)
+    if u >= 0:
+        _raise_repeated(u, v)
+
+
+def prove_single_edges(src: I64, dst: I64) -> None:
+    """Raises a ValueError if one of the sorted edges equals the one before it."""
+    equal = ((src[1:] == src[:-1]) & (dst[1:] == dst[:-1])).nonzero()[0]
+    if equal.size > 0:
+        _raise_repeated(int(src[equal[0]]), int(dst[equal[0]]))
+
+
+def _raise_repeated(u: int, v: int) -> NoReturn:
+    raise ValueError(
+        f"the HAG has more than one path from source {u} to destination {v}; if "
+        f"the graph has duplicate edges, pass it as 'edge_index'"
+    )
+
+
+def prove_equal(hag: HostHAG, edge_index: Tensor) -> None:
+    """Raises a ValueError unless each edge is exactly one path, without other paths."""
+    wanted = check_edge_index(edge_index, (hag.num_src, hag.num_dst)).cpu().numpy()
+    paths = hag.paths.degree
+    degree = np.bincount(wanted[1], minlength=hag.num_dst)
+    wrong = (degree != paths).nonzero()[0]
+    if wrong.size > 0:
+        v = int(wrong[0])
+        raise ValueError(
+            f"destination {v} has {degree[v]} edges in 'edge_index', but {paths[v]} "
+            f"paths in the HAG"
+        )
+    wanted = wanted[:, np.lexsort((wanted[0], wanted[1]))]
+    different = (wanted != hag.edge_index()).any(0).nonzero()[0]
+    if different.size > 0:
+        u, v = wanted[:, different[0]].tolist()
+        raise ValueError(
+            f"the paths into destination {v} are not its edges in 'edge_index': the "
+            f"first difference is at edge ({u}, {v})"
+        )

@@ -1,0 +1,113 @@
+"""Classes of layers that accept a HAG, generated from PyG's by mix-ins."""
+
+import copyreg
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from pyg_hag.hag import AbstractHAG
+from pyg_hag.nn.conv import HAGEGConv, HAGGCNConv, HAGGINConv, HAGSAGEConv
+from pyg_hag.nn.mixins.message_passing import HAGMessagePassing, install_propagate
+from pyg_hag.nn.support import GRAPH_ARGUMENTS, forward_parameters, mixin_of
+
+_NAMED: dict[type, type] = {
+    cls.pyg_class: cls for cls in (HAGEGConv, HAGGCNConv, HAGGINConv, HAGSAGEConv)
+}
+"""The layers that have a public class, by PyG's class."""
+
+
+@functools.cache
+def hag_layer_class(cls: type) -> type:
+    """The class of a supported layer that accepts a HAG.
+
+    Args:
+        cls: PyG's class, or a class derived from it.
+    """
+    if cls in _NAMED:
+        return _NAMED[cls]
+    mixin = mixin_of(cls)
+    assert mixin is not None
+    return make_layer(f"HAG{cls.__name__}", mixin, cls, hag_layer_class)
+
+
+@functools.cache
+def edge_layer_class(cls: type) -> type:
+    """The class of an unsupported module that replaces a HAG by its edges."""
+    made: type = _make(f"Edges{cls.__name__}", _EdgeMixin, cls, edge_layer_class)
+    return made
+
+
+def make_layer(
+    name: str, mixin: type, cls: Any, made_by: Callable[[type], type]
+) -> type:
+    """Derives a class of layers from a mix-in and a class, in this order.
+
+    Args:
+        name: Name of the new class.
+        mixin: The mix-in; if it is a :class:`HAGMessagePassing`, `propagate` of the new
+            class accepts HAGs.
+        cls: The class of layers.
+        made_by: The function that makes this class from `cls`: pickled instances call
+            it to find their class.
+    """
+    made: type = _make(name, mixin, cls, made_by)
+    if issubclass(mixin, HAGMessagePassing):
+        made._edge_propagate = cls.propagate  # type: ignore[attr-defined]
+        install_propagate(made)
+    return made
+
+
+class _GeneratedClass(type):
+    """The metaclass of generated classes, which pickle finds by their origin."""
+
+
+def _reduce_class(cls: type) -> Any:
+    made_by = cls.__dict__.get("_made_by")
+    if made_by is None:  # a class derived from a generated one
+        return cls.__qualname__
+    return made_by.__func__, (cls.pyg_class,)  # type: ignore[attr-defined]
+
+
+copyreg.pickle(_GeneratedClass, _reduce_class)
+
+
+def _make(name: str, mixin: type, cls: type, made_by: Callable[[type], type]) -> Any:
+    namespace = {
+        "pyg_class": cls,
+        "_made_by": staticmethod(made_by),
+        "_arguments": forward_parameters(cls)[1:],
+        "__module__": __name__,
+        "__doc__": f"`{cls.__name__}` on a HAG.",
+    }
+    return _GeneratedClass(name, (mixin, cls), namespace)
+
+
+class _EdgeMixin(nn.Module):
+    """Replaces HAGs among the arguments of `forward` by their edges."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        names: Any = self._arguments
+        given = dict(zip(names, args, strict=False)) | kwargs
+        per_edge = [
+            name
+            for name, value in given.items()
+            if name.startswith("edge_")
+            and isinstance(value, Tensor)
+            and name not in GRAPH_ARGUMENTS
+        ]
+        args = tuple(_to_edges(value, per_edge) for value in args)
+        kwargs = {name: _to_edges(value, per_edge) for name, value in kwargs.items()}
+        return super().forward(*args, **kwargs)
+
+
+def _to_edges(value: Any, per_edge: list[str]) -> Any:
+    """The edges of a HAG, in their original order if any argument is given per edge."""
+    if isinstance(value, AbstractHAG):
+        if per_edge:
+            return value.edge_index_in_order(per_edge[0])
+        return value.edge_index_of_any_order()
+    if type(value) is dict:
+        return {key: _to_edges(item, per_edge) for key, item in value.items()}
+    return value

@@ -1,0 +1,1 @@
+"""Mix-ins that make PyG's layers accept a HAG."""

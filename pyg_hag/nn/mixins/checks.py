@@ -1,0 +1,83 @@
+"""Checks of a layer and a HAG: does it need messages, do the sizes match?"""
+
+from typing import Any
+
+from pyg_hag.hag import AbstractHAG
+
+PER_EDGE_METHODS = (
+    *("message", "aggregate", "message_and_aggregate", "update", "edge_update"),
+)
+"""The methods of a layer that PyG calls with messages, and a HAG does not."""
+
+_HOOKS = (
+    "_propagate_forward_pre_hooks",
+    "_propagate_forward_hooks",
+    "_message_forward_pre_hooks",
+    "_message_forward_hooks",
+    "_aggregate_forward_pre_hooks",
+    "_aggregate_forward_hooks",
+    "_message_and_aggregate_forward_pre_hooks",
+    "_message_and_aggregate_forward_hooks",
+)
+
+
+def check_shareable(conv: Any) -> None:
+    """Checks that a layer does not need messages, which a HAG does not have.
+
+    Raises:
+        ValueError: If the layer is being explained, has hooks, or overrides a method
+            of :data:`PER_EDGE_METHODS`.
+    """
+    name = type(conv).__name__
+    if conv._explain:
+        raise ValueError(
+            f"'{name}' cannot be explained on a HAG, which has no messages per edge: "
+            f"explain the original model on its 'edge_index'"
+        )
+    for hooks in _HOOKS:
+        if getattr(conv, hooks):
+            raise ValueError(
+                f"'{name}' has hooks ('{hooks}'), which a HAG cannot call: remove them "
+                f"or pass 'edge_index'"
+            )
+    method = overridden_method(type(conv))
+    if method is not None:
+        raise ValueError(
+            f"'{name}' overrides '{method}', which a HAG does not call: pass "
+            f"'edge_index' instead"
+        )
+
+
+def overridden_method(cls: type) -> str | None:
+    """The first of :data:`PER_EDGE_METHODS` that is not PyG's own, or None."""
+    for name in PER_EDGE_METHODS:
+        if not getattr(cls, name).__module__.startswith("torch_geometric."):
+            return name
+    return None
+
+
+def check_size(hag: AbstractHAG, num_src: int | None, num_dst: int | None) -> None:
+    """Checks numbers of sources and destinations, where they are known."""
+    for got, wanted, name in (
+        (num_src, hag.num_src, "sources"),
+        (num_dst, hag.num_dst, "destinations"),
+    ):
+        if got is not None and got != wanted:
+            raise ValueError(
+                f"'x' or 'size' has {got} {name}, but the HAG has {wanted}: was the "
+                f"HAG built with the right 'num_nodes' or 'size'?"
+            )
+
+
+def check_sources(hag: AbstractHAG, num_src: int) -> None:
+    """Checks that there are features for every source."""
+    check_size(hag, num_src, None)
+
+
+def check_square(conv: Any, hag: AbstractHAG) -> None:
+    """Checks that a HAG has the same number of sources and destinations."""
+    if hag.num_src != hag.num_dst:
+        raise ValueError(
+            f"'{type(conv).__name__}' needs as many sources as destinations (got "
+            f"{hag.num_src} and {hag.num_dst})"
+        )

@@ -1,0 +1,139 @@
+"""Layers of PyG that normalise the graph, by its degrees or as a Laplacian."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyg_hag.hag import AbstractHAG
+from pyg_hag.nn.mixins.adjacency import (
+    Adjacency,
+    gcn_normalized,
+    laplacian,
+    weighted_adjacency,
+)
+from pyg_hag.nn.mixins.aggregation import (
+    unsupported_aggregation_reason,
+    unsupported_sum_reason,
+)
+from pyg_hag.nn.mixins.checks import check_square
+from pyg_hag.nn.mixins.message_passing import HAGMessagePassing, propagate_hag
+
+
+class GCNMixin(HAGMessagePassing):
+    """`GCNConv` and other layers with its normalisation."""
+
+    @staticmethod
+    def unsupported_reason(conv: Any) -> str | None:
+        """See :meth:`HAGMessagePassing.unsupported_reason`."""
+        if getattr(conv, "normalize", True):
+            return unsupported_sum_reason(conv)
+        return unsupported_aggregation_reason(conv)
+
+    def adjacency_of(
+        self, hag: AbstractHAG, x: Tensor, edge_weight: Tensor | None
+    ) -> Adjacency:
+        """The normalised graph; see :meth:`HAGMessagePassing.adjacency_of`."""
+        name = type(self).__name__
+        if not getattr(self, "normalize", True):
+            return weighted_adjacency(hag, edge_weight, name)
+        check_square(self, hag)
+        loops = bool(getattr(self, "add_self_loops", False))
+        if loops and edge_weight is None:  # those in the HAG need not be added
+            hag, _ = hag.closed()
+        fill = 2.0 if getattr(self, "improved", False) else 1.0
+        adjacency = weighted_adjacency(hag, edge_weight, name)
+        return gcn_normalized(adjacency, loops, fill, x.dtype)
+
+
+class APPNPMixin(GCNMixin):
+    """`APPNP`, which gets edges when it drops some of them in training."""
+
+    def forward(self, x: Tensor, edge_index: Any, edge_weight: Any = None) -> Tensor:
+        """See :class:`torch_geometric.nn.APPNP`."""
+        if isinstance(edge_index, AbstractHAG) and self.dropout > 0 and self.training:
+            if edge_weight is not None:
+                edge_index.edge_index_in_order("edge_weight")
+            edge_index = edge_index.edge_index_of_any_order()
+        out: Tensor = super().forward(x, edge_index, edge_weight)
+        return out
+
+
+class LabelPropagationMixin(GCNMixin):
+    """`LabelPropagation`, which does not normalise a weighted graph."""
+
+    def adjacency_of(
+        self, hag: AbstractHAG, x: Tensor, edge_weight: Tensor | None
+    ) -> Adjacency:
+        """See :meth:`HAGMessagePassing.adjacency_of`."""
+        if edge_weight is not None:
+            return weighted_adjacency(hag, edge_weight, type(self).__name__)
+        return super().adjacency_of(hag, x, None)
+
+
+class ChebMixin(HAGMessagePassing):
+    """`ChebConv`: polynomials of the Laplacian."""
+
+    unsupported_reason = staticmethod(unsupported_sum_reason)
+
+    def __norm__(
+        self,
+        edge_index: Any,
+        num_nodes: int | None,
+        edge_weight: Tensor | None,
+        normalization: str | None,
+        lambda_max: Any = None,
+        dtype: Any = None,
+        batch: Tensor | None = None,
+    ) -> Any:
+        hag = edge_index
+        if not isinstance(hag, AbstractHAG):
+            options = normalization, lambda_max, dtype, batch
+            return super().__norm__(hag, num_nodes, edge_weight, *options)
+        check_square(self, hag)
+        adjacency = weighted_adjacency(hag, edge_weight, type(self).__name__)
+        if edge_weight is not None and bool((edge_weight < 0).any()):
+            raise ValueError(
+                f"'edge_weight' of '{type(self).__name__}' must not be negative on a "
+                f"HAG: pass 'edge_index' instead"
+            )
+        a, b, diagonal, loops = laplacian(adjacency, normalization, dtype)
+        if lambda_max is None:
+            lambda_max = 2.0 * diagonal.max()
+        elif not isinstance(lambda_max, Tensor):
+            lambda_max = torch.tensor(lambda_max, dtype=dtype, device=a.device)
+        if batch is not None and lambda_max.numel() > 1:
+            lambda_max = lambda_max[batch]
+        scale = 2.0 / lambda_max
+        self_scale = (diagonal + loops) * scale - 1
+        a = -a * scale
+        if self.flow == "target_to_source":
+            a, b = b, a
+        weight = adjacency.edge_weight
+        return Adjacency(self.oriented(hag), a, b, self_scale, weight), None
+
+
+class ClusterGCNMixin(HAGMessagePassing):
+    """`ClusterGCNConv`, which amplifies the diagonal of the normalised graph."""
+
+    @staticmethod
+    def unsupported_reason(conv: Any) -> str | None:
+        """See :meth:`HAGMessagePassing.unsupported_reason`."""
+        if not conv.add_self_loops:
+            return "'add_self_loops' must be True on a HAG (got False)"
+        return unsupported_sum_reason(conv)
+
+    def forward(self, x: Tensor, edge_index: Any) -> Tensor:
+        """See :class:`torch_geometric.nn.ClusterGCNConv`."""
+        hag = edge_index
+        if not isinstance(hag, AbstractHAG):
+            out: Tensor = super().forward(x, edge_index)
+            return out
+        check_square(self, hag)
+        degree, loops = hag.in_degree, hag.self_loops
+        inverse = 1.0 / (degree - loops + 1).to(x.dtype)
+        self_scale = (1.0 + self.diag_lambda - loops) * inverse
+        adjacency = Adjacency(hag, None, inverse, self_scale)
+        if self.flow == "target_to_source":
+            adjacency = Adjacency(hag.t(), inverse, None, self_scale)
+        return self.lin_out(propagate_hag(self, adjacency, x)) + self.lin_root(x)

@@ -1,0 +1,132 @@
+"""Layers of PyG that combine the sum over neighbours with the node itself."""
+
+from typing import Any
+
+from torch import Tensor
+
+from pyg_hag.hag import AbstractHAG
+from pyg_hag.nn.mixins.adjacency import Adjacency, total_weight
+from pyg_hag.nn.mixins.aggregation import (
+    unsupported_aggregation_reason,
+    unsupported_sum_reason,
+)
+from pyg_hag.nn.mixins.checks import check_square
+from pyg_hag.nn.mixins.message_passing import HAGMessagePassing, propagate_hag
+from pyg_hag.utils.tensors import reciprocal
+
+
+class GINMixin(HAGMessagePassing):
+    """`GINConv`, whose root term is added in the same pass."""
+
+    def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
+        """See :class:`torch_geometric.nn.GINConv`."""
+        hag = edge_index
+        if (
+            not isinstance(hag, AbstractHAG)
+            or isinstance(x, tuple | list)
+            or unsupported_sum_reason(self) is not None
+        ):
+            out: Tensor = super().forward(x, edge_index, size)
+            return out
+        check_square(self, hag)
+        weight = (1 + self.eps).to(x.dtype).expand(hag.num_dst)
+        if hag.is_signed:  # it may add the nodes already
+            hag, added = hag.closed()
+            weight = weight - added.to(x.dtype)
+        adjacency = Adjacency(self.oriented(hag), self_scale=weight)
+        return self.nn(propagate_hag(self, adjacency, (x, x), size=size))
+
+
+class SimpleMixin(HAGMessagePassing):
+    """`SimpleConv`, which has no parameters and may add self-loops."""
+
+    @staticmethod
+    def unsupported_reason(conv: Any) -> str | None:
+        """See :meth:`HAGMessagePassing.unsupported_reason`."""
+        if conv.combine_root == "self_loop":
+            return unsupported_sum_reason(conv)
+        return unsupported_aggregation_reason(conv)
+
+    def adjacency_of(
+        self, hag: AbstractHAG, x: Tensor, edge_weight: Tensor | None
+    ) -> Adjacency:
+        """See :meth:`HAGMessagePassing.adjacency_of`."""
+        adjacency = super().adjacency_of(hag, x, edge_weight)
+        if self.combine_root != "self_loop":
+            return adjacency
+        check_square(self, hag)
+        return adjacency._replace(self_scale=x.new_ones(hag.num_dst))
+
+
+class MFMixin(HAGMessagePassing):
+    """`MFConv`, which has parameters for each in-degree."""
+
+    def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
+        """See :class:`torch_geometric.nn.MFConv`."""
+        hag = edge_index
+        if not isinstance(hag, AbstractHAG):
+            out: Tensor = super().forward(x, edge_index, size)
+            return out
+        x = (x, x) if isinstance(x, Tensor) else x
+        h = propagate_hag(self, hag, x, size=size)
+        degree = self.num_messages(hag).clamp(max=self.max_degree)
+        out = h.new_empty([*h.shape[:-1], self.out_channels])
+        for i, (left, right) in enumerate(zip(self.lins_l, self.lins_r, strict=True)):
+            nodes = (degree == i).nonzero().view(-1)
+            rows = left(h.index_select(self.node_dim, nodes))
+            if x[1] is not None:
+                rows = rows + right(x[1].index_select(self.node_dim, nodes))
+            out.index_copy_(self.node_dim, nodes, rows)
+        return out
+
+
+class LEMixin(HAGMessagePassing):
+    r"""`LEConv`: :math:`\sum_u w_{uv} (\mathbf{a}_u - \mathbf{b}_v)`."""
+
+    unsupported_reason = staticmethod(unsupported_sum_reason)
+
+    def _propagate_hag(  # type: ignore[override]
+        self,
+        hag: AbstractHAG,
+        a: Tensor,
+        b: Tensor,
+        edge_weight: Any = None,
+        size: Any = None,
+    ) -> Tensor:
+        pair = (b, a) if self.flow == "target_to_source" else (a, b)
+        total = propagate_hag(self, hag, pair, edge_weight, size)
+        if edge_weight is None:
+            weight = self.num_messages(hag).to(a.dtype)
+        else:
+            adjacency = self.adjacency_of(self.oriented(hag), a, edge_weight)
+            weight = total_weight(adjacency, a.dtype)
+        return total - weight.view(-1, 1) * b
+
+
+class WLContinuousMixin(HAGMessagePassing):
+    """`WLConvContinuous`: half the node, half the mean of its neighbours."""
+
+    @staticmethod
+    def unsupported_reason(conv: Any) -> str | None:
+        """See :meth:`HAGMessagePassing.unsupported_reason`."""
+        if conv.flow != "source_to_target":
+            return "'flow' must be 'source_to_target' on a HAG"
+        return unsupported_sum_reason(conv)
+
+    def forward(
+        self, x: Any, edge_index: Any, edge_weight: Any = None, size: Any = None
+    ) -> Tensor:
+        """See :class:`torch_geometric.nn.WLConvContinuous`."""
+        hag = edge_index
+        if not isinstance(hag, AbstractHAG):
+            out: Tensor = super().forward(x, edge_index, edge_weight, size)
+            return out
+        x = (x, x) if isinstance(x, Tensor) else x
+        out = propagate_hag(self, hag, x, edge_weight, size)
+        if edge_weight is None:
+            degree = hag.in_degree.to(out.dtype)
+        else:
+            adjacency = self.adjacency_of(hag, x[0], edge_weight)
+            degree = total_weight(adjacency, out.dtype)
+        out = reciprocal(degree).view(-1, 1) * out
+        return out if x[1] is None else 0.5 * (x[1] + out)

@@ -1,0 +1,211 @@
+"""The kernels as differentiable operators.
+
+Two doors to the same functions. Eager calls go through `torch.autograd.Function`, or
+straight where no gradient is asked for: a fraction of the time that an operator of
+`torch.library` takes. Compilers and tracers see such operators.
+"""
+
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from pyg_hag.hag import HAG
+from pyg_hag.hag.abstract import AbstractHAG
+from pyg_hag.ops.composed import composed
+from pyg_hag.ops.gradients import many_grads, sum_grads
+from pyg_hag.ops.launch import (
+    Scales,
+    compute_many,
+    compute_max,
+    compute_max_grad,
+    compute_sum,
+)
+from pyg_hag.ops.library import max_operator, sum_operator
+
+_functorch_is_active = getattr(torch._C, "_are_functorch_transforms_active", None)
+
+
+def sum_over(
+    x: Tensor, scales: Scales, hag: AbstractHAG, transposed: bool, backend: str
+) -> Tensor:
+    """See :func:`pyg_hag.ops.launch.compute_sum`."""
+    if is_traced(x):
+        return sum_operator(x, *scales, *hag.handle, transposed, backend)
+    assert isinstance(hag, HAG)
+    if not _needs_grad(x, *scales):
+        return compute_sum(x, scales, hag, transposed, backend)
+    return _applied(_Sum, x, *scales, hag, transposed, backend)
+
+
+def max_over(x: Tensor, hag: AbstractHAG, minimum: bool, backend: str) -> Tensor:
+    """See :func:`pyg_hag.ops.launch.compute_max`."""
+    if is_traced(x):
+        return max_operator(x, *hag.handle, minimum, backend)
+    assert isinstance(hag, HAG)
+    if not _needs_grad(x):
+        return compute_max(x, hag, minimum, backend)
+    return _applied(_Max, x, hag, minimum, backend)
+
+
+def many_over(
+    x: Tensor,
+    inverse_degree: Tensor,
+    norm: Tensor | None,
+    hag: AbstractHAG,
+    reduces: tuple[str, ...],
+    backend: str,
+) -> Tensor:
+    """See :func:`pyg_hag.ops.launch.compute_many`."""
+    if is_traced(x):
+
+        def sum_of(x: Tensor, weight: Tensor | None) -> Tensor:
+            return sum_over(x, (None, weight, None), hag, False, backend)
+
+        def max_of(x: Tensor, minimum: bool) -> Tensor:
+            return max_over(x, hag, minimum, backend)
+
+        return composed(x, reduces, sum_of, max_of, inverse_degree, norm)
+    assert isinstance(hag, HAG)
+    arguments = x, inverse_degree, norm, hag, reduces, backend
+    if not _needs_grad(x):
+        return compute_many(*arguments)
+    return _applied(_Many, *arguments)
+
+
+def is_traced(x: Tensor) -> bool:
+    """Whether something other than a plain tensor must see an operator."""
+    return (
+        torch.compiler.is_compiling()
+        or type(x) not in (Tensor, torch.nn.Parameter)
+        or _get_current_dispatch_mode() is not None
+    )
+
+
+def _needs_grad(*tensors: Tensor | None) -> bool:
+    if forward_ad._current_level >= 0:  # which the function refuses
+        return True
+    return torch.is_grad_enabled() and any(
+        t is not None and t.requires_grad for t in tensors
+    )
+
+
+def _applied(function: Any, *args: Any) -> Tensor:
+    """`function.apply(*args)`, less what that does for transforms of `torch.func`."""
+    if _functorch_is_active is None or _functorch_is_active():
+        out: Tensor = function.apply(*args)
+    else:
+        out = super(torch.autograd.Function, function).apply(*args)
+    return out
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        x: Tensor,
+        src_scale: Tensor | None,
+        dst_scale: Tensor | None,
+        self_scale: Tensor | None,
+        hag: HAG,
+        transposed: bool,
+        backend: str,
+    ) -> Tensor:
+        scales = src_scale, dst_scale, self_scale
+        return compute_sum(x, scales, hag, transposed, backend)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, src_scale, dst_scale, self_scale, *ctx.rest = inputs
+        scaled = any(ctx.needs_input_grad[1:4])
+        ctx.save_for_backward(x if scaled else None, src_scale, dst_scale, self_scale)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        x, *scales = ctx.saved_tensors
+        hag, transposed, backend = ctx.rest
+
+        def over(x: Tensor, a: Any, b: Any, c: Any, back: bool) -> Tensor:
+            return sum_over(x, (a, b, c), hag, transposed != back, backend)
+
+        grads = sum_grads(grad, x, scales, ctx.needs_input_grad, over)
+        return *grads, None, None, None
+
+
+class _Max(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, hag: HAG, minimum: bool, backend: str) -> Tensor:
+        return compute_max(x, hag, minimum, backend)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, *ctx.rest = inputs
+        ctx.save_for_backward(x, output)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        x, out = ctx.saved_tensors
+        return _MaxGrad.apply(grad, x, out, *ctx.rest), None, None, None
+
+
+class _MaxGrad(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        grad: Tensor,
+        x: Tensor,
+        out: Tensor,
+        hag: HAG,
+        minimum: bool,
+        backend: str,
+    ) -> Tensor:
+        return compute_max_grad(grad, x, out, hag, minimum, backend)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> NoReturn:
+        raise NotImplementedError(
+            "'reduce' max and min can be differentiated once: the gradient of their "
+            "gradient is not implemented"
+        )
+
+
+class _Many(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        x: Tensor,
+        inverse_degree: Tensor,
+        norm: Tensor | None,
+        hag: HAG,
+        reduces: tuple[str, ...],
+        backend: str,
+    ) -> Tensor:
+        return compute_many(x, inverse_degree, norm, hag, reduces, backend)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, inverse_degree, norm, *ctx.rest = inputs
+        ctx.save_for_backward(x, output, inverse_degree, norm)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        x, out, inverse_degree, norm = ctx.saved_tensors
+        hag, reduces, backend = ctx.rest
+
+        def mean_of(x: Tensor) -> Tensor:
+            return sum_over(x, (None, inverse_degree, None), hag, False, backend)
+
+        def sum_back(x: Tensor) -> Tensor:
+            return sum_over(x, (None, None, None), hag, True, backend)
+
+        def max_grad(grad: Tensor, out: Tensor, minimum: bool) -> Tensor:
+            return _MaxGrad.apply(grad, x.to(grad.dtype), out, hag, minimum, backend)
+
+        factors = inverse_degree, norm
+        grad_x = many_grads(
+            grad, x, out, reduces, *factors, mean_of, sum_back, max_grad
+        )
+        return grad_x, None, None, None, None, None

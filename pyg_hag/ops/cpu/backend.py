@@ -1,0 +1,236 @@
+"""The CPU backend: native kernels over the rows of a HAG, on all threads."""
+
+import functools
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyg_hag.hag import HAG
+from pyg_hag.hag.memo import once_per_hag
+from pyg_hag.ops.backend import Backend
+from pyg_hag.ops.checks import REDUCES
+from pyg_hag.ops.cpu.extreme_grad import ExtremeGradient
+from pyg_hag.ops.cpu.formats import FORMATS, VECTOR_BYTES
+from pyg_hag.ops.cpu.program import Call, Program, entry_of, run
+from pyg_hag.ops.cpu.reduction import Reduction
+from pyg_hag.ops.cpu.tiling import tile_features, variants
+from pyg_hag.plan.cpu import AHEAD, Plan, forward_plan, group_plan
+from pyg_hag.runtime import memory, openmp, thread_pool
+from pyg_hag.utils.arrays import I64
+
+DTYPES = tuple(getattr(torch, name) for name in FORMATS)
+"""The dtypes of features that kernels read without a conversion."""
+
+MIN_STREAMED_BYTES = 32 << 20
+"""Results of at least this size are written past the caches."""
+MAX_CACHED_BYTES = 1 << 20
+"""Up to this size of the features within reach, inputs are not prefetched."""
+
+_BY_INPUT = 2  # whose the factors are: of inputs; 1: of sources; 0: there are none
+_reduction = functools.cache(Reduction)
+_extreme_gradient = functools.cache(ExtremeGradient)
+_NAMES = {dtype: str(dtype).removeprefix("torch.") for dtype in DTYPES}
+
+
+class NumbaBackend(Backend):
+    """Native kernels on the threads of PyTorch."""
+
+    name = "numba"
+    devices = ("cpu",)
+    dtypes = DTYPES
+    reductions = REDUCES
+
+    def aggregate_sum(
+        self,
+        x: Tensor,
+        src_scale: Tensor | None,
+        dst_scale: Tensor | None,
+        self_scale: Tensor | None,
+        hag: HAG,
+    ) -> Tensor:
+        """`out[v] = dst_scale[v] * sum_u(src_scale[u] * x[u]) + self_scale[v] * x[v]`.
+
+        For x of shape `[N, F]`. The scales have the dtype in which sums are computed.
+        """
+        weighted = dst_scale is not None or self_scale is not None
+        results = ("scaled_sum",) if weighted else ("sum",)
+        return _reduce(x, src_scale, dst_scale, self_scale, hag, results)
+
+    def aggregate_max(self, x: Tensor, hag: HAG, minimum: bool) -> Tensor:
+        """The largest (or smallest) `x[u]` per destination; 0 where there is none."""
+        return _reduce(x, None, None, None, hag, ("min" if minimum else "max",))
+
+    def aggregate_max_backward(
+        self, grad: Tensor, x: Tensor, out: Tensor, hag: HAG, minimum: bool
+    ) -> Tensor:
+        """Splits each gradient evenly among the sources that attain the maximum.
+
+        Like PyTorch's `scatter_reduce`, which also counts the zero it starts from.
+        """
+        grad_x = torch.zeros_like(x)
+        columns = x.size(1)
+        threads = thread_pool.num_threads()
+        reduce = "min" if minimum else "max"
+        key = reduce, x.dtype, columns, threads, openmp.checks_bounds()
+        call = _gradient_call(hag, *key)
+        if call.tasks:
+            run(call, x, None, None, None, out, grad, grad_x)
+        return grad_x
+
+    def aggregate_many(
+        self,
+        x: Tensor,
+        inverse_degree: Tensor,
+        norm: Tensor | None,
+        hag: HAG,
+        reduces: tuple[str, ...],
+    ) -> Tensor:
+        """Several reductions in one pass over x of shape `[N, F]`, side by side."""
+        return _reduce(x, norm, inverse_degree, norm, hag, reduces)
+
+
+def aggregate_weighted(x: Tensor, weight: Tensor, hag: HAG) -> Tensor:
+    """`out[v] = sum_e(weight[e] * x[u])`, for weights in the order of the inputs."""
+    return _reduce(x, weight, None, None, hag, ("sum",), True)
+
+
+def _reduce(
+    x: Tensor,
+    src_scale: Tensor | None,
+    dst_scale: Tensor | None,
+    self_scale: Tensor | None,
+    hag: HAG,
+    results: tuple[str, ...],
+    weighted: bool = False,
+) -> Tensor:
+    columns = x.size(1)
+    threads = thread_pool.num_threads()
+    factors = _BY_INPUT if weighted else src_scale is not None
+    key = results, x.dtype, columns, factors, threads, openmp.checks_bounds()
+    call = _reduce_call(hag, *key)
+    out = memory.empty(x, call.num_dst, len(results) * columns)
+    if call.tasks:
+        run(call, x, src_scale, dst_scale, self_scale, out)
+    return out
+
+
+@once_per_hag
+def _reduce_call(
+    hag: HAG,
+    results: tuple[str, ...],
+    dtype: torch.dtype,
+    columns: int,
+    factors: int,
+    threads: int,
+    checked: bool,
+) -> Call:
+    plan = forward_plan(hag, columns, threads)
+    row_bytes = columns * dtype.itemsize
+    program = _reduction(
+        results,
+        _NAMES[dtype],
+        factors != 0,
+        plan.mid.size > 0,
+        plan.num_slots > 0,
+        needs_prefetching(hag, plan, min(row_bytes, 16 * VECTOR_BYTES)),
+        is_streamed(row_bytes, len(results) * hag.num_dst),
+        checked,
+        factors == _BY_INPUT,
+    )
+    cuts = plan.row_tasks(columns, threads)
+    lanes = FORMATS[_NAMES[dtype]].lanes
+    sizes = hag.num_src, hag.num_dst, columns
+    return make_call(program, plan, cuts, lanes, row_bytes, sizes, threads)
+
+
+def needs_prefetching(hag: HAG, plan: Plan, tile_bytes: int) -> bool:
+    """Whether caches do not hold the features that neighbouring rows read.
+
+    Args:
+        hag: The graph.
+        plan: Its plan.
+        tile_bytes: Bytes of the features of a source that a task reads.
+    """
+    if hag.num_src * tile_bytes <= MAX_CACHED_BYTES:
+        return False
+    return plan.reach * tile_bytes > MAX_CACHED_BYTES
+
+
+def is_streamed(row_bytes: int, num_rows: int) -> bool:
+    """Whether vectors of results are aligned, and larger than caches."""
+    return row_bytes % VECTOR_BYTES == 0 and row_bytes * num_rows >= MIN_STREAMED_BYTES
+
+
+@once_per_hag
+def _gradient_call(
+    hag: HAG,
+    reduce: str,
+    dtype: torch.dtype,
+    columns: int,
+    threads: int,
+    checked: bool,
+) -> Call:
+    plan = group_plan(hag)
+    program = _extreme_gradient(reduce, _NAMES[dtype], plan.num_slots > 0, checked)
+    cuts = plan.part_tasks(columns, threads)
+    lanes, row_bytes = FORMATS[_NAMES[dtype]].lanes, columns * dtype.itemsize
+    sizes = hag.num_src, hag.num_dst, columns
+    return make_call(program, plan, cuts, lanes, row_bytes, sizes, threads)
+
+
+def make_call(
+    program: Program,
+    plan: Plan,
+    cuts: I64,
+    lanes: int,
+    row_bytes: int,
+    sizes: tuple[int, int, int],
+    threads: int,
+) -> Call:
+    """Cuts the tasks of a plan into tiles of features.
+
+    Args:
+        program: The program to run.
+        plan: The rows.
+        cuts: Ranges of rows and features, see :meth:`Plan.row_tasks`.
+        lanes: Features in a vector.
+        row_bytes: Bytes of the features of a source.
+        sizes: Numbers of sources, destinations and columns.
+        threads: Number of threads.
+    """
+    max_vectors = program.max_vectors
+    tasks: list[Any] = []
+    for first, last, f0, f1 in cuts.tolist():
+        for f, width, variant in tile_features(f1 - f0, lanes, max_vectors):
+            if width > 0 and last > first:
+                tasks.append((first, last, f0 + f, width, variant))
+    known = variants(max_vectors)
+    vectors = max((known[task[-1]].vectors for task in tasks), default=0)
+    slot_bytes = program.slot_vectors * vectors * VECTOR_BYTES
+    ahead = AHEAD if row_bytes <= 512 else AHEAD // 2
+    slots = plan.num_slots + 1 if plan.num_slots else 0  # one more: see the gradient
+    all_sizes = plan.num_slots, *sizes, ahead
+    return Call(program, tasks, plan, all_sizes, slots * slot_bytes, threads)
+
+
+def compile_ahead(dtype: torch.dtype) -> None:
+    """Compiles the programs of single reductions and of their gradients, or loads them.
+
+    Args:
+        dtype: The dtype of the features.
+    """
+    checked = openmp.checks_bounds()
+    name = _NAMES.get(dtype, "float32")
+    flags = False, True
+    for result in ("sum", "scaled_sum", "var", "std", "max", "min"):
+        is_sum = result in ("sum", "scaled_sum")
+        for scaled, signed, has_aggregates in product(flags, flags, flags):
+            if is_sum or not (scaled or signed):
+                for prefetch, stream in product(flags, flags):
+                    options = scaled, signed, has_aggregates, prefetch, stream, checked
+                    entry_of(_reduction((result,), name, *options))
+    wide = "float64" if name == "float64" else "float32"
+    for reduce, has_aggregates in product(("max", "min"), flags):
+        entry_of(_extreme_gradient(reduce, wide, has_aggregates, checked))

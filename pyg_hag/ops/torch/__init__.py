@@ -1,0 +1,1 @@
+"""Backends of plain PyTorch operators: the reference, and sums of sorted segments."""

@@ -1,0 +1,206 @@
+"""How the CPU kernels walk a HAG: its rows in 32 bits, and the tasks of threads."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from pyg_hag.hag import HAG
+from pyg_hag.hag.memo import once_per_hag
+from pyg_hag.plan.cpu_schedule import grouped_rows, schedule
+from pyg_hag.utils.arrays import I32, I64, Bool, pointers
+
+MIN_WORK = 1 << 17
+"""The least work, times features, for which a call uses several threads."""
+CHUNKS_PER_THREAD = 4
+LANES = 16
+"""Features in a cache line, in float32."""
+AHEAD = 32
+"""The largest number of inputs that kernels prefetch ahead."""
+MAX_REPEATED = 1.5
+"""The largest ratio of inputs with parts that repeat aggregates to inputs without."""
+_WINDOW, _NUM_WINDOWS = 1024, 17  # of the inputs from which `reach` is estimated
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The arrays that a kernel takes, made once per HAG.
+
+    Attributes:
+        target: The destination of each row, or `-1 - slot` of an aggregate, which is
+            kept in that slot of the scratch, `[num_rows]`.
+        ptr: Row r reads `inputs[ptr[r] : ptr[r + 1]]`, `[num_rows + 1]`.
+        mid: Row r subtracts its inputs from `mid[r]` on, `[num_rows]`; empty if no row
+            subtracts.
+        inputs: Sources, and `-1 - slot` for aggregates; they are followed by
+            :data:`AHEAD` numbers that kernels may read.
+        slots: How many slots each part needs, `[num_parts]`.
+        part_ptr: The first row of each part, `[num_parts + 1]`; no part reads
+            aggregates of another.
+        cuts: Rows before which the work may be cut: the first of a part, and every row
+            of a part without aggregates.
+        cut_work: Inputs and rows before each cut.
+    """
+
+    target: I32
+    ptr: I64
+    mid: I64
+    inputs: I32
+    slots: I64
+    part_ptr: I64
+    cuts: I64
+    cut_work: I64
+
+    @cached_property
+    def num_slots(self) -> int:
+        """The largest number of slots that a part needs."""
+        return int(self.slots.max(initial=0))
+
+    @cached_property
+    def addresses(self) -> list[int]:
+        """The addresses of the arrays that kernels read, in the order of the fields."""
+        arrays = self.target, self.ptr, self.mid, self.inputs, self.part_ptr
+        return [array.ctypes.data for array in arrays]
+
+    @cached_property
+    def reach(self) -> int:
+        """About how many sources lie between those that neighbouring rows read."""
+        return reach(self.inputs)
+
+    def row_tasks(self, width: int, threads: int) -> I64:
+        """Cuts rows and features into tasks.
+
+        Rows are cut between parts. A part that is too large for one thread is cut by
+        features, so that each thread computes all of its rows: no thread waits for
+        another.
+
+        Args:
+            width: Number of features.
+            threads: Number of threads.
+
+        Returns:
+            First and last row, and first and last feature, `[num_tasks, 4]`; the last
+            ones are exclusive.
+        """
+        return _tasks(self.cuts, self.cut_work, width, threads)
+
+    def part_tasks(self, width: int, threads: int) -> I64:
+        """The same as :meth:`row_tasks` with parts instead of rows."""
+        work = self.ptr[self.part_ptr] + self.part_ptr
+        return _tasks(np.arange(self.part_ptr.size), work, width, threads)
+
+
+def reach(inputs: I32) -> int:
+    """The range of sources that close inputs span.
+
+    The median over some windows of inputs, each without the lowest and the highest
+    tenth. Negative inputs, which are aggregates, do not count.
+    """
+    size = min(_WINDOW, inputs.size)
+    if size == 0:
+        return 0
+    starts = np.linspace(0, inputs.size - size, _NUM_WINDOWS).astype(np.int64)
+    spans = []
+    for window in inputs[starts[:, None] + np.arange(size)]:
+        sources = np.sort(window[window >= 0])
+        if sources.size > 0:
+            tenth = sources.size // 10
+            spans.append(int(sources[-1 - tenth]) - int(sources[tenth]))
+    return int(np.median(spans) / 0.8) + 1 if spans else 0
+
+
+def _tasks(cuts: I64, work: I64, width: int, threads: int) -> I64:
+    total = int(work[-1])
+    if not pays_threads(total, width, threads) or cuts.size < 2:
+        return np.array([(cuts[0], cuts[-1], 0, width)], np.int64)
+    share = total / (CHUNKS_PER_THREAD * threads)
+    targets = np.arange(1, CHUNKS_PER_THREAD * threads) * share
+    places = np.unique([0, *np.searchsorted(work, targets), cuts.size - 1])
+    tasks = []
+    for i, j in pairwise(places):
+        tiles = [0, width]
+        if work[j] - work[i] > 1.5 * total / threads:
+            step = -(-width // (threads * LANES)) * LANES
+            tiles = [*range(0, width, step), width]
+        for f0, f1 in pairwise(tiles):
+            tasks.append((cuts[i], cuts[j], f0, f1))
+    return np.array(tasks, np.int64)
+
+
+def pays_threads(work: int, width: int, threads: int) -> bool:
+    """Whether work (inputs and rows) on `width` features is split between threads."""
+    return threads > 1 and work * width >= MIN_WORK
+
+
+def uses_threads(hag: HAG, width: int, threads: int) -> bool:
+    """Whether several threads take part in one call of a reduction."""
+    return pays_threads(hag.src.numel() + hag.agg.numel(), width, threads)
+
+
+def forward_plan(hag: HAG, width: int, threads: int) -> Plan:
+    """The plan for reductions: each aggregate just before the first row that reads it.
+
+    A group that is too large for one thread is cut into parts. It is left whole if
+    these would repeat too many aggregates and there are enough features to cut.
+
+    Args:
+        hag: The graph.
+        width: Number of features.
+        threads: Number of threads.
+    """
+    if hag.num_aggregates == 0 and not hag.is_signed:
+        return group_plan(hag)
+    whole = _scheduled(hag, 1)
+    if not pays_threads(int(whole.cut_work[-1]), width, threads):
+        return whole
+    cut = _scheduled(hag, threads)
+    if width >= threads * LANES:
+        if cut.inputs.size > MAX_REPEATED * whole.inputs.size:
+            return whole
+    return cut
+
+
+@once_per_hag
+def _scheduled(hag: HAG, threads: int) -> Plan:
+    rows, flat = hag.host.rows, hag.host.flat
+    ends = pointers(flat.group_aggs + flat.group_dsts)
+    work = np.diff(rows.src_ptr[ends] + rows.agg_ptr[ends] + ends)
+    large = (flat.group_aggs > 0) & (work > work.sum() / (2 * threads))
+    parts = np.where(large, threads, 1)
+    groups = flat.group_aggs, flat.group_dsts
+    order = schedule(rows, *groups, parts, hag.is_signed, AHEAD)
+    return _plan(order[:4], order.part_slots, order.part_ptr, order.part_aggs == 0)
+
+
+@once_per_hag
+def group_plan(hag: HAG) -> Plan:
+    """The plan for gradients: whole groups, each aggregate in a slot of its own.
+
+    It is also the plan of a plain graph, in which there is nothing to schedule.
+    """
+    group_aggs, group_dsts = hag.host.flat.group_aggs, hag.host.flat.group_dsts
+    target, ptr, inputs = grouped_rows(hag.host.rows, group_aggs, group_dsts, AHEAD)
+    part_ptr = pointers(group_aggs + group_dsts)
+    none = np.empty(0, np.int64)  # extremes are not subtracted
+    return _plan((target, ptr, none, inputs), group_aggs, part_ptr, group_aggs == 0)
+
+
+def _plan(
+    rows: tuple[I32, I64, I64, I32], slots: I64, part_ptr: I64, is_plain: Bool
+) -> Plan:
+    target, ptr, mid, inputs = rows
+    may_cut = np.zeros(target.size + 1, np.bool_)
+    may_cut[part_ptr] = True
+    may_cut[:-1] |= np.repeat(is_plain, np.diff(part_ptr))
+    cuts = may_cut.nonzero()[0]
+    work = ptr[cuts] + cuts
+    return Plan(target, ptr, mid, inputs, slots, part_ptr, cuts, work)
+
+
+def rows_plan(rows: int) -> Plan:
+    """The plan for `rows` rows without inputs, of kernels that read none."""
+    none = np.empty(0, np.int64)
+    narrow = np.empty(0, np.int32)
+    cuts = np.arange(rows + 1)
+    return Plan(narrow, none, none, narrow, none, none, cuts, cuts)

@@ -1,0 +1,235 @@
+"""convert: makes an INT8 model from one that was trained quantized."""
+
+import copy
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+from torch_geometric.data import Data
+
+from pyg_hag.hag import HAG
+from pyg_hag.quantization.int8.deferred import (
+    DeferredTensor,
+    materialize,
+    norm_as_affine,
+    record_norms,
+)
+from pyg_hag.quantization.int8.modules import Affine, INT8Linear, Quantizer
+from pyg_hag.quantization.qat.base import QuantizedLayer
+from pyg_hag.quantization.qat.calibrate import arguments
+from pyg_hag.quantization.qat.fake_quantize import FakeQuantize
+from pyg_hag.quantization.qat.linear import QATLinear
+from pyg_hag.quantization.qat.prepare import QATModel
+from pyg_hag.utils.tables import text_table
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """How a layer was converted.
+
+    Attributes:
+        name (str): Its name in the model; `""` for the model itself.
+        layer (str): Its class.
+        reason (str): Why it does not run in INT8; empty if it does.
+    """
+
+    name: str
+    layer: str
+    reason: str
+
+
+class ConversionTable(list[Conversion]):
+    """A list of conversions that prints as a table."""
+
+    def __str__(self) -> str:
+        header = ["module", "layer", "runs in"]
+        runs = [f"float32: {c.reason}" if c.reason else "INT8" for c in self]
+        names = [[c.name or "(model)", c.layer] for c in self]
+        rows = [[*name, kind] for name, kind in zip(names, runs, strict=True)]
+        return text_table([header, *rows])
+
+    __repr__ = __str__
+
+
+class INT8Model(nn.Module):
+    """A model that runs in INT8, made by :func:`convert`.
+
+    Takes the arguments of the model, with an `edge_index` or a HAG, and returns
+    float32. It has no gradients.
+
+    Attributes:
+        layers (list[Conversion]): How each layer was converted; prints as a table.
+    """
+
+    def __init__(self, model: nn.Module, layers: ConversionTable) -> None:
+        super().__init__()
+        self.model = model
+        self.layers = layers
+        self.eval()
+
+    @torch.no_grad()
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The output of the model."""
+        out = self.model(*args, **kwargs)
+        return tree_map(materialize, out)
+
+    def train(self, mode: bool = True) -> "INT8Model":
+        """Raises an error in training mode, which INT8 models do not have."""
+        if mode:
+            raise RuntimeError(
+                "an INT8 model cannot be trained (got mode=True): train the model of "
+                "'prepare_qat', and convert that"
+            )
+        return super().train(False)
+
+
+def convert(model: nn.Module, example: Any) -> INT8Model:
+    r"""Makes a model that runs in INT8, on the CPU or on CUDA.
+
+    Linear layers multiply uint8 features by int8 weights (on the CPU with oneDNN), and
+    graph layers sum uint8 features as integers, over the HAG or the edges. What
+    follows, such as bias, norm, ReLU, additions and the quantization for the next
+    layer, is fused into the same kernels. The result is bitwise the same on every HAG
+    of a graph.
+
+    .. code-block:: python
+
+        fast = convert(quantized, (data.x, data.hag))
+        out = fast(data.x, data.hag)
+        print(fast.layers)
+
+    Args:
+        model (QATModel): A model trained after :func:`prepare_qat`, or the result of
+            :func:`calibrate`. It is not changed.
+        example: The inputs of one forward pass, which shows which norms follow which
+            layers: a tuple of arguments, a dictionary of them, or a `Data` object.
+
+    Returns:
+        INT8Model: The model, on the device of `model`; `.to()` moves it. `layers` lists
+        which layers run in float32, and why.
+
+    Raises:
+        TypeError: If `model` is not quantized.
+        ValueError: If it has not observed any values yet, or is on another device.
+    """
+    if not isinstance(model, QATModel):
+        raise TypeError(
+            f"'model' must be the result of 'prepare_qat' or 'calibrate' (got "
+            f"{type(model).__name__})"
+        )
+    devices = {p.device for p in model.parameters()} or {torch.device("cpu")}
+    device = devices.pop()
+    if devices or device.type not in ("cpu", "cuda"):
+        raise ValueError(
+            f"'model' must be on the CPU or on one CUDA device to run in INT8 (got "
+            f"{[str(d) for d in (device, *devices)]}): use 'model.cpu()'"
+        )
+    _check(model)
+    inner = copy.deepcopy(model.model).eval().float().cpu()
+    layers = ConversionTable()
+    converted = INT8Model(_convert(inner, "", layers, {}), layers)
+    args, kwargs = tree_map(_on_cpu, arguments(model.model, example))
+    _fold_norms(converted, args, kwargs)
+    return converted.to(device)
+
+
+def _on_cpu(x: Any) -> Any:
+    """A copy on the CPU, where norms are folded: all devices get the same numbers."""
+    if isinstance(x, Tensor | HAG):
+        return x.to("cpu")
+    return copy.copy(x).to("cpu") if isinstance(x, Data) else x
+
+
+def _check(model: QATModel) -> None:
+    observers = [m for m in model.modules() if isinstance(m, FakeQuantize)]
+    if not any(int(m.num_observed) for m in observers if not m.is_weight):
+        raise ValueError(
+            "'model' has not observed any values yet: train it, or use 'calibrate'"
+        )
+
+
+def _convert(
+    module: nn.Module, name: str, layers: ConversionTable, done: dict[int, nn.Module]
+) -> nn.Module:
+    """Converts a module in place, or returns the one that replaces it."""
+    if id(module) in done:
+        return done[id(module)]
+    done[id(module)] = module
+    if isinstance(module, QuantizedLayer):
+        reason = module.float_reason() or ""
+        layers.append(Conversion(name, _original_name(module), reason))
+        if not module.runs_in_int8:
+            return module
+        for key, quantizer in module.quantizers.items():
+            assert isinstance(quantizer, FakeQuantize)
+            module.quantizers[key] = Quantizer(quantizer)
+    elif isinstance(module, QATLinear):
+        done[id(module)] = INT8Linear(module)
+        layers.append(Conversion(name, "Linear", ""))
+        return done[id(module)]
+    for key, child in list(module._modules.items()):
+        if child is not None and key != "quantizers":
+            path = f"{name}.{key}" if name else key
+            module._modules[key] = _convert(child, path, layers, done)
+    return module
+
+
+def _original_name(module: nn.Module) -> str:
+    cls: Any = type(module)
+    while getattr(cls, "pyg_class", None) is not None:
+        cls = cls.pyg_class
+    return str(cls.__name__)
+
+
+# Norms ########################################################################
+
+
+def _fold_norms(model: INT8Model, args: Any, kwargs: Any) -> None:
+    """Folds norms into the linear layers before them, or makes them affine."""
+    calls: Counter[int] = Counter()
+    hooks = [
+        module.register_forward_hook(lambda m, *_: calls.update([id(m)]))
+        for module in model.modules()
+        if isinstance(module, INT8Linear)
+    ]
+    try:
+        with record_norms() as record:
+            model(*args, **kwargs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    inputs: dict[int, list[DeferredTensor]] = {}
+    for deferred, mean in record:
+        inputs.setdefault(id(mean), []).append(deferred)
+    for parent in list(model.modules()):
+        for key, norm in list(parent._modules.items()):
+            if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+                found = inputs.get(id(norm.running_mean))
+                if found:
+                    parent._modules[key] = _fold_norm(norm, found, calls)
+
+
+def _fold_norm(
+    norm: Any, inputs: list[DeferredTensor], calls: Counter[int]
+) -> nn.Module:
+    """The module that replaces a norm with these deferred inputs."""
+    channel_scale, shift = norm_as_affine(
+        norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.eps
+    )
+    channel_scale, shift = channel_scale.detach(), shift.detach()
+    source, epilogue = inputs[0].source, inputs[0].epilogue
+    once = len(inputs) == 1 and calls[id(source)] == 1
+    follows_directly = (
+        epilogue.channel_scale is None
+        and epilogue.residual is None
+        and not epilogue.relu
+    )
+    if not (once and follows_directly and isinstance(source, INT8Linear)):
+        return Affine(channel_scale, shift)
+    if epilogue.bias is not source.bias:
+        return Affine(channel_scale, shift)
+    source.fold(channel_scale, shift)
+    return nn.Identity()

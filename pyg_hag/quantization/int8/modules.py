@@ -1,0 +1,243 @@
+"""The modules of an INT8 model."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pyg_hag.ops.quantized import (
+    Epilogue,
+    QParams,
+    prepack_weight,
+    qlinear,
+    quantize,
+    quantize_linear,
+)
+from pyg_hag.quantization.int8.deferred import DeferredTensor, apply_epilogue
+from pyg_hag.quantization.int8.qtensor import LazyQTensor, QTensor
+from pyg_hag.quantization.qat.fake_quantize import FakeQuantize
+from pyg_hag.quantization.qat.linear import QATLinear
+
+
+class Quantizer(nn.Module):
+    """Quantizes features, with the range that was observed in training.
+
+    Args:
+        observer (FakeQuantize): The module that observed the range.
+    """
+
+    needs_counts = False
+
+    def __init__(self, observer: FakeQuantize) -> None:
+        super().__init__()
+        self.qparams: QParams | None = None
+        if int(observer.num_observed) > 0:
+            scale, zero_point = observer.calculate_qparams()
+            _, qmax = observer.quant_range
+            self.qparams = QParams(float(scale), int(zero_point), qmax)
+
+    def quantize(
+        self,
+        x: Any,
+        protected: None = None,
+        row_scale: Tensor | None = None,
+        single_use: bool = False,
+        counts: None = None,
+    ) -> QTensor | LazyQTensor:
+        """The quantized features, after factors of the rows.
+
+        If a single linear layer reads them, it may quantize them itself, in chunks.
+
+        Raises:
+            RuntimeError: If no such features were observed.
+        """
+        if self.qparams is None:
+            raise RuntimeError(
+                "the INT8 model reads features that were not observed before it was "
+                "converted: train or calibrate it with such inputs"
+            )
+        if isinstance(x, QTensor):
+            x = x.dequantize()
+        if isinstance(x, DeferredTensor):
+            return QTensor(x.quantize(self.qparams, row_scale), self.qparams)
+        if single_use:
+            return LazyQTensor(x, self.qparams, row_scale)
+        return QTensor(quantize(x, self.qparams, row_scale), self.qparams)
+
+    def get_extra_state(self) -> tuple[float, ...]:
+        """Scale, zero point and largest quantized value; empty if never observed."""
+        return () if self.qparams is None else tuple(self.qparams)
+
+    def set_extra_state(self, state: Any) -> None:
+        """Restores the result of :meth:`get_extra_state`."""
+        self.qparams = QParams(*state) if state else None
+
+    def extra_repr(self) -> str:
+        """The parameters of its quantized values."""
+        if self.qparams is None:
+            return "never observed"
+        scale, zero_point, qmax = self.qparams
+        return f"scale={scale:.4g}, zero_point={zero_point}, qmax={qmax}"
+
+
+class INT8Linear(nn.Module):
+    r"""A linear layer on uint8 features, with an int8 weight.
+
+    Its weight (two values to a byte in INT4), the scales of its output channels and its
+    bias are stored in one buffer.
+
+    Args:
+        linear (QATLinear): The trained layer.
+    """
+
+    data: Tensor
+
+    def __init__(self, linear: QATLinear) -> None:
+        super().__init__()
+        observer = linear.weight_fake_quant
+        self.in_channels, self.out_channels = linear.in_channels, linear.out_channels
+        self.bits = observer.config.bits
+        self.input = None if linear.input is None else Quantizer(linear.input)
+        with torch.no_grad():
+            steps, scale = observer.quantize(linear.weight.float())
+            scale = scale.flatten().expand(self.out_channels)
+            bias = None if linear.bias is None else linear.bias.float()
+            self._store(steps.to(torch.int8), scale, bias)
+
+    def _store(self, weight: Tensor, scale: Tensor, bias: Tensor | None) -> None:
+        values = (pack_weight(weight) if self.bits == 4 else weight).flatten()
+        values = F.pad(values.view(torch.uint8), (0, -values.numel() % 4))
+        floats = [scale] if bias is None else [scale, bias]
+        parts = [values, *(part.contiguous().view(torch.uint8) for part in floats)]
+        self.register_buffer("data", torch.cat(parts))
+        self.has_bias = bias is not None
+        self._ready: tuple[Tensor, Tensor, Tensor | None] | None = None
+
+    def _read(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Weight (int8 `[M, K]`), scales and bias (float32 `[M]`)."""
+        rows, columns = self.out_channels, self.in_channels
+        width = columns if self.bits == 8 else (columns + 1) // 2
+        num_bytes = rows * width
+        values = self.data[:num_bytes].view(rows, width)
+        floats = self.data[-(-num_bytes // 4) * 4 :].view(torch.float32)
+        weight = values.view(torch.int8)
+        if self.bits == 4:
+            weight = unpack_weight(values, columns)
+        return weight, floats[:rows], floats[rows:] if self.has_bias else None
+
+    def fold(self, channel_scale: Tensor, shift: Tensor) -> None:
+        """Folds a norm that follows into the layer, as a scale and shift `[M]`."""
+        weight, scale, bias = self._read()
+        bias = shift if bias is None else bias * channel_scale + shift
+        self._store(weight, scale * channel_scale, bias)
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The bias, float32 `[M]`."""
+        return self._prepared()[2]
+
+    def forward(self, x: Any) -> Any:
+        """The deferred result, or a tensor for features of other than 2 dimensions."""
+        if isinstance(x, Tensor) and x.dim() != 2:
+            out = self.forward(x.reshape(-1, self.in_channels)).float()
+            return out.view(*x.shape[:-1], self.out_channels)
+        if self.input is not None:
+            x = self.input.quantize(x, single_use=True)
+        return self._deferred(x, self.bias)
+
+    def product(self, x: QTensor) -> DeferredTensor:
+        """The product of quantized features and the weight, without the bias."""
+        return self._deferred(x, None)
+
+    def _deferred(
+        self, x: QTensor | LazyQTensor, bias: Tensor | None
+    ) -> DeferredTensor:
+        def compute(epilogue: Epilogue) -> Tensor:
+            return self._compute(x, epilogue)
+
+        shape = x.size(0), self.out_channels
+        return DeferredTensor(compute, shape, x.device, self, Epilogue(bias=bias))
+
+    def _compute(self, x: QTensor | LazyQTensor, epilogue: Epilogue) -> Tensor:
+        weight, scale, _ = self._prepared()
+        relu, out_qparams = epilogue.relu, epilogue.out_qparams
+        residual = epilogue.residual
+        if epilogue.channel_scale is not None:
+            scale = scale * epilogue.channel_scale
+        known = weight, scale, epilogue.bias
+        if isinstance(x, LazyQTensor):
+            features = x.features, x.qparams, x.row_scale
+            if epilogue.next_scale is None and residual is None:
+                return quantize_linear(*features, *known, relu, out_qparams)
+            return apply_epilogue(quantize_linear(*features, *known), epilogue)
+        if epilogue.next_scale is None and epilogue.residual_channel_scale is None:
+            return qlinear(x.values, x.qparams, *known, relu, residual, out_qparams)
+        return apply_epilogue(qlinear(x.values, x.qparams, *known), epilogue)
+
+    def _prepared(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The weight in the layout of its operator, scales and bias."""
+        if torch.compiler.is_compiling():
+            return self._read()
+        if self._ready is None:
+            weight, scale, bias = self._read()
+            self._ready = prepack_weight(weight), scale, bias
+        return self._ready
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._ready = None
+
+    def _apply(self, *args: Any, **kwargs: Any) -> "INT8Linear":
+        self._ready = None
+        return super()._apply(*args, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_ready": None}
+
+    def extra_repr(self) -> str:
+        """The sizes of the layer, and the bits of its weight."""
+        sizes = f"{self.in_channels}, {self.out_channels}"
+        return f"{sizes}, bias={self.has_bias}, bits={self.bits}"
+
+
+def pack_weight(weight: Tensor) -> Tensor:
+    """Packs values from -8 to 7, int8 `[M, K]`, two to a byte: uint8 `[M, K / 2]`."""
+    nibbles = F.pad(weight + 8, (0, weight.size(1) % 2)).view(torch.uint8)
+    return nibbles[:, ::2] | (nibbles[:, 1::2] << 4)
+
+
+def unpack_weight(data: Tensor, columns: int) -> Tensor:
+    """The inverse of :func:`pack_weight`, for K columns: int8 `[M, K]`."""
+    pairs = torch.stack([data & 15, data >> 4], -1).flatten(1)
+    return pairs[:, :columns].view(torch.int8) - 8
+
+
+class Affine(nn.Module):
+    """A batch norm in evaluation mode: a scale and a shift of the features.
+
+    Args:
+        channel_scale (torch.Tensor): The scale, float32 `[F]`.
+        shift (torch.Tensor): The shift, float32 `[F]`.
+    """
+
+    channel_scale: Tensor
+    shift: Tensor
+
+    def __init__(self, channel_scale: Tensor, shift: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("channel_scale", channel_scale.clone())
+        self.register_buffer("shift", shift.clone())
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any
+    ) -> None:
+        if f"{prefix}gain" in state_dict:  # its name up to version 0.1
+            state_dict[f"{prefix}channel_scale"] = state_dict.pop(f"{prefix}gain")
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def forward(self, x: Any) -> Any:
+        """The scaled and shifted features, deferred if they were."""
+        if isinstance(x, DeferredTensor):
+            return x.affine(self.channel_scale, self.shift)
+        return x * self.channel_scale + self.shift

@@ -1,0 +1,101 @@
+"""QuantizedLayer: the base of layers on quantized features."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pyg_hag.hag import AbstractHAG
+from pyg_hag.hag.memo import once_per_hag
+from pyg_hag.nn.mixins.adjacency import Adjacency
+from pyg_hag.nn.mixins.message_passing import HAGMessagePassing
+from pyg_hag.quantization.config import DegreeQuantConfig
+from pyg_hag.quantization.qat.fake_quantize import FakeQuantize
+from pyg_hag.quantization.qat.features import (
+    FeatureQuantizer,
+    QuantizedFeatures,
+    self_counts,
+)
+from pyg_hag.quantization.qat.state import QATState
+from pyg_hag.utils.tensors import ordinary_tensors
+
+
+class QuantizedLayer(HAGMessagePassing):
+    """A layer that quantizes what it reads and sums, on a HAG.
+
+    A mix-in in front of a class of layers that take HAGs. An `edge_index` becomes a HAG
+    without aggregates.
+    """
+
+    runs_in_int8 = True
+    """Whether it reads quantized values in INT8."""
+    protects_linear = True
+    """Whether protected nodes pass its linear layers unquantized."""
+    reads_quantized: tuple[str, ...] = ()
+    """Its linear layers whose inputs are quantized already."""
+
+    def add_quantizers(self, config: DegreeQuantConfig, state: QATState) -> None:
+        """Adds the quantizers, as modules."""
+        names = self.quantizer_names()
+        self.quantizers = nn.ModuleDict({name: FakeQuantize(config) for name in names})
+        self._state = state
+
+    def quantizer_names(self) -> tuple[str, ...]:
+        """What it quantizes besides the inputs and weights of linear layers."""
+        return ("message",)
+
+    def float_reason(self) -> str | None:
+        """Why its sums run in float32 in an INT8 model; None if they do not."""
+        return None
+
+    def quantize_features(
+        self,
+        name: str,
+        x: Any,
+        row_scale: Tensor | None = None,
+        single_use: bool = False,
+        graph: AbstractHAG | None = None,
+    ) -> QuantizedFeatures:
+        """Quantizes features of nodes.
+
+        Args:
+            name (str): The name of the quantizer.
+            x: The features.
+            row_scale (torch.Tensor, optional): Factors of the nodes, applied before.
+            single_use (bool): Whether a single linear layer reads the result.
+            graph (HAG, optional): The graph over which they are messages. They count in
+                ranges as often as they are read: by each destination, and by the node
+                itself.
+        """
+        quantizer: FeatureQuantizer = self.quantizers[name]  # type: ignore[assignment]
+        counts = None
+        if graph is not None and quantizer.needs_counts:
+            counts = graph.transposed().in_degree + 1
+        protected = self._state.protected_rows(x)
+        return quantizer.quantize(x, protected, row_scale, single_use, counts)
+
+    def _normalized_graph(
+        self, x: Any, edge_index: Any, edge_weight: Tensor | None
+    ) -> tuple[Adjacency, Tensor | None]:
+        """The graph without the factors of its sources, and these factors."""
+        hag = self._state.hag_of(edge_index, (x.size(0), x.size(0)))
+        graph = self.adjacency_of(self.oriented(hag), x, edge_weight)
+        if edge_weight is None and not torch.compiler.is_compiling():
+            names = "normalize", "add_self_loops", "improved"
+            options = tuple(getattr(self, name, None) for name in names)
+            known = _self_counts_by_options(graph.hag)
+            if options not in known:
+                with ordinary_tensors():
+                    known[options] = self_counts(graph, True)
+            counts = known[options]
+        else:
+            counts = self_counts(graph, edge_weight is None)
+        return graph._replace(src_scale=None, self_scale=counts), graph.src_scale
+
+
+@once_per_hag
+def _self_counts_by_options(
+    hag: AbstractHAG,
+) -> dict[tuple[Any, ...], Tensor | None]:
+    """The results of :func:`self_counts` by the options of the layer."""
+    return {}

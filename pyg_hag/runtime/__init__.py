@@ -1,0 +1,1 @@
+"""Compiled code, threads and memory; nothing here depends on graphs."""

@@ -1,0 +1,90 @@
+"""Compilation by Numba, with a cache on disk."""
+
+import warnings
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numba
+from numba import types
+from numba.core import caching
+
+PACKAGE = Path(__file__).parent.parent
+
+
+def jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles a function of arrays that runs without the GIL.
+
+    The machine code is cached on disk. If no folder is writable (a read-only
+    installation), every process compiles it again, with one warning.
+    """
+    return _on_disk(partial(numba.njit, nogil=True, error_model="numpy"), function)
+
+
+def native(function: Callable[..., Any]) -> Any:
+    """Compiles a function of one `voidptr` that can be called from C."""
+    return _on_disk(partial(numba.cfunc, types.void(types.voidptr)), function)
+
+
+def _on_disk(compiler: Callable[..., Any], function: Callable[..., Any]) -> Any:
+    try:
+        return compiler(cache=True)(function)
+    except RuntimeError:  # "cannot cache function: no locator available"
+        _warn_once()
+        return compiler()(function)
+
+
+@cache
+def _warn_once() -> None:
+    warnings.warn(
+        "pyg_hag has no writable folder for compiled code, so every process compiles "
+        "it again: make the package folder writable, or set NUMBA_CACHE_DIR",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+def source_stamp() -> tuple[int, int]:
+    """A value that changes with any source file of the package."""
+    files = [path.stat() for path in PACKAGE.rglob("*.py")]
+    return max(file.st_mtime_ns for file in files), sum(file.st_size for file in files)
+
+
+class _PackageLocator:
+    """Invalidates cached machine code when any file of this package changes.
+
+    Numba only compares the file of the function itself, and would keep using code
+    that an older version of another file was compiled into.
+    """
+
+    stamp = source_stamp()
+    chosen: ClassVar[dict[Path, Any]] = {}
+    """The class of Numba's locator for each folder of sources.
+
+    Numba writes a file to find it, which would double the time of an import.
+    """
+
+    @classmethod
+    def from_function(cls, function: Any, path: str) -> Any:
+        """Numba's own locator with our stamp; None outside this package."""
+        if PACKAGE not in Path(path).parents:
+            return None
+        folder = Path(path).parent
+        if folder in cls.chosen:
+            return cls._with_stamp(cls.chosen[folder](function, path))
+        for other in caching.CompileResultCacheImpl._locator_classes:
+            locator = None if other is cls else other.from_function(function, path)
+            if locator is not None:
+                cls.chosen[folder] = type(locator)
+                return cls._with_stamp(locator)
+        return None
+
+    @classmethod
+    def _with_stamp(cls, locator: Any) -> Any:
+        locator.get_source_stamp = lambda: cls.stamp
+        return locator
+
+
+if hasattr(caching.CompileResultCacheImpl, "_locator_classes"):
+    caching.CompileResultCacheImpl._locator_classes.insert(0, _PackageLocator)

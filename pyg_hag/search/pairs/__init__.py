@@ -1,0 +1,1 @@
+"""Search that merges the pairs of items that many rows share."""

@@ -1,0 +1,163 @@
+"""The search over all components of a graph, on all threads."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pyg_hag.runtime import thread_pool
+from pyg_hag.runtime.jit import jit
+from pyg_hag.search.pairs import candidates, greedy, sampled
+from pyg_hag.search.pairs.components import Component, Components, split_components
+from pyg_hag.search.progress import STOP
+from pyg_hag.utils.arrays import I32, I64, Bool
+
+_CHUNKS_PER_THREAD = 16  # components differ in work; threads take chunks in turn
+_LARGE = 1 << 18  # entries from which several threads work on one component
+
+
+class MergedPairs(NamedTuple):
+    """The pairs that a search has merged, in the numbering of each component.
+
+    Attributes:
+        components: The rows, as they are after the search.
+        row_len: Length of each row after the search, `[components.rows.size]`.
+        pairs: The inputs of the new items, `[num_entries / 2, 2]`; those of a
+            component start at half of its first entry.
+        num_shared: How many rows shared each pair, `[num_entries / 2]`; only the
+            exact search writes it.
+        num_new: Number of pairs merged in each component, `[num_components]`.
+    """
+
+    components: Components
+    row_len: I64
+    pairs: I32
+    num_shared: I32
+    num_new: I64
+
+
+def merge_pairs(
+    row_ptr: I64,
+    row: I32,
+    num_items: int,
+    exact: bool,
+    min_redundancy: int,
+    control: I64,
+) -> MergedPairs:
+    """Merges pairs of items in all components.
+
+    Args:
+        row_ptr: Row v is `row[row_ptr[v] : row_ptr[v + 1]]`, `[num_rows + 1]`.
+        row: The items of the rows, ascending and distinct.
+        num_items: Number of items.
+        exact: Whether to look through all rows of an item rather than a sample.
+        min_redundancy: Smallest number of rows that must share a pair.
+        control: Stops the search when `control[STOP]` is not 0; `control[MERGED]`
+            counts merges.
+    """
+    components = split_components(row_ptr, row, num_items)
+    room = components.entries.size // 2
+    num_components = components.rows_ptr.size - 1
+    merged = MergedPairs(
+        components,
+        np.diff(components.entry_ptr),
+        np.empty((room, 2), np.int32),
+        np.empty(room if exact else 0, np.int32),
+        np.zeros(num_components, np.int64),
+    )
+    sizes = np.diff(components.entry_ptr[components.rows_ptr])
+    is_large = (sizes >= _LARGE) & (not exact)
+    for c in is_large.nonzero()[0].tolist():
+        _search_large(merged, c, min_redundancy, control)
+    bounds = _chunks(np.where(is_large, 0, sizes))
+    thread_pool.run(
+        lambda i: _search_range(
+            merged, bounds[i], bounds[i + 1], is_large, exact, min_redundancy, control
+        ),
+        len(bounds) - 1,
+    )
+    return merged
+
+
+def _chunks(work: I64) -> list[int]:
+    """Cuts the components into ranges of about equally many entries."""
+    first = np.concatenate([[0], np.cumsum(work)])
+    num_chunks = _CHUNKS_PER_THREAD * thread_pool.num_threads()
+    targets = np.linspace(0, first[-1], num_chunks + 1)
+    cuts = np.searchsorted(first, targets[1:-1])
+    return np.unique([0, *cuts, work.size]).tolist()
+
+
+def _search_large(
+    merged: MergedPairs, c: int, min_redundancy: int, control: I64
+) -> None:
+    """Searches one component; all threads find its first candidates."""
+    component = _component(merged, c)
+    state = candidates.new_state(component)
+    num_chunks = 64 * thread_pool.num_threads()
+    bounds = np.linspace(0, component.num_items, num_chunks + 1).astype(int).tolist()
+    thread_pool.run(
+        lambda i: candidates.find_first_candidates(
+            state, bounds[i], bounds[i + 1], min_redundancy, control
+        ),
+        num_chunks,
+    )
+    pairs = merged.pairs[component.row_ptr[0] // 2 :]
+    merged.num_new[c] = sampled.merge_pairs(state, min_redundancy, pairs, control)
+
+
+@jit
+def _component(merged: MergedPairs, c: int) -> Component:
+    components = merged.components
+    lo, hi = components.rows_ptr[c], components.rows_ptr[c + 1]
+    return Component(
+        components.entry_ptr[lo : hi + 1],
+        components.entries,
+        merged.row_len[lo:hi],
+        components.items_ptr[c + 1] - components.items_ptr[c],
+    )
+
+
+@jit
+def _is_dense(component: Component) -> bool:
+    """Whether comparing one item with all others reads less in bit sets."""
+    num_rows = component.row_ptr.size - 1
+    num_entries = component.row_ptr[-1] - component.row_ptr[0]
+    as_bits = component.num_items * ((num_rows + 63) // 64)
+    as_lists = (num_entries / component.num_items) * (num_entries / num_rows)
+    return as_bits <= as_lists
+
+
+@jit
+def _search_range(
+    merged: MergedPairs,
+    begin: int,
+    end: int,
+    done: Bool,
+    exact: bool,
+    min_redundancy: int,
+    control: I64,
+) -> None:
+    """Searches the components from `begin` to `end`, except those that are done."""
+    for c in range(begin, end):
+        component = _component(merged, c)
+        if component.row_len.size < 2 or done[c] or control[STOP] != 0:
+            continue
+        first = component.row_ptr[0] // 2
+        pairs = merged.pairs[first:]
+        if exact:
+            merged.num_new[c] = greedy.merge_pairs(
+                component,
+                _is_dense(component),
+                min_redundancy,
+                pairs,
+                merged.num_shared[first:],
+                control,
+            )
+        else:
+            state = candidates.new_state(component)
+            candidates.find_first_candidates(
+                state, 0, component.num_items, min_redundancy, control
+            )
+            merged.num_new[c] = sampled.merge_pairs(
+                state, min_redundancy, pairs, control
+            )

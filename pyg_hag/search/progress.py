@@ -1,0 +1,73 @@
+"""Long searches: a progress bar, a time limit, and Ctrl-C."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+STOP = 0  # positions in `control`
+MERGED = 1
+
+_PERIOD = 0.05  # seconds between two updates of the progress bar
+_DELAY = 2.0  # seconds before a progress bar appears that nobody asked for
+
+
+def watched(
+    search: Callable[[NDArray[np.int64]], T],
+    time_limit: float | None,
+    progress: bool | None,
+) -> T:
+    """Runs `search(control)` in its own thread and shows its progress.
+
+    `control[STOP]` is set when the time is over, so that the search returns what it
+    has found, and on Ctrl-C, which is raised here at once. `control[MERGED]` counts
+    the merges of the search.
+
+    Args:
+        search: The search.
+        time_limit: Seconds until it is stopped; None for no limit.
+        progress: Whether to show a progress bar; if None, only once it takes long.
+
+    Returns:
+        What the search returns.
+    """
+    control = np.zeros(2, np.int64)
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(search(control))
+        except BaseException as error:  # raised again in the caller's thread
+            errors.append(error)
+
+    thread = threading.Thread(target=work, name="hag-search", daemon=True)
+    begin = time.monotonic()
+    bar = tqdm(
+        desc="HAG search",
+        unit=" merges",
+        unit_scale=True,
+        delay=0 if progress else _DELAY,
+        disable=progress is False,
+        leave=False,
+    )
+    try:
+        with bar:
+            thread.start()
+            while thread.is_alive():
+                thread.join(_PERIOD)
+                bar.update(int(control[MERGED]) - bar.n)
+                if time_limit is not None and time.monotonic() - begin > time_limit:
+                    control[STOP] = 1
+    except BaseException:
+        control[STOP] = 1
+        raise
+    if errors:
+        raise errors[0]
+    return results[0]

@@ -1,0 +1,184 @@
+"""Runs the search that the options ask for, and keeps its HAG only if it pays."""
+
+import numpy as np
+
+from pyg_hag.graph.csr import to_rows
+from pyg_hag.hag import HAG
+from pyg_hag.hag.plain import plain_flat
+from pyg_hag.runtime.jit import jit
+from pyg_hag.search.emit.assemble import Prices, assemble
+from pyg_hag.search.emit.rules import Rules
+from pyg_hag.search.options import SearchOptions
+from pyg_hag.search.pairs.copies import separate_copies
+from pyg_hag.search.pairs.parts import count_parts, merge_in_parts
+from pyg_hag.search.pairs.search import MergedPairs
+from pyg_hag.search.signed.find import find_signed
+from pyg_hag.search.twins.contraction import Contraction
+from pyg_hag.utils.arrays import I32, I64, Bool
+
+_MAX_RATIO = 0.93  # of the plain graph's time: a HAG must take less
+_SHARES = (0.75, 2.0, 6.0)  # of a row's price that aggregates must save
+_GOOD_RATIO = 0.75  # of the plain graph's time: no other share is tried
+_MIN_IMPROVEMENT = 0.97  # of the time with the best share so far
+_SEARCH_SECONDS = 3e-7  # that a fast search takes per edge
+_MAX_ROUNDS = 16  # in which twins are contracted
+
+
+def find_hag(
+    src: I64, dst: I64, num_src: int, num_dst: int, options: SearchOptions, control: I64
+) -> HAG:
+    """The best HAG of the graph, or the graph as it is."""
+    if options.capacity == 0:
+        return _plain(src, dst, num_src, num_dst).decided("plain: 'capacity' is 0")
+    if options.num_passes is not None and options.objective == "time":
+        plain = _plain(src, dst, num_src, num_dst)
+        seconds = options.effective_cost_model.seconds(plain, options.num_features)
+        if options.num_passes * seconds < _SEARCH_SECONDS * src.size:
+            return plain.decided(
+                f"plain: {options.num_passes} passes of about {1e6 * seconds:.0f} "
+                f"microseconds cannot pay for a search"
+            )
+    work = 2 if options.subtract else 1  # what is found is kept for a comparison
+    num_parts = count_parts(options.memory_limit, work * src.size, num_src + num_dst)
+    if num_parts == 0:
+        plain = _plain(src, dst, num_src, num_dst)
+        return plain.decided("plain: no search fits into 'memory_limit'")
+    transpose = options.method == "auto" and is_cheaper_transposed(
+        src, dst, num_src, num_dst
+    )
+    ends = (dst, src, num_dst, num_src) if transpose else (src, dst, num_src, num_dst)
+    row_ptr, row = to_rows(*ends)
+    rules, origin, keep = _search(row_ptr, row, *ends[2:], options, num_parts, control)
+    if options.objective == "aggregations":
+        hag = _assemble(rules, origin, keep, options.capacity, None, transpose)
+        return hag.decided("HAG of fewest aggregations")
+    hag, ratio = _select_fastest(rules, origin, keep, options, transpose)
+    if hag.num_aggregates == 0:
+        return hag.decided("plain: no aggregate saves time")
+    share = (
+        f"predicted to take {ratio:.2f} of plain's time at {options.num_features} "
+        f"features"
+    )
+    if ratio < _MAX_RATIO:
+        return hag.decided(f"HAG: {share}")
+    return _plain(src, dst, num_src, num_dst).decided(
+        f"plain: a HAG of {hag.num_aggregates} aggregates was {share}"
+    )
+
+
+@jit
+def is_cheaper_transposed(src: I64, dst: I64, num_src: int, num_dst: int) -> bool:
+    """Whether reading all rows that contain an item costs far less transposed.
+
+    For all items together, that is the sum of the squared lengths of the rows.
+    """
+    row_len = np.zeros(num_dst, np.int64)
+    col_len = np.zeros(num_src, np.int64)
+    for e in range(src.size):
+        row_len[dst[e]] += 1
+        col_len[src[e]] += 1
+    return 4 * (col_len * col_len).sum() < (row_len * row_len).sum()
+
+
+def _plain(src: I64, dst: I64, num_src: int, num_dst: int) -> HAG:
+    """The graph as it is."""
+    return HAG.from_arrays(num_src, plain_flat(src, dst, (num_src, num_dst)))
+
+
+def _search(
+    row_ptr: I64,
+    row: I32,
+    num_src: int,
+    num_dst: int,
+    options: SearchOptions,
+    num_parts: int,
+    control: I64,
+) -> tuple[Rules, I32, Bool]:
+    """Searches the rows.
+
+    Returns:
+        The first three arguments of :func:`pyg_hag.search.emit.assemble.assemble`.
+    """
+    row, origin = separate_copies(row_ptr, row, num_src)
+    num_nodes = num_src if num_src == num_dst else 0
+    exact = options.method == "greedy"
+
+    def search(row_ptr: I64, row: I32, num_items: int) -> tuple[Rules, MergedPairs]:
+        contraction = Contraction(
+            row_ptr,
+            row,
+            num_items,
+            num_nodes=num_nodes,
+            arity=2 if options.objective == "aggregations" else 4,
+            max_rounds=0 if exact else _MAX_ROUNDS,
+            control=control,
+        )
+        lists, merged = merge_in_parts(
+            contraction, num_parts, exact, options.effective_min_redundancy, control
+        )
+        return contraction.expand(*lists), merged
+
+    keep = None
+    if options.subtract:
+        rules = find_signed(
+            row_ptr, row, origin.size, num_nodes, lambda *r: search(*r)[0], control
+        )
+        origin = np.concatenate([origin, -1 - origin])
+    else:
+        rules, merged = search(row_ptr, row, origin.size)
+        if exact and options.capacity is not None and num_parts == 1:
+            keep = _select_most_shared(merged, options.capacity)
+    if keep is None:
+        keep = np.ones(rules.counts.size, np.bool_)
+    return rules, origin, keep
+
+
+def _select_fastest(
+    rules: Rules, origin: I32, keep: Bool, options: SearchOptions, transpose: bool
+) -> tuple[HAG, float]:
+    """The HAG of least predicted time, as a ratio to the plain graph's time too.
+
+    A row's price does not cover that its aggregate displaces others from the caches:
+    HAGs of fewer aggregates, each of which must save more, are tried as well.
+    """
+    best, best_ratio = None, np.inf
+    for share in _SHARES:
+        prices = Prices(options.effective_cost_model, options.num_features, share)
+        hag = _assemble(rules, origin, keep.copy(), options.capacity, prices, transpose)
+        ratio = options.effective_cost_model.ratio(hag, options.num_features)
+        improves = ratio < _MIN_IMPROVEMENT * best_ratio and hag.num_aggregates > 0
+        if best is None or improves:
+            best, best_ratio = hag, ratio
+        if best_ratio < _GOOD_RATIO or hag.num_aggregates == 0:
+            break
+    assert best is not None
+    return best, best_ratio
+
+
+def _assemble(
+    rules: Rules,
+    origin: I32,
+    keep: Bool,
+    capacity: int | None,
+    prices: Prices | None,
+    transpose: bool,
+) -> HAG:
+    num_src = int(origin.max(initial=-1)) + 1
+    flat = assemble(rules, origin, keep, capacity, prices)
+    hag = HAG.from_arrays(num_src, flat)
+    return hag.t() if transpose else hag
+
+
+def _select_most_shared(merged: MergedPairs, capacity: int) -> Bool:
+    """Which pairs are among the `capacity` most shared ones of all components.
+
+    The pairs of a component are in descending order, so these are its first.
+    """
+    num_new = merged.num_new
+    component = np.repeat(np.arange(num_new.size), num_new)
+    rank = np.arange(component.size) - np.repeat(np.cumsum(num_new) - num_new, num_new)
+    base = merged.components.entry_ptr[merged.components.rows_ptr[:-1]] // 2
+    order = np.argsort(-merged.num_shared[base[component] + rank], kind="stable")
+    keep = np.zeros(component.size, np.bool_)
+    keep[order[:capacity]] = True
+    return keep

@@ -1,0 +1,1 @@
+"""The search for sequential HAGs, whose rows read their inputs in order."""

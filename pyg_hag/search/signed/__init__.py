@@ -1,0 +1,1 @@
+"""The search for HAGs whose rows may subtract."""

@@ -1,0 +1,1 @@
+"""Twins: rows, items and nodes that the search need not tell apart."""

@@ -1,0 +1,1 @@
+"""Helpers for arguments, arrays, tensors, tables and figures."""
