@@ -4,7 +4,7 @@ import os
 
 import pytest
 import torch
-from tiers import applies, pairwise
+from tiers import applies, sample
 from torch_geometric.nn import SAGEConv
 
 from pyg_hag.datasets import ROOT_VARIABLE, load_graphs
@@ -15,7 +15,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--full",
         action="store_true",
-        help="all of every cross product, not a sample in which every pair occurs",
+        help="all tests; otherwise of every cross product a sample with all pairs",
     )
 
 
@@ -48,7 +48,7 @@ def pytest_pycollect_makeitem(collector, name, obj):
 @pytest.hookimpl(trylast=True)  # after -k and -m
 def pytest_collection_modifyitems(config, items):
     if not config.getoption("--full"):
-        kept = pairwise(items)
+        kept = sample(items)
         config.hook.pytest_deselected(items=[*{*items} - {*kept}])
         items[:] = kept
     for item in items:  # by one worker, one after the other

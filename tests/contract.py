@@ -329,6 +329,7 @@ class AggregateContract:
             with pytest.raises(NotImplementedError, match="differentiated once"):
                 grad.sum().backward()
 
+    @pytest.mark.each_value
     def test_opcheck(self, reduce):
         graph = GRAPHS["dense bipartite"]
         hag = self.build(graph[0], size=graph[1])
@@ -364,6 +365,7 @@ class AggregateContract:
         with forward_ad.dual_level(), pytest.raises(NotImplementedError):
             self.run(forward_ad.make_dual(x, x), hag, reduce)
 
+    @pytest.mark.each_value
     def test_torch_compile(self, reduce):
         torch._dynamo.reset()  # it counts the variants of one function over all tests
         compiled = torch.compile(
@@ -383,6 +385,7 @@ class AggregateContract:
             assert_close(out, wanted)
             assert_close(grad, torch.autograd.grad(wanted.sum(), x)[0])
 
+    @pytest.mark.each_value
     def test_same_bits_for_any_number_of_threads(self, reduce, monkeypatch):
         # Split by groups where there are many, else by rows or features.
         monkeypatch.setattr("pyg_hag.plan.cpu.MIN_WORK", 0)
@@ -494,6 +497,7 @@ class ManyContract:
         if not {"max", "min"} & {*names}:
             assert gradgradcheck(function, x)
 
+    @pytest.mark.each_value
     def test_compilers_and_transforms(self, names):
         graph = GRAPHS["dense"]
         hag = fewest_hag(graph[0], size=graph[1])
@@ -648,6 +652,7 @@ class ConvContract:
             return
         assert_close(self.call(ours, x, self.build(edge_index, n)), wanted)
 
+    @pytest.mark.each_value
     def test_torch_compile(self, options):
         edge_index, (n, _) = SQUARE["near-cliques"]  # of which signed HAGs subtract
         theirs, ours = self.pair(options)
@@ -665,6 +670,7 @@ class ConvContract:
         for other in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
             assert torch.equal(self.call(ours, x, hag), self.call(other, x, hag))
 
+    @pytest.mark.each_value
     def test_subclass_that_changes_the_message_is_refused(self, options):
         class Doubled(self.conv):
             def message(self, x_j):
@@ -675,6 +681,7 @@ class ConvContract:
         with pytest.raises(ValueError, match="'Doubled' overrides 'message'"):
             self.call(layer, torch.randn(n, 8), self.build(edge_index, n))
 
+    @pytest.mark.each_value
     def test_subclass_works(self, options):
         # PyG keeps what it compiles under the name of the class.
         Named = type(f"Named{self.conv.__name__}", (self.conv,), {})

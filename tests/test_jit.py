@@ -28,7 +28,18 @@ def test_the_stamp_changes_with_any_file(monkeypatch, tmp_path):
     stamps.add(jit_module.source_stamp())
     os.utime(file, ns=(0, 5))
     stamps.add(jit_module.source_stamp())
-    assert len(stamps) == 3
+    (tmp_path / "beside.py").write_text("1")
+    stamps.add(jit_module.source_stamp())
+    assert len(stamps) == 4
+    (tmp_path / "nn").mkdir()
+    (tmp_path / "nn" / "conv.py").write_text("1")
+    assert jit_module.source_stamp() in stamps
+
+
+def test_what_is_not_in_the_stamp_compiles_nothing():
+    for folder in jit_module.NOT_COMPILED:
+        files = [*(jit_module.PACKAGE / folder).rglob("*.py")]
+        assert files and not any("runtime.jit" in file.read_text() for file in files)
 
 
 def test_other_packages_are_left_alone():

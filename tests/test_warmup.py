@@ -46,6 +46,7 @@ print({k: v for k, v in compiled().items() if v != before.get(k, 0)})
 """
 
 
+@pytest.mark.full
 def test_nothing_is_left_to_compile():
     out = subprocess.run(
         [sys.executable, "-c", USE], capture_output=True, text=True, check=True

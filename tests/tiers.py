@@ -3,7 +3,9 @@
 A test function that is parametrized several times over (by graph, reduction, dtype, and
 by the class that inherits it) is a cross product. Faults mostly show for one value or
 for a pair of them, so that the quick tier runs a sample in which every pair of values
-occurs that occurs in the product; `pytest --full` runs all.
+occurs that occurs in the product; `pytest --full` runs all. Tests that take long say how
+much less the quick tier may run: `each_value` samples values instead of pairs, and
+`full` leaves the test to the full tier.
 """
 
 import inspect
@@ -55,23 +57,23 @@ def values(item):
     return (item.cls.__name__ if item.cls else "", *ids)
 
 
-def pairwise(items):
-    """A sample of each cross product in which every pair of values occurs."""
+def sample(items):
+    """Of each cross product a sample in which every pair of values occurs."""
     products = defaultdict(list)
     for item in items:
-        products[item.originalname, item.path.parent, len(values(item))].append(item)
+        if not item.get_closest_marker("full"):
+            key = item.originalname, item.path.parent, len(values(item))
+            products[key].append(item)
     kept = set()
     for product in products.values():
-        if len(values(product[0])) < 2:
-            kept.update(map(id, product))
-            continue
-        kept.update(map(id, cover(product)))
+        num_values = 1 if product[0].get_closest_marker("each_value") else 2
+        kept.update(map(id, cover(product, num_values)))
     return [item for item in items if id(item) in kept]
 
 
-def cover(product):
-    """Of some random items that which adds most pairs, until all pairs occur."""
-    pairs = {id(item): set(pairs_of(values(item))) for item in product}
+def cover(product, num_values):
+    """Of some random items that which adds most, until so many values occur together."""
+    pairs = {id(item): combinations(values(item), num_values) for item in product}
     missing = set().union(*pairs.values())
     rng = random.Random(SEED)
     rest = list(product)
@@ -88,6 +90,6 @@ def cover(product):
     return chosen
 
 
-def pairs_of(values):
-    places = enumerate(values)
-    return itertools.combinations(places, 2) if len(values) > 1 else [(0, values)]
+def combinations(values, num_values):
+    places = [*enumerate(values)]
+    return {*itertools.combinations(places, min(num_values, len(places)))}

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 _WARM = 2e-3  # seconds
+ROUNDS = 15
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Times:
 
 def measure(
     rivals: Mapping[str, Callable[[], Any]],
-    rounds: int = 15,
+    rounds: int | None = None,
     budget: float = 10.0,
 ) -> dict[str, Times]:
     """Times the rivals in turn, in a different order each round.
@@ -48,13 +49,13 @@ def measure(
 
     Args:
         rivals: The functions to call, by name.
-        rounds: Number of rounds.
+        rounds: Number of rounds, `ROUNDS` by default.
         budget: Seconds after which no further round starts (at least three run).
     """
     seconds: dict[str, list[float]] = {name: [] for name in rivals}
     order = random.Random(0)
     begin = time.perf_counter()
-    for done in range(rounds):
+    for done in range(rounds or ROUNDS):
         if done >= 3 and time.perf_counter() - begin > budget:
             break
         for name in order.sample(list(rivals), len(rivals)):

@@ -93,7 +93,7 @@ def run(names: list[str], root: str | None, out: str | None) -> list[list[str]]:
             "equal": equal,
         }
         with torch.no_grad():
-            times = measure(calls, 15, 60.0)
+            times = measure(calls, budget=60.0)
             for name, call in calls.items():
                 row[f"milliseconds {name}"] = 1e3 * times[name].median
                 row[f"q20 {name}"] = 1e3 * times[name].quantile(20)

@@ -1,7 +1,7 @@
 """Compilation by Numba, with a cache on disk."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +11,8 @@ from numba import types
 from numba.core import caching
 
 PACKAGE = Path(__file__).parent.parent
+NOT_COMPILED = ("benchmark", "cli", "nn", "transforms")
+"""Folders without compiled code, on which none depends either."""
 
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,13 +48,18 @@ def _warn_once() -> None:
 
 
 def source_stamp() -> tuple[int, int]:
-    """A value that changes with any source file of the package."""
-    files = [path.stat() for path in PACKAGE.rglob("*.py")]
+    """A value that changes with any source file that compiled code may come from."""
+    folders = [p for p in PACKAGE.iterdir() if p.name not in NOT_COMPILED]
+    files = [p.stat() for folder in (*folders, PACKAGE) for p in _sources(folder)]
     return max(file.st_mtime_ns for file in files), sum(file.st_size for file in files)
 
 
+def _sources(folder: Path) -> Iterable[Path]:
+    return folder.glob("*.py") if folder == PACKAGE else folder.rglob("*.py")
+
+
 class _PackageLocator:
-    """Invalidates cached machine code when any file of this package changes.
+    """Invalidates cached machine code when another file of this package changes.
 
     Numba only compares the file of the function itself, and would keep using code
     that an older version of another file was compiled into.

@@ -11,6 +11,7 @@ from pyg_hag import build_hag, datasets
 from pyg_hag.benchmark import __main__ as benchmark
 from pyg_hag.benchmark import (
     _splits,
+    _timing,
     accuracy,
     gpu,
     int8,
@@ -25,6 +26,11 @@ from pyg_hag.cost import CostModel
 from pyg_hag.datasets import generate_ego_networks, generate_social_graph
 from pyg_hag.nn import HAGLSTMAggregation
 from pyg_hag.utils.tables import markdown_table, text_table
+
+
+@pytest.fixture(autouse=True)
+def _few_rounds(monkeypatch):
+    monkeypatch.setattr(_timing, "ROUNDS", 3)
 
 
 @pytest.fixture

@@ -144,6 +144,7 @@ print("equal")
 """
 
 
+@pytest.mark.full
 def test_two_processes():
     base = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29517"}
     base["GLOO_SOCKET_IFNAME"] = "lo"

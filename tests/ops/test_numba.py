@@ -215,6 +215,7 @@ print(VECTOR_BYTES, len(FORMATS))
 """
 
 
+@pytest.mark.full
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="names x86 features")
 @pytest.mark.parametrize(
     ("features", "vector_bytes", "formats"),

@@ -12,6 +12,7 @@ from pyg_hag.ops.dispatch import BACKENDS
 pytestmark = [
     pytest.mark.triton,
     pytest.mark.skipif(not BACKENDS["triton"].is_installed, reason="no Triton"),
+    pytest.mark.xdist_group("compiles"),  # all in one process
 ]
 
 SCRIPT = """
@@ -21,30 +22,37 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from pyg_hag.ops.triton import extreme_kernels, kernels, quantized_kernels
 
-module, name, arguments = json.loads(sys.argv[1])
 modules = {
     "floats": kernels, "extremes": extreme_kernels, "quantized": quantized_kernels
 }
-kernel = getattr(modules[module], name)
-types = {k: v for k, v in arguments.items() if isinstance(v, str) and v[:1] != "="}
-constants = {k: v for k, v in arguments.items() if k not in types}
-constants = {k: v[1:] if isinstance(v, str) else v for k, v in constants.items()}
-constants = {k: tuple(v) if isinstance(v, list) else v for k, v in constants.items()}
-names = kernel.arg_names
-signature = {n: types.get(n, "constexpr") for n in names}
-values = {(i,): constants[n] for i, n in enumerate(names) if n in constants}
-aligned = {
-    (i,): [["tt.divisibility", 16]]
-    for i, n in enumerate(names)
-    if n == "columns" or types.get(n, "").startswith("*")
-}
-source = ASTSource(kernel, signature, values, aligned)
-made = triton.compile(
-    source,
-    target=GPUTarget("cuda", 90, 32),
-    options={"num_warps": 4, "enable_fp_fusion": False},
-)
-print(made.asm["ptx"])
+
+def constant(value):
+    if isinstance(value, list):
+        return tuple(value)
+    return value[1:] if isinstance(value, str) else value
+
+def compiled(module, name, arguments):
+    kernel = getattr(modules[module], name)
+    types = {k: v for k, v in arguments.items() if isinstance(v, str) and v[:1] != "="}
+    constants = {k: constant(v) for k, v in arguments.items() if k not in types}
+    names = kernel.arg_names
+    signature = {n: types.get(n, "constexpr") for n in names}
+    values = {(i,): constants[n] for i, n in enumerate(names) if n in constants}
+    aligned = {
+        (i,): [["tt.divisibility", 16]]
+        for i, n in enumerate(names)
+        if n == "columns" or types.get(n, "").startswith("*")
+    }
+    source = ASTSource(kernel, signature, values, aligned)
+    made = triton.compile(
+        source,
+        target=GPUTarget("cuda", 90, 32),
+        options={"num_warps": 4, "enable_fp_fusion": False},
+    )
+    return made.asm["ptx"]
+
+kernels_of = json.loads(sys.argv[1])
+print(json.dumps({name: compiled(*kernel) for name, kernel in kernels_of.items()}))
 """
 
 PLAN = {
@@ -155,13 +163,19 @@ KERNELS = {
 }
 
 
-@pytest.mark.parametrize("name", KERNELS)
-def test_compiles(name):
+@pytest.fixture(scope="module")
+def machine_code():
+    """The code of all kernels, by name."""
     environment = {**os.environ, "TRITON_INTERPRET": "0"}
-    command = [sys.executable, "-c", SCRIPT, json.dumps(KERNELS[name])]
+    command = [sys.executable, "-c", SCRIPT, json.dumps(KERNELS)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    ptx = done.stdout
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_compiles(name, machine_code):
+    ptx = machine_code[name]
     assert "atom" not in ptx and "red.global" not in ptx
     # Products are rounded before they are added, except where oneDNN does not:
     assert ("fma" in ptx) == (name == "product")

@@ -5,7 +5,7 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
-from contract import SQUARE
+from contract import SQUARE, TELLING
 from graphs import fewest_hag, num_threads, random_graph, signed_hag
 from test_prepare import MODELS as TRAINED
 from torch_geometric import nn
@@ -137,7 +137,7 @@ def test_agrees_with_what_was_trained(name, graph, bits):
     assert not fast(x, hag).requires_grad
 
 
-@pytest.mark.parametrize("graph_name", SQUARE)
+@pytest.mark.parametrize("graph_name", TELLING)
 def test_same_bits_on_edges_and_hags(name, graph_name):
     edge_index, (n, _) = SQUARE[graph_name]
     x = torch.randn(n, 8)
@@ -334,6 +334,7 @@ def test_copies_and_files(name, graph):
     assert torch.equal(other(x, hag), wanted)
 
 
+@pytest.mark.each_value
 def test_export(name, graph):
     x, edge_index, hag = graph
     fast = convert(quantized_of(MODELS[name](), x, edge_index), (x, hag))

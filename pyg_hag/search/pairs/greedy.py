@@ -140,7 +140,8 @@ def _merge_while_room(
         if dense:
             bit_sets.merge(sets, x, y, new)
         else:
-            row_lists.merge(lists, component, x, y, new)
+            row_lists.merge(lists, x, y, new)
+            row_lists.replace(lists, component, x, y, new)
         # What x shares with others bounds what x and the new item share with them:
         for item in (x, new):
             partner[item] = -1

@@ -135,8 +135,8 @@ def find_best(
 
 
 @jit
-def merge_lists(lists: RowLists, x: int, y: int, new: int) -> None:
-    """Moves the rows that contain x and y over to the item `new`, in the lists."""
+def merge(lists: RowLists, x: int, y: int, new: int) -> None:
+    """Moves the rows that contain x and y over to the item `new`."""
     used = lists.used[0]
     lists.start[new] = used
     lists.size[new] = intersect(lists, x, y, used)
@@ -161,10 +161,9 @@ def _remove(lists: RowLists, x: int, gone: int) -> None:
 
 
 @jit
-def merge(lists: RowLists, component: Component, x: int, y: int, new: int) -> None:
-    """Replaces x and y by `new` in every row that contains both."""
+def replace(lists: RowLists, component: Component, x: int, y: int, new: int) -> None:
+    """Replaces x and y by `new`, which has just been merged, in all of its rows."""
     row_ptr, row, row_len = component.row_ptr, component.row, component.row_len
-    merge_lists(lists, x, y, new)
     for i in range(lists.start[new], lists.used[0]):
         v = lists.pool[i]
         e = row_ptr[v]

@@ -109,7 +109,8 @@ def _merge_while_room(
         pairs[num_new, 1] = max(x, y)
         num_new += 1
         control[MERGED] += 1
-        _merge(lists, component, rank, x, y, new)
+        row_lists.merge(lists, x, y, new)
+        _replace(lists, component, rank, x, y, new)
         _inherit(size, candidate, num_shared, others, x, y, new)
         for item in (x, new):
             limit = upper_bound(size, num_shared, others, item)
@@ -140,12 +141,11 @@ def _best_candidate(
 
 
 @jit
-def _merge(
+def _replace(
     lists: RowLists, component: Component, rank: I32, x: int, y: int, new: int
 ) -> None:
-    """Puts `new` in the place of x in every row that contains x and y."""
+    """Puts `new`, which has just been merged, in the place of x in all of its rows."""
     row_ptr, row, row_len = component.row_ptr, component.row, component.row_len
-    row_lists.merge_lists(lists, x, y, new)
     rank[new] = rank[x]
     for i in range(lists.start[new], lists.used[0]):
         v = lists.pool[i]
