@@ -3,8 +3,8 @@
 A test function that is parametrized several times over (by graph, reduction, dtype, and
 by the class that inherits it) is a cross product. Faults mostly show for one value or
 for a pair of them, so that the quick tier runs a sample in which every pair of values
-occurs that occurs in the product; `pytest --full` runs all. Tests that take long say how
-much less the quick tier may run: `each_value` samples values instead of pairs, and
+occurs that occurs in the product; `pytest --full` runs all. Where tests take long,
+markers let the quick tier do less: `each_value` samples values instead of pairs, and
 `full` leaves the test to the full tier.
 """
 
@@ -72,7 +72,7 @@ def sample(items):
 
 
 def cover(product, num_values):
-    """Of some random items that which adds most, until so many values occur together."""
+    """Of some random items that which adds most, until all combinations occur."""
     pairs = {id(item): combinations(values(item), num_values) for item in product}
     missing = set().union(*pairs.values())
     rng = random.Random(SEED)
