@@ -205,10 +205,13 @@ def num_threads(count):
         torch.set_num_threads(before)
 
 
+forks = pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="cannot fork"
+)
+
+
 def in_forked_child(task):
     """What `task()` returns in a forked child of this process."""
-    if "fork" not in multiprocessing.get_all_start_methods():
-        pytest.skip("this platform cannot fork")
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=lambda: sender.send(task()))

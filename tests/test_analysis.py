@@ -165,7 +165,6 @@ def test_a_hag_that_pays(capsys, tmp_path):
 
 
 def test_plots(capsys, tmp_path, file):
-    pytest.importorskip("matplotlib")
     empty, dense = tmp_path / "empty.npz", tmp_path / "dense.pt"
     np.savez(empty, edge_index=np.empty((2, 0), np.int64), num_nodes=2)
     torch.save(edge_index_of(clique(range(90))), dense)

@@ -218,7 +218,6 @@ def test_files_that_are_no_json_object(tmp_path, text):
 
 def test_fitting_finds_the_constants_again():
     """From times that the model itself predicts."""
-    pytest.importorskip("scipy")
     from pyg_hag.benchmark.cost import fitted
 
     model = dataclasses.replace(DEFAULT_COST, threads=torch.get_num_threads())

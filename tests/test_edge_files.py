@@ -177,7 +177,8 @@ def test_broken_npz(tmp_path):
 
 
 def test_scipy(tmp_path):
-    sparse = pytest.importorskip("scipy.sparse")
+    from scipy import sparse
+
     path = tmp_path / "matrix.npz"
     for shape in ((4, 4), (3, 7), (7, 3), (5, 0)):
         for kind in ("csr", "csc", "coo"):

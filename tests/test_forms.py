@@ -22,7 +22,8 @@ def coo(edge_index, size):
 
 
 def scipy(edge_index, size, form):
-    sparse = pytest.importorskip("scipy.sparse")
+    from scipy import sparse
+
     matrix = sparse.coo_matrix(([1] * edge_index.size(1), edge_index.numpy()), size)
     return getattr(matrix, f"to{form}")()
 

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 import torch
-from graphs import edge_index_of, fewest_hag, in_forked_child, random_graph
+from graphs import edge_index_of, fewest_hag, forks, in_forked_child, random_graph
 
 from pyg_hag import aggregate
 from pyg_hag.runtime import memory
@@ -135,6 +135,7 @@ def test_several_threads():
     assert not errors
 
 
+@forks
 def test_a_forked_child_has_memory_of_its_own():
     hag = fewest_hag(edge_index_of([(0, 1), (1, 0)]))
     x = torch.randn(2, 64)

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 import torch
-from graphs import fewest_hag, in_forked_child, num_threads, random_graph
+from graphs import fewest_hag, forks, in_forked_child, num_threads, random_graph
 
 from pyg_hag import aggregate
 from pyg_hag.runtime import openmp
@@ -50,14 +50,14 @@ def test_every_way_to_run_gives_the_same_bits(results, monkeypatch):
                 assert equal(results(), wanted)
 
 
+@pytest.mark.skipif(openmp._gnu_openmp() is None, reason="another OpenMP than GNU's")
 def test_uses_the_threads_of_pytorch(results, monkeypatch):
-    if openmp._gnu_openmp() is None:
-        pytest.skip("PyTorch does not run on GNU OpenMP here")
     monkeypatch.setattr(openmp.thread_pool, "run", None)  # not the library's own
     with num_threads(2):
         assert len(results()) == 4
 
 
+@forks
 def test_a_forked_child_uses_threads_of_its_own(results, monkeypatch):
     with num_threads(2):
         wanted = results()  # the team of this process has run

@@ -3,7 +3,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from graphs import in_forked_child, num_threads
+from graphs import forks, in_forked_child, num_threads
 
 from pyg_hag.runtime import thread_pool
 
@@ -104,6 +104,7 @@ def test_several_python_threads_at_once():
 
 
 @pytest.mark.parametrize("num_tasks", [1, 100])
+@forks
 def test_after_a_fork(num_tasks):
     with num_threads(4):
         assert calls(100) == list(range(100))  # the parent has threads
@@ -111,6 +112,7 @@ def test_after_a_fork(num_tasks):
         assert calls(100) == list(range(100))
 
 
+@forks
 def test_after_a_fork_of_a_fork():
     with num_threads(4):
         calls(100)

@@ -109,7 +109,6 @@ def test_aggregate(monkeypatch, root, capsys):
 
 
 def test_the_plot_of_aggregations(monkeypatch, root):
-    pytest.importorskip("matplotlib")
     plot = root / "aggregate.png"
     arguments = ["aggregate", "clique", "--root", root, "--plot", plot]
     assert run(monkeypatch, *arguments, "--widths", 4, 8) == 0
@@ -118,7 +117,6 @@ def test_the_plot_of_aggregations(monkeypatch, root):
 
 def test_gpu(monkeypatch, root, capsys):
     """What a GPU is asked, asked of the CPU."""
-    pytest.importorskip("matplotlib")
     monkeypatch.setattr(train, "FULL", [train.Case("clique", "GCN", 2, 8)])
     monkeypatch.setattr(train, "BATCHED", [])
     monkeypatch.setattr(gpu, "BATCHED", ["clique"])
@@ -273,9 +271,8 @@ def test_what_is_trained_is_the_same_on_every_path(monkeypatch, model):
         torch.testing.assert_close(out, outputs[0])
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads '/proc'")
 def test_memory(monkeypatch, root, capsys):
-    if not sys.platform.startswith("linux"):
-        pytest.skip("reads /proc")
     monkeypatch.setattr("pyg_hag.benchmark._rivals.MAX_MESSAGE_BYTES", 100)
     out = root / "rows.csv"
     arguments = ["memory", "clique", "--root", root, "--out", out, "--widths", 8]
@@ -292,7 +289,6 @@ def test_graphs_that_are_not_there_are_left_out(monkeypatch, root, capsys):
 
 
 def test_cost(monkeypatch, root, capsys):
-    pytest.importorskip("scipy")
     out, fit = root / "rows.csv", root / "cost.json"
     arguments = ["cost", "clique", "--root", root, "--out", out, "--fit", fit]
     assert run(monkeypatch, *arguments, "--widths", 4, 64) == 0
@@ -306,7 +302,6 @@ def test_cost(monkeypatch, root, capsys):
 
 
 def test_the_plot_of_the_cost_model(monkeypatch, root):
-    pytest.importorskip("matplotlib")
     plot = root / "cost.png"
     arguments = ["cost", "clique", "--root", root, "--plot", plot, "--widths", 16]
     assert run(monkeypatch, *arguments) == 0

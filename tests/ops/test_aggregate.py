@@ -11,7 +11,7 @@ from contract import (
     SignedContract,
     runs_triton,
 )
-from graphs import fewest_hag, in_forked_child, random_graph
+from graphs import fewest_hag, forks, in_forked_child, random_graph
 
 from pyg_hag import aggregate
 from pyg_hag.ops.dispatch import BACKENDS, _warn_of_segment_reduce, select
@@ -267,6 +267,7 @@ def test_the_zero_of_scatter_reduce_takes_its_part():
     torch.testing.assert_close(x.grad, torch.tensor([[1 / 3], [1 / 3], [0.0]]))
 
 
+@forks
 def test_works_in_a_forked_child_after_threads_have_run():
     edge_index, size = random_graph(1, 200, 200, 0.3)
     hag, x = fewest_hag(edge_index, size=size), torch.randn(200, 64)

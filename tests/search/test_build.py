@@ -11,6 +11,7 @@ from graphs import (
     disjoint_union,
     edge_index_of,
     fewest_hag,
+    forks,
     graphs,
     in_forked_child,
     num_threads,
@@ -181,6 +182,7 @@ def test_python_threads_may_search_at_once():
         assert list(pool.map(build, 5 * batch)) == 5 * expected
 
 
+@forks
 def test_search_in_a_forked_child():
     edge_index, size = many_components()
     with num_threads(2):
