@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pyg_hag.hag.arrays import Rows
-from pyg_hag.runtime.jit import jit
+from pyg_hag.runtime.jit import jit, jit_inlined
 from pyg_hag.utils.arrays import I32, I64
 
 
@@ -54,6 +54,7 @@ def cut_groups(
     part_group = np.empty(all_parts, np.int64)
     part_aggs = np.zeros(all_parts, np.int64)
     num_inputs = rows.src.size + rows.agg.size
+    src_ptr, agg_ptr = rows.src_ptr, rows.agg_ptr
     r = 0
     first = 0
     p = 0
@@ -62,7 +63,8 @@ def cut_groups(
         r += group_aggs[g]
         last = first + group_aggs[g]
         end = r + group_dsts[g]
-        d = _cut_group(rows, r, end, dst_rows, d, out_ptr[p : p + num_parts[g] + 1])
+        ptr = out_ptr[p : p + num_parts[g] + 1]
+        d = _cut_group(src_ptr, agg_ptr, r, end, dst_rows, d, ptr)
         r = end
         for part in range(p, p + num_parts[g]):
             part_group[part] = g
@@ -72,30 +74,37 @@ def cut_groups(
                 part_aggs[part] = count_uses(rows, part_rows, first, last, uses)
                 for k in range(first, last):
                     if uses.readers[k] > 0:
-                        num_inputs += _num_inputs(rows, uses.row_of[k])
+                        num_inputs += _num_inputs(src_ptr, agg_ptr, uses.row_of[k])
         if num_parts[g] > 1:  # each part has counted those that it computes
             for k in range(first, last):
-                num_inputs -= _num_inputs(rows, uses.row_of[k])
+                num_inputs -= _num_inputs(src_ptr, agg_ptr, uses.row_of[k])
         p += num_parts[g]
         first = last
     return Parts(dst_rows, out_ptr, part_group, part_aggs, num_inputs)
 
 
-@jit
+@jit_inlined
 def _cut_group(
-    rows: Rows, begin: int, end: int, dst_rows: I64, d: int, out_ptr: I64
+    src_ptr: I64,
+    agg_ptr: I64,
+    begin: int,
+    end: int,
+    dst_rows: I64,
+    d: int,
+    out_ptr: I64,
 ) -> int:
     """Cuts rows `begin` to `end`, which are written to `dst_rows` from place d on.
 
-    `out_ptr` has the shape `[num_parts + 1]`. Returns the next place.
+    The first two arrays are those of `Rows`; `out_ptr` has the shape
+    `[num_parts + 1]`. Returns the next place.
     """
     num_parts = out_ptr.size - 1
-    work = _work(rows, begin, end)
+    work = _work(src_ptr, agg_ptr, begin, end)
     r = begin
     for part in range(num_parts):
         goal = work * (part + 1) // num_parts
         while r < end:
-            if part + 1 < num_parts and _work(rows, begin, r) >= goal:
+            if part + 1 < num_parts and _work(src_ptr, agg_ptr, begin, r) >= goal:
                 break
             dst_rows[d] = r
             d += 1
@@ -113,29 +122,28 @@ def count_uses(
     Aggregates `first` to `last` are those of the rows' group. Returns how many of them
     are read at all.
     """
-    readers = uses.readers
+    agg_ptr, agg, row_of, readers = rows.agg_ptr, rows.agg, uses.row_of, uses.readers
     readers[first:last] = 0
     for r in dst_rows:
-        for e in range(rows.agg_ptr[r], rows.agg_ptr[r + 1]):
-            readers[rows.agg[e]] += 1
+        for e in range(agg_ptr[r], agg_ptr[r + 1]):
+            readers[agg[e]] += 1
     num_used = 0
     for k in range(last - 1, first - 1, -1):
         if readers[k] > 0:
             num_used += 1
-            q = uses.row_of[k]
-            for e in range(rows.agg_ptr[q], rows.agg_ptr[q + 1]):
-                readers[rows.agg[e]] += 1
+            q = row_of[k]
+            for e in range(agg_ptr[q], agg_ptr[q + 1]):
+                readers[agg[e]] += 1
     return num_used
 
 
-@jit
-def _num_inputs(rows: Rows, r: int) -> int:
-    count = rows.src_ptr[r + 1] - rows.src_ptr[r]
-    return count + rows.agg_ptr[r + 1] - rows.agg_ptr[r]
+@jit_inlined
+def _num_inputs(src_ptr: I64, agg_ptr: I64, r: int) -> int:
+    return src_ptr[r + 1] - src_ptr[r] + agg_ptr[r + 1] - agg_ptr[r]
 
 
-@jit
-def _work(rows: Rows, begin: int, end: int) -> int:
+@jit_inlined
+def _work(src_ptr: I64, agg_ptr: I64, begin: int, end: int) -> int:
     """Inputs and rows from row `begin` to row `end`."""
-    count = rows.src_ptr[end] - rows.src_ptr[begin]
-    return count + rows.agg_ptr[end] - rows.agg_ptr[begin] + end - begin
+    count = src_ptr[end] - src_ptr[begin]
+    return count + agg_ptr[end] - agg_ptr[begin] + end - begin

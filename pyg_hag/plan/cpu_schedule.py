@@ -12,7 +12,7 @@ import numpy as np
 from pyg_hag.hag.arrays import Rows
 from pyg_hag.hag.paths import aggregate_rows
 from pyg_hag.plan.cpu_parts import AggregateUses, count_uses, cut_groups
-from pyg_hag.runtime.jit import jit
+from pyg_hag.runtime.jit import jit, jit_inlined
 from pyg_hag.utils.arrays import I32, I64
 
 
@@ -140,7 +140,12 @@ def _order_part(
 
     Returns the next row and input, and the number of slots that the part needs.
     """
+    # Functions for single rows take arrays: a tuple of arrays costs as much as a row.
+    dst, src_ptr, src_mid, src = rows.target, rows.src_ptr, rows.src_mid, rows.src
+    agg_ptr, agg_mid, agg = rows.agg_ptr, rows.agg_mid, rows.agg
+    row_of, readers = state.uses.row_of, state.uses.readers
     slot, free, stack = state.slot, state.free, state.stack
+    target, ptr, mid, inputs = out.target, out.ptr, out.mid, out.inputs
     num_free = 0
     slots = 0
     for row in dst_rows:
@@ -149,16 +154,23 @@ def _order_part(
         top = 1
         while top > 0:
             q = stack[top - 1]
-            k = -1 - rows.target[q]
+            k = -1 - dst[q]
             if k >= 0 and slot[k] >= 0:
                 top -= 1
                 continue
-            missing = _push_missing(rows, q, state, top)
+            a, a_end = agg_ptr[q], agg_ptr[q + 1]
+            missing = _push_missing(agg, a, a_end, row_of, slot, stack, top)
             if missing > 0:
                 top += missing
                 continue
             top -= 1
-            i = _write_inputs(rows, q, signed, slot, out, n, i)
+            s, s_end = src_ptr[q], src_ptr[q + 1]
+            if signed:
+                s_mid, a_mid = src_mid[q], agg_mid[q]
+                i = _write_inputs(src, s, s_mid, agg, a, a_mid, slot, inputs, i)
+                mid[n] = i
+                s, a = s_mid, a_mid
+            i = _write_inputs(src, s, s_end, agg, a, a_end, slot, inputs, i)
             if k >= 0:
                 # A new slot: it is written before those of its inputs are free.
                 if num_free > 0:
@@ -167,67 +179,67 @@ def _order_part(
                 else:
                     slot[k] = slots
                     slots += 1
-                out.target[n] = -1 - slot[k]
+                target[n] = -1 - slot[k]
             else:
-                out.target[n] = rows.target[q]
-            num_free = _release_inputs(rows, q, state, num_free)
+                target[n] = dst[q]
+            a = agg_ptr[q]
+            num_free = _release(agg, a, a_end, readers, slot, free, num_free)
             n += 1
-            out.ptr[n] = i
+            ptr[n] = i
     return n, i, slots
 
 
-@jit
-def _push_missing(rows: Rows, q: int, state: _State, top: int) -> int:
-    """Puts the aggregates that row q reads and that are not computed on the stack.
+@jit_inlined
+def _push_missing(
+    agg: I64, begin: int, end: int, row_of: I64, slot: I32, stack: I64, top: int
+) -> int:
+    """Puts the aggregates of `agg[begin:end]` that are not computed on the stack.
 
-    Returns how many there are.
+    Returns how many there are. The arrays are those of `Rows` and `_State`.
     """
     missing = 0
-    for e in range(rows.agg_ptr[q + 1] - 1, rows.agg_ptr[q] - 1, -1):
-        if state.slot[rows.agg[e]] < 0:
-            state.stack[top + missing] = state.uses.row_of[rows.agg[e]]
+    for e in range(end - 1, begin - 1, -1):
+        if slot[agg[e]] < 0:
+            stack[top + missing] = row_of[agg[e]]
             missing += 1
     return missing
 
 
-@jit
-def _release_inputs(rows: Rows, q: int, state: _State, num_free: int) -> int:
-    """Frees the slots that row q was the last to read; returns how many are free."""
-    readers = state.uses.readers
-    for e in range(rows.agg_ptr[q], rows.agg_ptr[q + 1]):
-        k = rows.agg[e]
+@jit_inlined
+def _release(
+    agg: I64, begin: int, end: int, readers: I32, slot: I32, free: I32, num_free: int
+) -> int:
+    """Frees the slots of `agg[begin:end]` that nothing else reads.
+
+    Returns how many are free. The arrays are those of `Rows` and `_State`.
+    """
+    for e in range(begin, end):
+        k = agg[e]
         readers[k] -= 1
         if readers[k] == 0:
-            state.free[num_free] = state.slot[k]
+            free[num_free] = slot[k]
             num_free += 1
     return num_free
 
 
-@jit
+@jit_inlined
 def _write_inputs(
-    rows: Rows, q: int, signed: bool, slot: I32, out: Schedule, n: int, i: int
+    src: I64,
+    s: int,
+    s_end: int,
+    agg: I64,
+    a: int,
+    a_end: int,
+    slot: I32,
+    inputs: I32,
+    i: int,
 ) -> int:
-    """Writes the inputs of row q, which is scheduled as row n, from place i on."""
-    s = rows.src_mid[q] if signed else rows.src_ptr[q + 1]
-    t = rows.agg_mid[q] if signed else rows.agg_ptr[q + 1]
-    i = _write_range(rows, rows.src_ptr[q], s, rows.agg_ptr[q], t, slot, out.inputs, i)
-    if signed:
-        out.mid[n] = i
-        s_end, t_end = rows.src_ptr[q + 1], rows.agg_ptr[q + 1]
-        i = _write_range(rows, s, s_end, t, t_end, slot, out.inputs, i)
-    return i
-
-
-@jit
-def _write_range(
-    rows: Rows, s0: int, s1: int, a0: int, a1: int, slot: I32, inputs: I32, i: int
-) -> int:
-    """Writes the source inputs s0 to s1 and the aggregate inputs a0 to a1."""
-    for e in range(s0, s1):
-        inputs[i] = rows.src[e]
+    """Writes the sources `src[s:s_end]` and the slots of `agg[a:a_end]` from i on."""
+    for e in range(s, s_end):
+        inputs[i] = src[e]
         i += 1
-    for e in range(a0, a1):
-        inputs[i] = -1 - slot[rows.agg[e]]
+    for e in range(a, a_end):
+        inputs[i] = -1 - slot[agg[e]]
         i += 1
     return i
 

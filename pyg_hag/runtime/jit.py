@@ -24,6 +24,16 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     return _on_disk(partial(numba.njit, nogil=True, error_model="numpy"), function)
 
 
+def jit_inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for small functions, which become part of the functions that call them.
+
+    A call counts references to each array that it passes, which takes as long as a
+    short loop.
+    """
+    options = {"nogil": True, "error_model": "numpy", "inline": "always"}
+    return _on_disk(partial(numba.njit, **options), function)
+
+
 def native(function: Callable[..., Any]) -> Any:
     """Compiles a function of one `voidptr` that can be called from C."""
     return _on_disk(partial(numba.cfunc, types.void(types.voidptr)), function)

@@ -145,6 +145,8 @@ class SearchOptions:
                 continue
             (other,) = set(_CHOICES[name]) - {value}
             for option in ignored:
+                if option == "progress" and not self.progress:
+                    continue  # no bar appears, as asked
                 if getattr(self, option) != defaults[option]:
                     raise ValueError(
                         f"{option!r} has no effect with {name}={value!r} "

@@ -29,7 +29,7 @@ OTHER_VALUES = {
     "cost_model": replace(DEFAULT_COST, call=0.0),
     "time_limit": 60.0,
     "memory_limit": 1 << 40,
-    "progress": False,
+    "progress": True,
     "order": "sequential",
     "neighbor_order": "shared",
     "subtract": True,
