@@ -5,8 +5,8 @@ import time
 import torch
 
 from pyg_hag.ops.aggregate import aggregate
-from pyg_hag.ops.checks import DTYPES
 from pyg_hag.ops.cpu.backend import compile_ahead
+from pyg_hag.ops.reductions import DTYPES
 from pyg_hag.plan.cpu import MIN_WORK
 from pyg_hag.runtime.thread_pool import num_threads
 from pyg_hag.search import build_hag

@@ -2,15 +2,10 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pyg_hag.hag.abstract import AbstractHAG
-
-REDUCES = ("sum", "mean", "symnorm", "max", "min", "var", "std")
-SIGNED_REDUCES = ("sum", "mean", "symnorm")
-"""Those that can be taken back: the ones over a HAG that subtracts."""
-DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+from pyg_hag.ops.reductions import DTYPES, REDUCES, SIGNED_REDUCES
 
 
 def check_aggregate(

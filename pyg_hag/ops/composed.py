@@ -5,8 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-MIN_VARIANCE = 1e-5
-"""Up to which the standard deviation is 0, as in PyG."""
+from pyg_hag.ops.reductions import MIN_VARIANCE
 
 
 def composed(

@@ -10,9 +10,9 @@ from torch import Tensor
 from pyg_hag.hag import HAG, AbstractHAG
 from pyg_hag.hag.memo import once_per_hag
 from pyg_hag.ops.cpu.backend import aggregate_weighted
+from pyg_hag.ops.cpu.edge_products import dot
 from pyg_hag.plan.cpu import uses_threads
 from pyg_hag.runtime import thread_pool
-from pyg_hag.runtime.jit import jit
 from pyg_hag.utils.tensors import computed_dtype
 
 
@@ -120,27 +120,9 @@ def _products(at_dst: Tensor, at_src: Tensor, hag: HAG) -> Tensor:
     out = np.empty(u.size, a.dtype)
     threads = thread_pool.num_threads() if uses_threads(hag, a.shape[1], 2) else 1
     cuts = np.linspace(0, u.size, threads + 1).astype(np.int64)
-    run: Callable[[int], None] = lambda i: _dot(a, b, u, v, cuts[i], cuts[i + 1], out)  # noqa: E731
+    run: Callable[[int], None] = lambda i: dot(a, b, u, v, cuts[i], cuts[i + 1], out)  # noqa: E731
     thread_pool.run(run, threads)
     return torch.from_numpy(out)
-
-
-@jit
-def _dot(a, b, u, v, first, last, out):  # type: ignore[no-untyped-def]
-    """Four sums side by side, so that additions need not wait for each other."""
-    width = a.shape[1]
-    even = width - width % 4
-    for e in range(first, last):
-        x, y = a[v[e]], b[u[e]]
-        s0 = s1 = s2 = s3 = a.dtype.type(0)
-        for f in range(0, even, 4):
-            s0 += x[f] * y[f]
-            s1 += x[f + 1] * y[f + 1]
-            s2 += x[f + 2] * y[f + 2]
-            s3 += x[f + 3] * y[f + 3]
-        for f in range(even, width):
-            s0 += x[f] * y[f]
-        out[e] = (s0 + s1) + (s2 + s3)
 
 
 @once_per_hag

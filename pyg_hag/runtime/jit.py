@@ -11,8 +11,12 @@ from numba import types
 from numba.core import caching
 
 PACKAGE = Path(__file__).parent.parent
-NOT_COMPILED = ("benchmark", "cli", "nn", "transforms")
-"""Folders without compiled code, on which none depends either."""
+COMPILED = (
+    *("utils", "runtime", "graph", "hag", "plan", "search", "ops/cpu"),
+    *("ops/backend.py", "ops/qparams.py", "ops/reductions.py"),
+    *("cost.py", "quantization/random"),
+)
+"""The folders and files with compiled code, and those that they depend on."""
 
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -59,13 +63,12 @@ def _warn_once() -> None:
 
 def source_stamp() -> tuple[int, int]:
     """A value that changes with any source file that compiled code may come from."""
-    folders = [p for p in PACKAGE.iterdir() if p.name not in NOT_COMPILED]
-    files = [p.stat() for folder in (*folders, PACKAGE) for p in _sources(folder)]
+    files = [file.stat() for name in COMPILED for file in _sources(PACKAGE / name)]
     return max(file.st_mtime_ns for file in files), sum(file.st_size for file in files)
 
 
-def _sources(folder: Path) -> Iterable[Path]:
-    return folder.glob("*.py") if folder == PACKAGE else folder.rglob("*.py")
+def _sources(path: Path) -> Iterable[Path]:
+    return path.rglob("*.py") if path.is_dir() else [path]
 
 
 class _PackageLocator:

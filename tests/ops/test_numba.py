@@ -20,10 +20,10 @@ from graphs import (
 )
 
 from pyg_hag import aggregate
-from pyg_hag.ops.checks import REDUCES
 from pyg_hag.ops.cpu import program
 from pyg_hag.ops.cpu.reduction import Reduction
 from pyg_hag.ops.cpu.tiling import tile_features, variants
+from pyg_hag.ops.reductions import REDUCES
 from pyg_hag.plan.cpu import group_plan
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from pyg_hag.quantization import DegreeQuantConfig, FakeQuantize, Protection
-from pyg_hag.quantization.qat.random_bits import bits, uniform
-from pyg_hag.quantization.qat.sampling import sample
+from pyg_hag.quantization.random.random_bits import bits, uniform
+from pyg_hag.quantization.random.sampling import sample
 
 FIRST = [
     [3843813214554478215, 4946748526750382790, 7224831202040718948],

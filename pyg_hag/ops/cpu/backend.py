@@ -10,12 +10,12 @@ from torch import Tensor
 from pyg_hag.hag import HAG
 from pyg_hag.hag.memo import once_per_hag
 from pyg_hag.ops.backend import Backend
-from pyg_hag.ops.checks import REDUCES
 from pyg_hag.ops.cpu.extreme_grad import ExtremeGradient
 from pyg_hag.ops.cpu.formats import FORMATS, VECTOR_BYTES
 from pyg_hag.ops.cpu.program import Call, Program, entry_of, run
 from pyg_hag.ops.cpu.reduction import Reduction
 from pyg_hag.ops.cpu.tiling import tile_features, variants
+from pyg_hag.ops.reductions import REDUCES
 from pyg_hag.plan.cpu import AHEAD, Plan, forward_plan, group_plan
 from pyg_hag.runtime import memory, openmp, thread_pool
 from pyg_hag.utils.arrays import I64

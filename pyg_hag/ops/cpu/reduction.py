@@ -7,13 +7,13 @@ from typing import Any
 
 from llvmlite import ir
 
-from pyg_hag.ops.composed import MIN_VARIANCE
 from pyg_hag.ops.cpu.control_flow import apply_if, load_element
 from pyg_hag.ops.cpu.formats import ACCUMULATORS, FORMATS, I64, Format
 from pyg_hag.ops.cpu.program import Block
 from pyg_hag.ops.cpu.rows import RowEmitter
 from pyg_hag.ops.cpu.tiling import Variant
 from pyg_hag.ops.cpu.vectors import Vectors, extreme
+from pyg_hag.ops.reductions import MIN_VARIANCE
 
 STATISTICS = {
     "sum": ("sum",),

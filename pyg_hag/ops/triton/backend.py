@@ -10,7 +10,7 @@ from torch import Tensor
 from pyg_hag.hag import HAG
 from pyg_hag.hag.memo import once_per_hag
 from pyg_hag.ops.backend import Backend
-from pyg_hag.ops.checks import REDUCES
+from pyg_hag.ops.reductions import REDUCES
 from pyg_hag.plan.gpu import ROWS, DevicePlan, device_plan
 from pyg_hag.utils.tensors import computed_dtype
 

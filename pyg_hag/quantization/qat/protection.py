@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from pyg_hag.quantization.qat import random_bits
+from pyg_hag.quantization.random import random_bits
 
 
 class Protection(nn.Module):

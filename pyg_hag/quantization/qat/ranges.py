@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyg_hag.quantization.qat.sampling import sample
+from pyg_hag.quantization.random.sampling import sample
 
 Range = tuple[Tensor, Tensor]
 """The smallest and the largest value, 0 between them."""

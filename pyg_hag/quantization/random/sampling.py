@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyg_hag.quantization.qat import random_bits
+from pyg_hag.quantization.random import random_bits
 from pyg_hag.runtime.jit import jit
 from pyg_hag.utils.arrays import I64
 

@@ -1,0 +1,11 @@
+"""The names of the reductions, and the numbers that all backends must agree on."""
+
+import torch
+
+REDUCES = ("sum", "mean", "symnorm", "max", "min", "var", "std")
+SIGNED_REDUCES = ("sum", "mean", "symnorm")
+"""Those that can be taken back: the ones over a HAG that subtracts."""
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+"""The dtypes of features."""
+MIN_VARIANCE = 1e-5
+"""Up to which the standard deviation is 0, as in PyG."""
