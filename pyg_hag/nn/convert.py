@@ -1,11 +1,11 @@
 """Converts models of PyG's layers: the same modules with the same parameters."""
 
-import inspect
-from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 
+from pyg_hag.nn.copying import change_in_place, changed_copy
 from pyg_hag.nn.layer_classes import edge_layer_class, hag_layer_class
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing
 from pyg_hag.nn.support import (
@@ -17,14 +17,18 @@ from pyg_hag.nn.support import (
 )
 
 
-def to_hag(model: nn.Module, *, strict: bool = False) -> nn.Module:
+def to_hag(
+    model: nn.Module, *, strict: bool = False, inplace: bool = False
+) -> nn.Module:
     r"""Converts a model to one that accepts a HAG in place of an `edge_index`.
 
     Every PyG layer in it that supports HAGs runs over the HAG (see
     :func:`hag_support`); the others get the edges that the HAG represents. Outputs and
-    gradients are those of the original model. Parameters and buffers are shared with
-    it, not copied, and modules without layers are the same objects. An `edge_index`
-    still works.
+    gradients are those of the original model. An `edge_index` still works.
+
+    Parameters and buffers are shared with the original, not copied, and so are the
+    modules without layers, such as dropout and batch norm: `train()` and `eval()` of
+    one model switch these in the other. To have one model only, use `inplace=True`.
 
     .. code-block:: python
 
@@ -37,15 +41,20 @@ def to_hag(model: nn.Module, *, strict: bool = False) -> nn.Module:
             `torch_geometric.nn.Sequential`, PyG's models, `HeteroConv`, the result of
             `to_hetero`, or a single layer.
         strict (bool): Whether to refuse a model with layers that do not support HAGs.
+            (default: :obj:`False`)
+        inplace (bool): Whether to convert the layers of `model` itself.
+            (default: :obj:`False`)
 
     Returns:
-        torch.nn.Module: A model of the same class, with layers of derived classes.
-        :func:`from_hag` converts it back.
+        torch.nn.Module: A model of the same class, with layers of derived classes, or
+        `model` itself if `inplace` is set. :func:`from_hag` converts it back.
 
     Raises:
         TypeError: If `model` is not a module.
-        ValueError: If it contains no PyG layer, or if `strict` is set and some of its
-            layers do not support HAGs; the message names each of them and why.
+        ValueError: If it contains no PyG layer; if it was compiled by TorchScript or,
+            unless `inplace` is set, by `model.compile()`; if `forward` of a layer is
+            replaced on the instance; or if `strict` is set and some of its layers do
+            not support HAGs. The message names the layers.
     """
     table = hag_support(model)
     if not table:
@@ -64,23 +73,27 @@ def to_hag(model: nn.Module, *, strict: bool = False) -> nn.Module:
             f"'model' has layers that do not support HAGs; pass 'strict=False' to run "
             f"them on the edges:\n  {listed}"
         )
-    return _convert(model, _hag_class, {})
+    _check_convertible(model)
+    return (change_in_place if inplace else changed_copy)(model, _hag_class)
 
 
-def from_hag(model: nn.Module) -> nn.Module:
+def from_hag(model: nn.Module, *, inplace: bool = False) -> nn.Module:
     """Converts the result of :func:`to_hag` back, with the same parameters.
 
     Args:
         model (torch.nn.Module): A model whose layers accept HAGs.
+        inplace (bool): Whether to convert the layers of `model` itself.
+            (default: :obj:`False`)
 
     Returns:
         torch.nn.Module: The model of PyG's own layers.
 
     Raises:
         TypeError: If `model` is not a module.
+        ValueError: If it was compiled by `model.compile()`, unless `inplace` is set.
     """
     check_module(model)
-    return _convert(model, pyg_class_of, {})
+    return (change_in_place if inplace else changed_copy)(model, pyg_class_of)
 
 
 def _hag_class(module: nn.Module) -> type | None:
@@ -93,39 +106,17 @@ def _hag_class(module: nn.Module) -> type | None:
     return hag_layer_class(cls) if mixin_of(cls) is not None else None
 
 
-def _convert(
-    module: nn.Module,
-    class_of: Callable[[nn.Module], type | None],
-    done: dict[int, nn.Module],
-) -> nn.Module:
-    """The module with other classes in it, or the same object if nothing changes.
-
-    Args:
-        module: The module.
-        class_of: Gives the new class of a module, or None if it keeps its own.
-        done: The modules that are converted already, by the id of the original, so
-            that a module in two places stays one.
-    """
-    if id(module) in done:
-        return done[id(module)]
-    cls = class_of(module)
-    children = {
-        name: child if child is None else _convert(child, class_of, done)
-        for name, child in module._modules.items()
-    }
-    changed = any(children[name] is not module._modules[name] for name in children)
-    if cls is None and not changed:
-        done[id(module)] = module
-        return module
-    other: nn.Module = object.__new__(cls or type(module))
-    for name, value in module.__dict__.items():
-        if name.endswith("_hooks") or name == "_modules":
-            value = value.copy()
-        elif inspect.ismethod(value) and value.__self__ is module:
-            value = value.__func__.__get__(other)
-        other.__dict__[name] = value
-    other._modules.update(children)
-    if isinstance(other, HAGMessagePassing):
-        other._set_jittable_templates()
-    done[id(module)] = other
-    return other
+def _check_convertible(model: nn.Module) -> None:
+    """Checks that other classes of the layers would be used at all."""
+    for name, module in model.named_modules():
+        shown = f"{name or '(model)'!r} ({type(module).__name__})"
+        if isinstance(module, torch.jit.ScriptModule):
+            raise ValueError(
+                f"{shown} is TorchScript, which cannot be converted: use 'to_hag' on "
+                f"the Python module, and 'torch.compile' or 'torch.jit.trace' after it"
+            )
+        if "forward" in module.__dict__ and _hag_class(module) is not None:
+            raise ValueError(
+                f"{shown} has a 'forward' of its own, set on the instance, which would "
+                f"get a HAG: override it in a derived class, or remove it"
+            )

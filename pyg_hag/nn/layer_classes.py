@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pyg_hag.hag import AbstractHAG
 from pyg_hag.nn.conv import HAGEGConv, HAGGCNConv, HAGGINConv, HAGSAGEConv
+from pyg_hag.nn.mixins.checks import refuse_torchscript
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing, install_propagate
 from pyg_hag.nn.support import GRAPH_ARGUMENTS, forward_parameters, mixin_of
 
@@ -86,6 +87,8 @@ def _make(name: str, mixin: type, cls: type, made_by: Callable[[type], type]) ->
 
 class _EdgeMixin(nn.Module):
     """Replaces HAGs among the arguments of `forward` by their edges."""
+
+    __prepare_scriptable__ = refuse_torchscript
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         names: Any = self._arguments

@@ -9,7 +9,7 @@ from torch import nn
 from torch_geometric.nn import MessagePassing
 
 from pyg_hag.nn.layer_table import MIXINS, UNSUPPORTED
-from pyg_hag.nn.mixins.checks import PER_EDGE_METHODS
+from pyg_hag.nn.mixins.checks import PER_EDGE_METHODS, replaced_method
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing
 from pyg_hag.utils.tables import text_table
 
@@ -103,7 +103,7 @@ def unsupported_reason(module: nn.Module) -> str | None:
         return module.unsupported_reason(module)
     mixin = mixin_of(cls)
     if mixin is not None:
-        method = _overridden_method(cls)
+        method = _overridden_method(cls) or replaced_method(module)
         if method is not None:
             return f"it overrides '{method}'"
         reason_of: Any = getattr(mixin, "unsupported_reason", None)

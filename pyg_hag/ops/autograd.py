@@ -79,6 +79,7 @@ def is_traced(x: Tensor) -> bool:
     """Whether something other than a plain tensor must see an operator."""
     return (
         torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
         or type(x) not in (Tensor, torch.nn.Parameter)
         or _get_current_dispatch_mode() is not None
     )

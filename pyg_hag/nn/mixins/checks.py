@@ -1,6 +1,6 @@
 """Checks of a layer and a HAG: does it need messages, do the sizes match?"""
 
-from typing import Any
+from typing import Any, NoReturn
 
 from pyg_hag.hag import AbstractHAG
 
@@ -40,7 +40,7 @@ def check_shareable(conv: Any) -> None:
                 f"'{name}' has hooks ('{hooks}'), which a HAG cannot call: remove them "
                 f"or pass 'edge_index'"
             )
-    method = overridden_method(type(conv))
+    method = overridden_method(type(conv)) or replaced_method(conv)
     if method is not None:
         raise ValueError(
             f"'{name}' overrides '{method}', which a HAG does not call: pass "
@@ -54,6 +54,42 @@ def overridden_method(cls: type) -> str | None:
         if not getattr(cls, name).__module__.startswith("torch_geometric."):
             return name
     return None
+
+
+def replaced_method(module: Any) -> str | None:
+    """The first method of a layer that is set on the instance, or None.
+
+    Of those that PyG calls, except for the `propagate` that PyG sets itself.
+    """
+    for name in ("forward", "propagate", *PER_EDGE_METHODS):
+        if name in module.__dict__ and not (
+            name == "propagate" and has_pyg_propagate(module)
+        ):
+            return name
+    return None
+
+
+def has_pyg_propagate(module: Any) -> bool:
+    """Whether PyG has set `propagate` on the instance, as explanations make it do."""
+    method = module.__dict__.get("propagate")
+    function = getattr(method, "__func__", None)
+    if function is None:
+        return False
+    if function.__module__.startswith(("torch_geometric.", "pyg_hag.")):
+        return True
+    return any(
+        function is base.__dict__.get(name)
+        for base in type(module).__mro__
+        for name in ("propagate", "_orig_propagate", "_jinja_propagate")
+    )
+
+
+def refuse_torchscript(module: Any) -> NoReturn:
+    """The error of `torch.jit.script`."""
+    raise NotImplementedError(
+        f"'{type(module).__name__}' cannot be TorchScript, which does not know HAGs: "
+        f"use 'torch.compile' or 'torch.jit.trace', or script 'from_hag(model)'"
+    )
 
 
 def check_size(hag: AbstractHAG, num_src: int | None, num_dst: int | None) -> None:

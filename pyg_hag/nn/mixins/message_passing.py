@@ -11,7 +11,11 @@ from pyg_hag.nn.mixins.aggregation import (
     run_aggregation,
     unsupported_aggregation_reason,
 )
-from pyg_hag.nn.mixins.checks import check_shareable, check_size
+from pyg_hag.nn.mixins.checks import (
+    check_shareable,
+    check_size,
+    refuse_torchscript,
+)
 
 _uncompiled_propagate = MessagePassing.propagate
 
@@ -37,6 +41,8 @@ class HAGMessagePassing(MessagePassing):
             cls._edge_propagate = cls.propagate
         if not custom:
             install_propagate(cls)
+
+    __prepare_scriptable__ = refuse_torchscript
 
     @staticmethod
     def unsupported_reason(conv: Any) -> str | None:
@@ -94,16 +100,22 @@ def install_propagate(cls: Any) -> None:
     cls._orig_propagate = _explained_propagate
 
 
-def _explained_propagate(self: Any, edge_index: Any, *args: Any, **kwargs: Any) -> Any:
+def _explained_propagate(
+    self: Any, edge_index: Any, size: Any = None, **kwargs: Any
+) -> Any:
     if isinstance(edge_index, AbstractHAG | Adjacency):
-        check_shareable(self)
-    return _uncompiled_propagate(self, edge_index, *args, **kwargs)
+        return self._propagate_hag(edge_index, size=size, **kwargs)
+    return _uncompiled_propagate(self, edge_index, size=size, **kwargs)
 
 
 def _propagate(self: Any, edge_index: Any, size: Any = None, **kwargs: Any) -> Any:
     if isinstance(edge_index, AbstractHAG | Adjacency):
         return self._propagate_hag(edge_index, size=size, **kwargs)
     return self._edge_propagate(edge_index, size=size, **kwargs)
+
+
+# Bound methods, which PyG sets on instances, are pickled by the name of the function:
+_explained_propagate.__name__ = _propagate.__name__ = "propagate"
 
 
 def propagate_hag(
