@@ -67,6 +67,16 @@ def test_two_threads_share_the_work():
     assert 1.8 < ratio <= 2
 
 
+def test_live_aggregates_are_part_of_the_working_set():
+    hag = fewest_hag(edge_index_of(clique(range(20))))
+    width, plan = 4096, forward_plan(hag, 4096, 1)
+    assert plan.slots.tolist() == [plan.num_slots] and plan.num_slots > 0
+    by_set = features(hag, width, 4, 1)[1 : len(SETS) + 1]
+    working_set = 2 ** (by_set @ np.log2(SETS) / by_set.sum())
+    near = min(20, plan.reach) + plan.num_slots
+    assert working_set == pytest.approx(near * width * 4)
+
+
 # What it decides ##############################################################
 
 

@@ -18,6 +18,7 @@ from torch_geometric.nn import SimpleConv
 
 from pyg_hag import HAGData, aggregate
 from pyg_hag.data import KEY
+from pyg_hag.hag import packing
 from pyg_hag.hag.packing import HAG_TYPE, HEADER, SEQUENTIAL
 
 
@@ -304,6 +305,15 @@ def _one_more(tensor, place):
     changed = tensor.clone()
     changed[place] += 1
     return changed
+
+
+def test_a_batch_of_no_graphs(monkeypatch):
+    """Run in Python, which checks every index."""
+    edge_index, (n, _) = ODD_GRAPHS["no nodes"]
+    data = FewestTransform()(Data(edge_index=edge_index, num_nodes=n))
+    data[KEY] = data[KEY][:0]
+    monkeypatch.setattr(packing, "fingerprint", packing.fingerprint.py_func)
+    assert (data.hag.num_src, data.hag.num_dst, data.hag.num_edges) == (0, 0, 0)
 
 
 def test_the_kind_of_hag_cannot_change_unnoticed():

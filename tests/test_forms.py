@@ -69,7 +69,9 @@ def test_all_forms_are_the_same_graph(form, name):
 
 def test_sizes_that_an_edge_index_does_not_know():
     edge_index, size = GRAPHS["dense"]
-    assert build_hag(EdgeIndex(edge_index), num_nodes=size[0]).num_dst == size[1]
+    for known in ((None, None), (size[0], None), (None, size[1])):
+        graph = EdgeIndex(edge_index, sparse_size=known)
+        assert build_hag(graph, num_nodes=size[0]).num_dst == size[1]
 
 
 def test_bipartite_matrices_are_transposed():

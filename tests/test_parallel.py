@@ -50,6 +50,25 @@ def test_every_way_to_run_gives_the_same_bits(results, monkeypatch):
                 assert equal(results(), wanted)
 
 
+def test_one_task_stays_with_the_caller(monkeypatch):
+    monkeypatch.setattr("pyg_hag.plan.cpu.MIN_WORK", 0)
+    edge_index, size = random_graph(0, 120, 120, 0.3)
+    hag, x = fewest_hag(edge_index, size=size), torch.randn(120, 8)
+    counts, run = [], openmp.run
+
+    def counted(entry, block, num_tasks, team):
+        counts.append(num_tasks)
+        run(entry, block, num_tasks, team)
+
+    monkeypatch.setattr(openmp, "run", counted)
+    with num_threads(1):
+        aggregate(x, hag)
+    assert counts == []
+    with num_threads(2):
+        aggregate(x, hag)
+    assert len(counts) == 1 and counts[0] > 1
+
+
 @pytest.mark.skipif(openmp._gnu_openmp() is None, reason="another OpenMP than GNU's")
 def test_uses_the_threads_of_pytorch(results, monkeypatch):
     monkeypatch.setattr(openmp.thread_pool, "run", None)  # not the library's own

@@ -224,6 +224,28 @@ def test_quantize(columns, qmax):
             assert_quantized(quantize(x, to, a, g, b), wanted.clamp(0, qmax))
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_nothing_is_written_beyond_the_last_row(threads, monkeypatch):
+    """Neither by the quantization nor where two values are packed into a byte."""
+    monkeypatch.setattr("pyg_hag.plan.cpu.MIN_WORK", 0)
+    beyond = []
+
+    def empty(like, rows, columns):
+        out = like.new_full((rows + 1, columns), 77)
+        beyond.append(out[rows])
+        return out[:rows]
+
+    monkeypatch.setattr("pyg_hag.runtime.memory.empty", empty)
+    edge_index, size = GRAPHS["dense"]
+    hag = fewest_hag(edge_index, size=size)
+    x = torch.full((size[0] + 1, 22), 5.0)[: size[0]]
+    with num_threads(threads):
+        values = quantize(x, QParams(1.0, 0, 15))
+        aggregate_quantized(values, QParams(1.0, 0, 15), hag)
+    assert len(beyond) == 3  # the values, packed, and their sums
+    assert all((row == 77).all() for row in beyond)
+
+
 def test_quantize_halves_and_non_finite_values():
     x = torch.tensor([[0.5, 1.5, 2.5, -0.5, torch.inf, -torch.inf, torch.nan, 1e30]])
     out = quantize(x, QParams(1.0, 10))

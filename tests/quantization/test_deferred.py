@@ -84,6 +84,9 @@ OTHERS = {
     "leaky_relu": F.leaky_relu,
     "training dropout": lambda x: F.dropout(x, 0.0, True),
     "training norm": lambda x: F.batch_norm(x, None, None, training=True),
+    "training norm with statistics": lambda x: F.batch_norm(
+        x, NORM[0].clone(), NORM[1].clone(), training=True
+    ),
     "log_softmax": lambda x: x.log_softmax(-1),
     "product": lambda x: 2 * x * x,
     "difference": lambda x: 1 - x - 0.5,

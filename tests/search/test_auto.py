@@ -1,6 +1,7 @@
 """The default search: valid on every graph, and at least as good as greedy."""
 
 import random
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -26,8 +27,11 @@ from hypothesis import strategies as st
 
 from pyg_hag.graph.csr import to_rows
 from pyg_hag.search.pairs import candidates, search
+from pyg_hag.search.pairs.components import Component
+from pyg_hag.search.pairs.row_lists import Scratch
 from pyg_hag.search.select import is_cheaper_transposed
 from pyg_hag.search.twins.contraction import Contraction
+from pyg_hag.search.twins.find import _equal_when_closed
 
 odd_graphs = pytest.mark.parametrize("graph", ODD_GRAPHS.values(), ids=ODD_GRAPHS)
 with_and_without_subtraction = pytest.mark.parametrize(
@@ -179,6 +183,24 @@ def test_long_rows_and_many_rows_are_sampled():
     assert few_more(hag, greedy((edge_index, size)))
 
 
+def test_the_window_of_a_long_row_is_around_the_item():
+    """Eight items that are in the same rows are each other's first candidates."""
+    rng = np.random.default_rng(0)
+    groups = [np.sort(rng.permutation(300)[:100]) for _ in range(90)]
+    rows = [(8 * group[:, None] + np.arange(8)).ravel() for group in groups]
+    assert min(map(len, rows)) > candidates.WINDOW
+    row_len = np.array([len(row) for row in rows], np.int64)
+    row = np.concatenate(rows).astype(np.int32)
+    row_ptr = np.concatenate([[0], np.cumsum(row_len)])
+    state = candidates.new_state(Component(row_ptr, row, row_len, 2400))
+    scratch = Scratch(np.zeros(2400, np.int32), np.empty(2400, np.int32))
+    for x in state.rank.argsort().tolist():  # in the order of the rows
+        candidates.find_candidates(state, scratch, x)
+        others = {8 * (x // 8) + i for i in range(8)} - {x}
+        assert {*state.candidate[x, :7].tolist()} == others
+        assert state.num_shared[x, :7].tolist() == 7 * [state.lists.size[x]]
+
+
 def test_large_components_find_candidates_on_all_threads(monkeypatch):
     graph = random_graph(3, 150, 150, 0.3)
     expected = fewest_hag(graph[0], size=graph[1])
@@ -228,6 +250,15 @@ def test_directed_twins_need_equal_rows_and_equal_columns():
     edge_index = edge_index_of(edges)
     fewest_hag(edge_index, num_nodes=5).validate(edge_index)
     assert contract((edge_index, (5, 5))).row.size > 0
+
+
+def test_closed_rows_are_compared_to_their_ends():
+    """As if the hashes of all rows were equal."""
+    rows = [row for size in range(5) for row in combinations(range(4), size)]
+    for first, second in product(rows, rows):
+        ptr = np.cumsum([0, 0, len(first), len(second)])  # of nodes 1 and 2
+        found = _equal_when_closed(ptr, np.array(first + second, np.int32), 1, 2)
+        assert found == (sorted((*first, 1)) == sorted((*second, 2)))
 
 
 def test_a_self_loop_is_not_the_neighbour_it_looks_like():

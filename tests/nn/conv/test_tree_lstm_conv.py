@@ -9,6 +9,7 @@ from torch_geometric.nn import GCNConv
 
 from pyg_hag import build_hag
 from pyg_hag.nn import HAGTreeLSTMConv, to_hag
+from pyg_hag.plan import sequential
 
 
 def cell(conv, own, children):
@@ -70,6 +71,15 @@ def test_equals_the_equations(graph, order, off_diagonal):
             assert got is None or not got.any()
         else:
             assert_close(got, wanted)
+
+
+def test_nodes_without_neighbours_are_in_no_level(monkeypatch):
+    """Run in Python, which checks every index."""
+    monkeypatch.setattr(sequential, "_trace_back", sequential._trace_back.py_func)
+    edge_index = torch.tensor([[0, 1, 0], [2, 2, 3]])
+    hag = build_hag(edge_index, num_nodes=5, order="sequential")
+    steps = sequential.neighbor_steps(hag)
+    assert steps.sizes == [2, 1] and steps.dst.tolist() == [2, 3, 2]
 
 
 def test_as_many_rounds_as_levels_evaluate_a_tree():
