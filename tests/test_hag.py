@@ -129,7 +129,7 @@ def test_tensors_must_be_on_one_device():
         hand_made(dst=GOOD["dst"].to("meta"))
 
 
-@pytest.mark.parametrize("num_src", [5.0, True, None, int64(5)[0]])
+@pytest.mark.parametrize("num_src", [5.0, True, None, int64(5), torch.tensor(5.0)])
 def test_num_src_must_be_an_int(num_src):
     with pytest.raises(TypeError, match="'num_src' must be an int"):
         hand_made(num_src=num_src)

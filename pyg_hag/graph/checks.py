@@ -26,15 +26,25 @@ def check_edge_index(edge_index: object, size: tuple[int, int]) -> Tensor:
             f"'edge_index' must have shape [2, num_edges] (got "
             f"{list(edge_index.shape)})"
         )
+    if edge_index.is_meta:
+        raise ValueError(
+            "'edge_index' is on the device 'meta', which holds no values: load it onto "
+            "a real device first"
+        )
     edge_index = edge_index.detach().long()
     if edge_index.numel() == 0:
         return edge_index
     for row, name in enumerate(("source", "destination")):
         limit = size[row]
         low, high = (int(value) for value in edge_index[row].aminmax())
-        if low < 0 or high >= limit:
+        if low < 0:
             raise ValueError(
-                f"'edge_index' has {name} {low if low < 0 else high}, but there are "
+                f"'edge_index' has {name} {low}, but nodes are numbered from 0: remove "
+                f"the edges that are only padding"
+            )
+        if high >= limit:
+            raise ValueError(
+                f"'edge_index' has {name} {high}, but there are "
                 f"{limit} {name}s (0 to {limit - 1}): pass 'num_nodes' or 'size'"
             )
     return edge_index

@@ -20,6 +20,8 @@ class Edges(NamedTuple):
     """`(num_src, num_dst)`, if the format stores it."""
     weight: Tensor | None
     """The values of a sparse matrix, if it has any."""
+    is_optional: bool = False
+    """Whether PyG's layers use the values only where they take an `edge_weight`."""
 
 
 def to_edges(graph: Any) -> Edges | None:
@@ -42,7 +44,7 @@ def to_edges(graph: Any) -> Edges | None:
     if name.startswith("torch_sparse.") and hasattr(graph, "coo"):
         row, col, value = graph.coo()
         num_dst, num_src = graph.sparse_sizes()
-        return Edges(torch.stack([col, row]), (num_src, num_dst), value)
+        return Edges(torch.stack([col, row]), (num_src, num_dst), value, True)
     if name.startswith("scipy.sparse.") and hasattr(graph, "tocoo"):
         matrix = graph.tocoo()
         ends = np.stack([matrix.row, matrix.col]).astype(np.int64)
@@ -85,7 +87,7 @@ def _of_torch(matrix: Tensor) -> Edges:
     else:
         value, row = matrix.values(), matrix.row_indices()
         col = _expanded(matrix.ccol_indices())
-    num_dst, num_src = matrix.shape
+    num_dst, num_src = matrix.shape[:2]
     return Edges(torch.stack([col.long(), row.long()]), (num_src, num_dst), value)
 
 
@@ -128,5 +130,7 @@ def to_adj_t(
 
 
 def is_unweighted(weight: Tensor | None) -> bool:
-    """Whether all weights are 1."""
-    return weight is None or bool((weight == 1).all())
+    """Whether all weights are 1, and stay so."""
+    if weight is None:
+        return True
+    return not weight.requires_grad and bool((weight == 1).all())

@@ -1,11 +1,11 @@
-"""Edge lists as text: two integers per line."""
+"""Edge lists as text: two integers per line, or two named columns of a table."""
 
 import itertools
 import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,22 @@ from numpy.typing import NDArray
 from pyg_hag.graph.checks import MAX_NODES
 
 _COMMENTS = ["#", "%"]
+_PAIRS = (
+    *(("src", "dst"), ("source", "target"), ("source", "destination"), ("from", "to")),
+    *(("u", "v"), ("head", "tail"), ("src_id", "dst_id"), ("source_id", "target_id")),
+    *(("node1", "node2"), ("node_1", "node_2"), ("row", "col"), ("i", "j")),
+)
+"""Names of columns that hold edges."""
+_INDEX = ("", "index", "id", "edge", "edge_id", "unnamed: 0", "no", "nr")
+"""Names of a first column that numbers the lines."""
+
+
+class _Layout(NamedTuple):
+    """Where the nodes of an edge stand in a line."""
+
+    comma: bool
+    """Whether commas separate the fields."""
+    columns: tuple[int, int]
 
 
 def read_edge_text(path: Path) -> NDArray[np.int64]:
@@ -26,7 +42,7 @@ def read_edge_text(path: Path) -> NDArray[np.int64]:
     """
     with _open(path) as file:
         numbered = enumerate(file, 1)
-        line, comma = _first_edge(path, numbered)
+        line, layout = _first_edge(path, numbered)
         remaining = itertools.chain([line], (text for _, text in numbered))
         try:
             with warnings.catch_warnings():
@@ -35,8 +51,8 @@ def read_edge_text(path: Path) -> NDArray[np.int64]:
                     remaining,
                     np.int64,
                     comments=_COMMENTS,
-                    delimiter="," if comma else None,
-                    usecols=(0, 1),
+                    delimiter="," if layout.comma else None,
+                    usecols=layout.columns,
                     ndmin=2,
                 )
         except (ValueError, OverflowError, Warning):
@@ -50,9 +66,9 @@ def _open(path: Path) -> Any:
     return path.open(encoding="utf-8-sig", errors="replace")
 
 
-def _first_edge(path: Path, lines: Iterator[tuple[int, str]]) -> tuple[str, bool]:
-    """The first line with an edge, and whether a comma separates its nodes."""
-    header = None
+def _first_edge(path: Path, lines: Iterator[tuple[int, str]]) -> tuple[str, _Layout]:
+    """The first line with an edge, and where its nodes stand."""
+    header: list[str] | None = None
     for number, line in lines:
         if line.startswith("%%MatrixMarket"):
             raise ValueError(
@@ -65,27 +81,42 @@ def _first_edge(path: Path, lines: Iterator[tuple[int, str]]) -> tuple[str, bool
         comma = re.match(r"[^\s,]*\s*,", text) is not None
         fields = _fields(text, comma)
         if header is None and len(fields) > 1 and not any(map(_is_number, fields[:2])):
-            header = number
+            header = [field.strip("\"'").lower() for field in fields]
             continue
-        _check_line(path, number, line, comma)
-        return line, comma
+        layout = _Layout(comma, _columns(header, len(fields)))
+        _check_line(path, number, line, layout)
+        return line, layout
     raise ValueError(f"{path}: holds no edges")
+
+
+def _columns(header: list[str] | None, num_fields: int) -> tuple[int, int]:
+    """The columns of a table that hold sources and destinations."""
+    if header is None:
+        return 0, 1
+    unnamed = num_fields - len(header) == 1  # the header leaves out an index
+    for source, target in _PAIRS:
+        if source in header and target in header:
+            return header.index(source) + unnamed, header.index(target) + unnamed
+    first = int(unnamed or (len(header) > 2 and header[0] in _INDEX))
+    return first, first + 1
 
 
 def _read_lines(path: Path) -> NDArray[np.int64]:
     """The edges, line by line; raises the error of the first wrong line."""
     with _open(path) as file:
         numbered = enumerate(file, 1)
-        first, comma = _first_edge(path, numbered)
-        edges = [_check_line(path, 0, first, comma)]
+        first, layout = _first_edge(path, numbered)
+        edges = [_check_line(path, 0, first, layout)]
         for number, line in numbered:
             if _strip(line):
-                edges.append(_check_line(path, number, line, comma))
+                edges.append(_check_line(path, number, line, layout))
     return np.array(edges, np.int64)
 
 
-def _check_line(path: Path, number: int, line: str, comma: bool) -> list[int]:
-    fields = _fields(_strip(line), comma)[:2]
+def _check_line(path: Path, number: int, line: str, layout: _Layout) -> list[int]:
+    comma = layout.comma
+    fields = _fields(_strip(line), comma)
+    fields = [fields[i] for i in layout.columns if i < len(fields)]
     where = f"{path}, line {number}"
     if len(fields) < 2 or not all(re.fullmatch(r"[+-]?\d+", f) for f in fields):
         shown = line.strip()

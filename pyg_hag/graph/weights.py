@@ -22,12 +22,16 @@ def factors_of(
         size: `(num_src, num_dst)`.
 
     Returns:
-        tuple: The factors, in the dtype and on the device of the weights, and an error
-        message, `""` if the weights are such products.
+        tuple: The factors, on the device of the weights and in their dtype (PyTorch's
+        default dtype for integers), and an error message, `""` if the weights are such
+        products.
     """
     src, dst = edge_index.cpu().long().contiguous().numpy()
     weight = edge_weight.detach().flatten().cpu().double().numpy()
-    epsilon = torch.finfo(edge_weight.dtype).eps
+    dtype = edge_weight.dtype
+    if not dtype.is_floating_point:
+        dtype = torch.get_default_dtype()
+    epsilon = torch.finfo(dtype).eps
     if np.array_equal(weight.astype(np.float32), weight):  # computed in float32
         epsilon = max(epsilon, torch.finfo(torch.float32).eps)
     a, b, edge = factors(src, dst, weight, *size, epsilon)
@@ -38,8 +42,8 @@ def factors_of(
             f"(edge {edge}, from {src[edge]} to {dst[edge]}, weighs {weight[edge]:.6g})"
         )
     return (
-        torch.from_numpy(a).to(edge_weight),
-        torch.from_numpy(b).to(edge_weight),
+        torch.from_numpy(a).to(edge_weight.device, dtype),
+        torch.from_numpy(b).to(edge_weight.device, dtype),
         error,
     )
 

@@ -1,14 +1,22 @@
 """The interface of HAGs and of their stand-ins in compiled code."""
 
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import torch
 from torch import Tensor
+
+from pyg_hag.hag.edge_weights import EdgeWeights
 
 Handle = tuple[list[Tensor], int, str]
 """A HAG as the argument of `torch.library` operators: the tensors of a HAG, its number
 of sources, and the views that lead from it to this one; see
 :mod:`pyg_hag.hag.library`."""
+
+
+_NO_EDGES = (
+    "it takes the place of 'edge_index' in the layers of 'to_hag(model)' only; for the "
+    "edges, use 'hag.to_edge_index()' or 'data.edge_index'"
+)
 
 
 class AbstractHAG:
@@ -55,6 +63,24 @@ class AbstractHAG:
         raise NotImplementedError
 
     @property
+    def weights(self) -> EdgeWeights | None:
+        """The weights of the edges, or None if all are 1."""
+        raise NotImplementedError
+
+    @property
+    def unread_weights(self) -> bool:
+        """Whether the data has one number per edge under a name that layers do not get.
+
+        A layer that takes weights then warns if it gets none.
+        """
+        return False
+
+    @property
+    def unweighted(self) -> "AbstractHAG":
+        """The HAG without weights."""
+        raise NotImplementedError
+
+    @property
     def device(self) -> torch.device:
         """The device of the tensors."""
         raise NotImplementedError
@@ -97,6 +123,18 @@ class AbstractHAG:
         """
         raise NotImplementedError
 
+    def without_self_loops(self) -> "AbstractHAG":
+        """Returns a HAG of the graph without its self-loops."""
+        raise NotImplementedError
+
+    def without_aggregates(self) -> "AbstractHAG":
+        """Returns the plain HAG of the graph, which knows the order of its edges.
+
+        Raises:
+            ValueError: If the order of the edges is not known.
+        """
+        raise NotImplementedError
+
     def edge_index_of_any_order(self) -> Tensor:
         """The edges in the order they were given in, or sorted if it is unknown."""
         raise NotImplementedError
@@ -111,6 +149,18 @@ class AbstractHAG:
             ValueError: If the order is not known.
         """
         raise NotImplementedError
+
+    def __getitem__(self, index: object) -> NoReturn:
+        """Raises an error: a HAG is not a list of edges."""
+        raise TypeError(f"a HAG has no rows to take {index!r} of: {_NO_EDGES}")
+
+    if not TYPE_CHECKING:  # type checkers would take any name for an attribute
+
+        def __getattr__(self, name: str) -> NoReturn:
+            reason = "" if name.startswith("_") else f": {_NO_EDGES}"
+            raise AttributeError(
+                f"'{type(self).__name__}' has no attribute '{name}'{reason}"
+            )
 
     def check_square(self) -> None:
         """Raises a ValueError unless there are as many sources as destinations."""

@@ -10,10 +10,12 @@ from torch import Tensor
 
 from pyg_hag.hag.abstract import AbstractHAG, Handle
 from pyg_hag.hag.arrays import FIELDS
+from pyg_hag.hag.edge_weights import EdgeWeights, same_weights
 from pyg_hag.hag.host import HostHAG
 from pyg_hag.hag.stats import HAGStats
 from pyg_hag.hag.verify import check_num_src, check_structure, check_vectors
 from pyg_hag.utils.arrays import I64
+from pyg_hag.utils.tensors import ordinary, ordinary_tensors
 
 Self = TypeVar("Self", bound="FlatHAG")
 
@@ -65,13 +67,13 @@ class FlatHAG(AbstractHAG):
             src, agg, src_count, agg_count, dst, group_aggs, group_dsts, src_minus,
             agg_minus,
         )  # fmt: skip
-        check_num_src(num_src)
+        num_src = check_num_src(num_src)
         check_vectors(dict(zip(FIELDS, tensors, strict=True)))
         if not isinstance(sequential, bool):
             raise TypeError(f"'sequential' must be a bool (got {sequential!r})")
         if not src_minus.any() and not agg_minus.any():
             tensors = (*tensors[:-2], src_minus[:0], agg_minus[:0])
-        self._set(num_src, tuple(t.contiguous() for t in tensors), sequential)
+        self._set(num_src, [ordinary(t.contiguous()) for t in tensors], sequential)
         check_structure(num_src, self.host.flat, sequential)
 
     def _set(
@@ -88,9 +90,10 @@ class FlatHAG(AbstractHAG):
         values["host"] = host or HostHAG(num_src, tensors, sequential)
         values["decision"] = ""
         values["given_edge_index"] = None
+        values["_weights"] = None
+        values["_unread_weights"] = False
         values["kept"] = {}
-        if tensors[2].numel() > 0:
-            _live[_address(tensors)] = self
+        self.own_tensors()
 
     @classmethod
     def trusted(
@@ -111,7 +114,9 @@ class FlatHAG(AbstractHAG):
         cls: type[Self], num_src: int, arrays: Sequence[I64], sequential: bool = False
     ) -> Self:
         """The same as :meth:`trusted`, for arrays on the host."""
-        return cls.trusted(num_src, [torch.from_numpy(a) for a in arrays], sequential)
+        with ordinary_tensors():
+            tensors = [torch.from_numpy(array) for array in arrays]
+        return cls.trusted(num_src, tensors, sequential)
 
     @classmethod
     def from_tensors(cls: type[Self], num_src: int, tensors: Sequence[Tensor]) -> Self:
@@ -123,6 +128,11 @@ class FlatHAG(AbstractHAG):
         if isinstance(hag, cls) and hag.num_src == num_src:
             return hag
         return cls(num_src, *tensors)
+
+    def own_tensors(self) -> None:
+        """Makes :meth:`from_tensors` find this HAG, of all that share its tensors."""
+        if self.src_count.numel() > 0:
+            _live[_address(self.tensors)] = self
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(
@@ -173,6 +183,23 @@ class FlatHAG(AbstractHAG):
         return self.host.num_edges
 
     @property
+    def weights(self) -> EdgeWeights | None:
+        """The weights of the edges, or None if all are 1."""
+        return self._weights  # type: ignore[attr-defined]
+
+    @property
+    def unread_weights(self) -> bool:
+        """Whether the data has one number per edge under a name that layers do not get.
+
+        A layer that takes weights then warns if it gets none.
+        """
+        return self._unread_weights  # type: ignore[attr-defined]
+
+    def note_unread_weights(self) -> None:
+        """Sets :attr:`unread_weights`."""
+        self.__dict__["_unread_weights"] = True
+
+    @property
     def device(self) -> torch.device:
         """The device of the tensors."""
         return self.src.device
@@ -184,21 +211,13 @@ class FlatHAG(AbstractHAG):
 
     def in_order_of(self: Self, edge_index: Tensor) -> Self:
         """Stores the edges in the order in which they were given; returns the HAG."""
-        self.__dict__["given_edge_index"] = edge_index
+        self.__dict__["given_edge_index"] = ordinary(edge_index)
         return self
 
     def decided(self: Self, decision: str) -> Self:
         """Stores what the search chose and why; returns the HAG."""
         self.__dict__["decision"] = decision
         return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        state = {"_sequential": True} if self.is_sequential else None
-        return type(self), (self.num_src, *self.tensors), state
-
-    def __setstate__(self, state: dict[str, bool]) -> None:
-        self._set(self.num_src, self.tensors, state["_sequential"])
-        check_structure(self.num_src, self.host.flat, self.is_sequential)
 
     def __copy__(self: Self) -> Self:
         return self
@@ -212,6 +231,7 @@ class FlatHAG(AbstractHAG):
             and self.is_sequential == other.is_sequential
             and self.src.device == other.src.device
             and all(map(torch.equal, self.tensors, other.tensors))
+            and same_weights(self.weights, other.weights)
         )
 
     def __hash__(self) -> int:

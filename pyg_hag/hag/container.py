@@ -1,16 +1,13 @@
 """The container `HAG`: its properties and views, its file, and its validation."""
 
 import os
-from functools import cached_property
 from typing import Any
-from weakref import ref
 
 import torch
 from torch import Tensor
 
 from pyg_hag.graph.formats import to_adj_t
-from pyg_hag.hag.base import FlatHAG
-from pyg_hag.hag.edit import with_self_loops
+from pyg_hag.hag import views
 from pyg_hag.hag.io import read_file, write_file
 from pyg_hag.hag.symbolic import SymbolicHAG, closed_view
 from pyg_hag.hag.verify import (
@@ -19,9 +16,11 @@ from pyg_hag.hag.verify import (
     prove_single_edges,
     prove_single_paths,
 )
+from pyg_hag.hag.weighted import WeightedHAG
+from pyg_hag.utils.tensors import kept_property
 
 
-class HAG(FlatHAG):
+class HAG(WeightedHAG):
     r"""A hierarchically aggregated graph: an immutable container of flat tensors.
 
     A HAG consists of *rows*: intermediate *aggregates* and *destinations*. Each row
@@ -91,19 +90,6 @@ class HAG(FlatHAG):
 
     # Views ####################################################################
 
-    def to(self, device: torch.device | str | int) -> "HAG":
-        """Returns the HAG on `device` (itself if it is already there)."""
-        if self.src[:0].to(device).device == self.device:
-            return self
-        if self.device.type == "cpu":
-            _ = self.host.rows  # computed before the tensors leave the host
-        moved = torch.cat(self.tensors).to(device)  # in one copy
-        tensors = moved.split([t.numel() for t in self.tensors])
-        hag = HAG.trusted(self.num_src, tensors, self.is_sequential, self.host)
-        if self.given_edge_index is not None:
-            hag.in_order_of(self.given_edge_index.to(device))
-        return hag.decided(self.decision)
-
     def t(self) -> "HAG":
         """Returns the HAG with every edge reversed.
 
@@ -119,7 +105,9 @@ class HAG(FlatHAG):
         """Returns a HAG of the transposed graph: this one if the graph is symmetric."""
         if torch.compiler.is_compiling():
             return SymbolicHAG(self, "transposed")  # type: ignore[return-value]
-        return self if self.host.is_symmetric else self._t
+        if self.weights is None and self.host.is_symmetric:
+            return self
+        return self._t
 
     def closed(self) -> tuple["HAG", Tensor]:
         """Returns the HAG in which no destination subtracts itself.
@@ -146,6 +134,27 @@ class HAG(FlatHAG):
         if torch.compiler.is_compiling():
             return SymbolicHAG(self, "with_self_loops")  # type: ignore[return-value]
         return self._with_self_loops
+
+    def without_self_loops(self) -> "HAG":
+        """Returns a HAG of the graph without its self-loops: this one if it has none.
+
+        Sums over it are not shared. Computed once.
+        """
+        if torch.compiler.is_compiling():
+            return SymbolicHAG(self, "without_self_loops")  # type: ignore[return-value]
+        return self._without_self_loops
+
+    def without_aggregates(self) -> "HAG":
+        """Returns the plain HAG of the graph, which knows the order of its edges.
+
+        Computed once.
+
+        Raises:
+            ValueError: If the order of the edges is not known.
+        """
+        if torch.compiler.is_compiling():
+            return SymbolicHAG(self, "without_aggregates")  # type: ignore[return-value]
+        return self._without_aggregates
 
     def to_edge_index(self) -> Tensor:
         """Expands the HAG to the edges of the graph, duplicates included.
@@ -223,7 +232,8 @@ class HAG(FlatHAG):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the HAG to `path`, an uncompressed .npz file of plain arrays."""
-        write_file(path, self.num_src, self.host.flat, self.is_sequential)
+        weights = None if self.weights is None else self.weights_of_file()
+        write_file(path, self.num_src, self.host.flat, self.is_sequential, weights)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> "HAG":
@@ -234,8 +244,7 @@ class HAG(FlatHAG):
         Raises:
             ValueError: If the file does not hold a HAG, or is truncated or corrupted.
         """
-        hag: HAG = read_file(path, HAG)
-        return hag
+        return read_file(path, HAG)
 
     # Display ##################################################################
 
@@ -253,44 +262,35 @@ class HAG(FlatHAG):
 
     # Computed once ############################################################
 
-    @cached_property
+    @kept_property
     def _in_degree(self) -> Tensor:
         return torch.from_numpy(self.host.paths.degree).to(self.device)
 
-    @cached_property
+    @kept_property
     def _self_loops(self) -> Tensor:
         self.check_square()
         return torch.from_numpy(self.host.self_loops).to(self.device)
 
-    @cached_property
+    @kept_property
     def _edge_index(self) -> Tensor:
         return self.to_edge_index()
 
-    @cached_property
+    @kept_property
     def _t(self) -> "HAG":
-        original = self.__dict__.get("_transpose_of", lambda: None)()
-        if original is not None:
-            return original
-        hag = HAG.from_arrays(self.num_dst, self.host.transposed()).to(self.device)
-        if not self.is_sequential:
-            hag.__dict__["_transpose_of"] = ref(self)
-        if self.given_edge_index is not None:
-            hag.in_order_of(self.given_edge_index.flip(0))
-        return hag
+        return views.transposed(self)
 
-    @cached_property
+    @kept_property
     def _closed(self) -> tuple["HAG", Tensor]:
-        if not self.is_signed:
-            return self, torch.zeros_like(self.dst)
-        flat, added = self.host.closed()
-        hag = HAG.from_arrays(self.num_src, flat).to(self.device)
-        return hag, torch.from_numpy(added).to(self.device)
+        return views.closed(self)
 
-    @cached_property
+    @kept_property
     def _with_self_loops(self) -> "HAG":
-        hag, _ = self.closed()
-        hag.check_square()
-        flat = with_self_loops(hag.host)
-        if flat is hag.host.flat:  # each node has one
-            return hag
-        return HAG.from_arrays(self.num_src, flat).to(self.device)
+        return views.with_self_loops(self)
+
+    @kept_property
+    def _without_self_loops(self) -> "HAG":
+        return views.without_self_loops(self)
+
+    @kept_property
+    def _without_aggregates(self) -> "HAG":
+        return views.without_aggregates(self)

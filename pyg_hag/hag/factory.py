@@ -4,6 +4,7 @@ from typing import Any
 
 from pyg_hag.graph.read import read_graph
 from pyg_hag.hag.container import HAG
+from pyg_hag.hag.edge_weights import read_weights
 from pyg_hag.hag.plain import plain_flat
 
 
@@ -21,8 +22,12 @@ def plain_hag(
         size: The numbers of sources and destinations, instead of `num_nodes`.
         sequential: Whether inputs are in the order of the edges.
     """
-    edge_index, size = read_graph(graph, num_nodes, size)
+    edge_index, size, weight, is_optional = read_graph(graph, num_nodes, size)
     src, dst = edge_index.detach().long().cpu().numpy()
     flat = plain_flat(src, dst, size, sequential)
     hag = HAG.from_arrays(size[0], flat, sequential).to(edge_index.device)
-    return hag.in_order_of(edge_index).decided("plain: no search was asked for")
+    hag = hag.in_order_of(edge_index).decided("plain: no search was asked for")
+    if weight is None:
+        return hag
+    weights, _ = read_weights(edge_index, weight, size, is_optional)
+    return hag.weighted_by(weights)

@@ -9,14 +9,22 @@ import numpy as np
 import torch
 
 from pyg_hag.hag.arrays import FIELDS, Flat
+from pyg_hag.hag.edge_weights import EdgeWeights
 
 FORMAT = 1  # incremented when the layout changes
 _MEMBERS = ("format", "num_src", *FIELDS)
 _MARK = "sequential"  # a member that only a sequential HAG has
+_FACTORS = "src_scale", "dst_scale"  # of a HAG with weights
+_WEIGHT = "edge_weight"  # of a plain HAG whose weights have no factors, sorted
+_OPTIONAL = "weights_optional"  # see `EdgeWeights.is_optional`
 
 
 def write_file(
-    path: str | os.PathLike[str], num_src: int, flat: Flat, sequential: bool
+    path: str | os.PathLike[str],
+    num_src: int,
+    flat: Flat,
+    sequential: bool,
+    weights: EdgeWeights | None = None,
 ) -> None:
     """Writes a HAG to a file.
 
@@ -25,6 +33,8 @@ def write_file(
         num_src: Number of sources.
         flat: The flat arrays.
         sequential: Whether the HAG is sequential.
+        weights: The weights of its edges; those of single edges sorted as the edges
+            of :meth:`pyg_hag.HAG.to_edge_index`.
     """
     arrays = {
         "format": np.array([FORMAT], np.int64),
@@ -33,6 +43,11 @@ def write_file(
     }
     if sequential:
         arrays[_MARK] = np.array([1], np.int64)
+    if weights is not None:
+        arrays[_OPTIONAL] = np.array([weights.is_optional], np.int64)
+        for name, vector in zip((*_FACTORS, _WEIGHT), weights[:3], strict=True):
+            if vector is not None:  # as bits: any dtype but int64 is refused
+                arrays[name] = vector.detach().cpu().double().numpy().view(np.int64)
     with open(path, "wb") as file:
         np.savez(file, **arrays)
 
@@ -59,22 +74,45 @@ def read_file(path: str | os.PathLike[str], make: Any) -> Any:
                         f"it has format {version}, but this version of pyg_hag reads "
                         f"format {FORMAT}: build the HAG again"
                     )
-            if sorted(found) != sorted([*names, *[f"{_MARK}.npy"] * sequential]):
+            extra = [f"{_MARK}.npy"] * sequential
+            weighted = f"{_OPTIONAL}.npy" in found
+            if weighted:
+                own = f"{_WEIGHT}.npy" in found
+                kinds = (_WEIGHT,) if own else _FACTORS
+                extra += [f"{name}.npy" for name in (_OPTIONAL, *kinds)]
+            if sorted(found) != sorted([*names, *extra]):
                 raise ValueError(f"it must hold {names}")
             if sequential and _read_member(archive, _MARK).tolist() != [1]:
                 raise ValueError(f"'{_MARK}' must be 1")
             (num_src,) = _read_member(archive, "num_src")
             tensors = [torch.from_numpy(_read_member(archive, name)) for name in FIELDS]
-        return make(int(num_src), *tensors, sequential=sequential)
+            weights = _read_weights(archive, kinds) if weighted else None
+        hag = make(int(num_src), *tensors, sequential=sequential)
+        if weights is not None:
+            hag.take_stored_weights(weights)
+        return hag
     except FileNotFoundError:
         raise
     except _ERRORS as error:
         raise ValueError(f"'{path}' is not a valid HAG file: {error}") from error
 
 
+def _read_weights(archive: zipfile.ZipFile, names: tuple[str, ...]) -> EdgeWeights:
+    (optional,) = _read_member(archive, _OPTIONAL)
+    if optional not in (0, 1):
+        raise ValueError(f"'{_OPTIONAL}' must be 0 or 1")
+    found = {
+        name: torch.from_numpy(_read_member(archive, name).view(np.float64))
+        for name in names
+    }
+    a, b, weight = (found.get(name) for name in (*_FACTORS, _WEIGHT))
+    return EdgeWeights(a, b, weight, bool(optional))
+
+
 _ERRORS = (  # those of `zipfile` for corrupted archives, and our own
     zipfile.BadZipFile,
     ValueError,
+    TypeError,
     OSError,
     EOFError,
     KeyError,

@@ -12,6 +12,7 @@ from pyg_hag.utils.tensors import ordinary_tensors
 P = ParamSpec("P")
 T = TypeVar("T")
 H = TypeVar("H", bound=Any)
+_MISSING = object()
 
 
 def once_per_hag(
@@ -27,11 +28,12 @@ def once_per_hag(
     def kept(hag: Any, *args: Any) -> T:
         key: Hashable = (function, *args)
         results = hag.kept
-        if key not in results:
+        found = results.get(key, _MISSING)  # hashes the key once
+        if found is _MISSING:
             with ordinary_tensors():
-                results[key] = function(hag, *args)  # type: ignore[call-arg]
-        found: T = results[key]
-        return found
+                found = function(hag, *args)  # type: ignore[call-arg]
+            results[key] = found
+        return cast("T", found)
 
     return cast("Callable[Concatenate[H, P], T]", kept)
 

@@ -10,7 +10,9 @@ from pyg_hag.runtime.jit import jit
 from pyg_hag.utils.arrays import I64
 
 HAG_TYPE, NUM_SRC = 5, 6  # columns of a header, see `headers`
-SET, SEQUENTIAL, SIGNED = range(3)  # the values of HAG_TYPE
+SET, SEQUENTIAL, SIGNED = range(3)  # the values of HAG_TYPE, plus flags:
+WEIGHTED, OPTIONAL = 4, 8  # the edges have weights; see `EdgeWeights.is_optional`
+KIND = 3  # the bits of HAG_TYPE that are not flags
 HEADER = 8  # numbers of a header
 MAX_SRC = 2**31 - 1
 
@@ -55,7 +57,7 @@ def fingerprint(u: I64, v: I64, flat: Flat, sizes: I64) -> I64:
         out[g] += _hash_part(flat.dst, node, node, node_end, 5)
         out[g] += _hash_part(flat.group_aggs, 0, group, group_end, 6)
         out[g] += _hash_part(flat.group_dsts, 0, group, group_end, 7)
-        if sizes[g, HAG_TYPE] == SIGNED:
+        if sizes[g, HAG_TYPE] & KIND == SIGNED:
             out[g] += _hash_part(flat.src_minus, 0, row, row_end, 8)
             out[g] += _hash_part(flat.agg_minus, 0, row, row_end, 9)
         out[g] += hash_of_three(10, sizes[g, HAG_TYPE], sizes[g, NUM_SRC])
@@ -111,7 +113,7 @@ def _record(packed: I64, place: int) -> int:
     nodes, aggs, groups = packed[place], packed[place + 1], packed[place + 2]
     rows = nodes + aggs
     counts = 2 * (rows + groups)
-    if packed[place + HAG_TYPE] == SIGNED:
+    if packed[place + HAG_TYPE] & KIND == SIGNED:
         counts += 2 * rows
     return HEADER + packed[place + 3] + nodes + packed[place + 4] + counts
 
@@ -126,7 +128,7 @@ def unpack(packed: I64, sizes: I64) -> Flat:
     """
     totals = sizes[:, :5].sum(0)
     num_rows = totals[0] + totals[1]
-    num_minus = num_rows if (sizes[:, HAG_TYPE] == SIGNED).any() else 0
+    num_minus = num_rows if (sizes[:, HAG_TYPE] & KIND == SIGNED).any() else 0
     src = np.empty(totals[3], np.int64)
     agg = np.empty(totals[4], np.int64)
     src_count = np.empty(num_rows, np.int64)
@@ -153,7 +155,7 @@ def unpack(packed: I64, sizes: I64) -> Flat:
         p = _copied(packed, p, agg_count, row, rows, 0)
         p = _copied(packed, p, group_aggs, group, groups, 0)
         p = _copied(packed, p, group_dsts, group, groups, 0)
-        if sizes[g, HAG_TYPE] == SIGNED:
+        if sizes[g, HAG_TYPE] & KIND == SIGNED:
             p = _copied(packed, p, src_minus, row, rows, 0)
             p = _copied(packed, p, agg_minus, row, rows, 0)
         source += sizes[g, NUM_SRC]

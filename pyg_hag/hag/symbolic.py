@@ -4,9 +4,11 @@ import torch
 from torch import Tensor
 
 from pyg_hag.hag.abstract import AbstractHAG, Handle, unknown_in_compiled_code
+from pyg_hag.hag.edge_weights import EdgeWeights
 
 REVERSING = "t", "transposed"
 """The views that swap sources and destinations."""
+_SAME_EDGES = (*REVERSING, "without_aggregates")
 
 
 class SymbolicHAG(AbstractHAG):
@@ -18,7 +20,8 @@ class SymbolicHAG(AbstractHAG):
     Args:
         base (AbstractHAG): The HAG that it is derived from.
         view (str): The method of :class:`pyg_hag.HAG` that returns it: `"t"`,
-            `"transposed"`, `"closed"` or `"with_self_loops"`.
+            `"transposed"`, `"closed"`, `"with_self_loops"`, `"without_self_loops"` or
+            `"without_aggregates"`.
     """
 
     def __init__(self, base: AbstractHAG, view: str) -> None:
@@ -45,14 +48,16 @@ class SymbolicHAG(AbstractHAG):
     @property
     def num_aggregates(self) -> int:
         """Number of intermediate aggregation nodes."""
-        if self.view == "with_self_loops":  # may remove aggregates
+        if self.view == "without_aggregates":
+            return 0
+        if self.view in ("with_self_loops", "without_self_loops"):
             unknown_in_compiled_code("num_aggregates")
         return self.base.num_aggregates
 
     @property
     def num_edges(self) -> int:
         """Number of edges of the graph that the HAG represents."""
-        if not self._reverses:
+        if self.view not in _SAME_EDGES:
             unknown_in_compiled_code("num_edges")
         return self.base.num_edges
 
@@ -65,6 +70,17 @@ class SymbolicHAG(AbstractHAG):
     def is_signed(self) -> bool:
         """Whether rows may subtract inputs."""
         return self._reverses and self.base.is_signed
+
+    @property
+    def weights(self) -> EdgeWeights | None:
+        """The weights of the edges, or None if all are 1."""
+        weights = self.base.weights if self.view in _SAME_EDGES else None
+        return weights if weights is None or not self._reverses else weights.t()
+
+    @property
+    def unweighted(self) -> "SymbolicHAG":
+        """The HAG without weights."""
+        return SymbolicHAG(self.base.unweighted, self.view)
 
     @property
     def device(self) -> torch.device:
@@ -100,19 +116,29 @@ class SymbolicHAG(AbstractHAG):
         """Returns the HAG in which every node has exactly one self-loop."""
         return SymbolicHAG(self, "with_self_loops")
 
+    def without_self_loops(self) -> "SymbolicHAG":
+        """Returns a HAG of the graph without its self-loops."""
+        return SymbolicHAG(self, "without_self_loops")
+
+    def without_aggregates(self) -> "SymbolicHAG":
+        """Returns the plain HAG of the graph, which knows the order of its edges."""
+        return SymbolicHAG(self, "without_aggregates")
+
     def edge_index_of_any_order(self) -> Tensor:
         """The edges in the order they were given in, or sorted if it is unknown."""
-        if not self._reverses:
+        if self.view not in _SAME_EDGES:
             unknown_in_compiled_code("edge_index")
-        return self.base.edge_index_of_any_order().flip(0)
+        edge_index = self.base.edge_index_of_any_order()
+        return edge_index.flip(0) if self._reverses else edge_index
 
     def edge_index_in_order(self, name: str) -> Tensor:
         """The edges in the order in which they were given."""
-        if not self._reverses:
+        if self.view not in _SAME_EDGES:
             raise ValueError(
                 f"'{name}' cannot be used with self-loops in compiled code"
             )
-        return self.base.edge_index_in_order(name).flip(0)
+        edge_index = self.base.edge_index_in_order(name)
+        return edge_index.flip(0) if self._reverses else edge_index
 
 
 def closed_view(hag: AbstractHAG) -> tuple[AbstractHAG, Tensor]:

@@ -1,6 +1,6 @@
 """Checks that tensors describe a HAG, and proofs that a HAG represents a graph."""
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from pyg_hag.hag.arrays import Flat
 from pyg_hag.hag.host import HostHAG
 from pyg_hag.hag.paths import first_repeated_path
 from pyg_hag.utils.arrays import I64
+from pyg_hag.utils.checks import whole_number
 
 FAULTS = {
     structure.NEGATIVE_COUNT: "a count is negative (row or group {})",
@@ -28,17 +29,46 @@ FAULTS = {
 """Descriptions of the faults that :func:`pyg_hag.hag.structure.check` finds."""
 
 
-def check_num_src(num_src: object) -> None:
-    """Checks a number of sources.
+def check_num_src(num_src: object) -> int:
+    """Checks a number of sources and returns it.
 
     Raises:
         TypeError: If it is not an int.
         ValueError: If it is out of range.
     """
-    if isinstance(num_src, bool) or not isinstance(num_src, int):
+    number = whole_number(num_src)
+    if number is None:
         raise TypeError(f"'num_src' must be an int (got {num_src!r})")
-    if not 0 <= num_src <= MAX_NODES:
+    if not 0 <= number <= MAX_NODES:
         raise ValueError(f"'num_src' must be in [0, 2**31) (got {num_src})")
+    return number
+
+
+def check_weights(weights: Any, num_src: int, num_dst: int, num_edges: int) -> None:
+    """Checks weights of edges that come from a file or a pickle.
+
+    Raises:
+        TypeError: If they are not floating-point vectors.
+        ValueError: If they have the wrong sizes.
+    """
+    a, b, edge_weight, is_optional = weights
+    factored = edge_weight is None
+    wrong = (a is None) is factored or (b is None) is factored
+    if wrong or not isinstance(is_optional, bool):
+        raise ValueError("'weights' must be two factors, or a weight for each edge")
+    for name, vector, size in (
+        ("src_scale", a, num_src),
+        ("dst_scale", b, num_dst),
+        ("edge_weight", edge_weight, num_edges),
+    ):
+        if vector is None:
+            continue
+        if not isinstance(vector, Tensor) or not vector.is_floating_point():
+            raise TypeError(f"'{name}' must be a floating-point tensor")
+        if vector.shape != (size,):
+            raise ValueError(
+                f"'{name}' must have shape [{size}] (got {list(vector.shape)})"
+            )
 
 
 def check_vectors(tensors: dict[str, object]) -> None:

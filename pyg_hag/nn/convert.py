@@ -6,8 +6,13 @@ import torch
 from torch import nn
 
 from pyg_hag.nn.copying import change_in_place, changed_copy
-from pyg_hag.nn.layer_classes import edge_layer_class, hag_layer_class
+from pyg_hag.nn.layer_classes import (
+    edge_layer_class,
+    hag_layer_class,
+    model_class,
+)
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing
+from pyg_hag.nn.models import MODELS
 from pyg_hag.nn.support import (
     check_module,
     hag_support,
@@ -103,7 +108,9 @@ def _hag_class(module: nn.Module) -> type | None:
         return None
     if needs_edges(module):
         return edge_layer_class(cls)
-    return hag_layer_class(cls) if mixin_of(cls) is not None else None
+    if mixin_of(cls) is not None:
+        return hag_layer_class(cls)
+    return model_class(cls) if mixin_of(cls, MODELS) is not None else None
 
 
 def _check_convertible(model: nn.Module) -> None:

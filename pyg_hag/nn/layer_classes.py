@@ -11,6 +11,7 @@ from pyg_hag.hag import AbstractHAG
 from pyg_hag.nn.conv import HAGEGConv, HAGGCNConv, HAGGINConv, HAGSAGEConv
 from pyg_hag.nn.mixins.checks import refuse_torchscript
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing, install_propagate
+from pyg_hag.nn.models import MODELS
 from pyg_hag.nn.support import GRAPH_ARGUMENTS, forward_parameters, mixin_of
 
 _NAMED: dict[type, type] = {
@@ -31,6 +32,19 @@ def hag_layer_class(cls: type) -> type:
     mixin = mixin_of(cls)
     assert mixin is not None
     return make_layer(f"HAG{cls.__name__}", mixin, cls, hag_layer_class)
+
+
+@functools.cache
+def model_class(cls: type) -> type:
+    """The class of a model that looks into the graph itself, and then into a HAG.
+
+    Args:
+        cls: A class of :data:`pyg_hag.nn.models.MODELS`, or derived from one.
+    """
+    mixin = mixin_of(cls, MODELS)
+    assert mixin is not None
+    made: type = _make(f"HAG{cls.__name__}", mixin, cls, model_class)
+    return made
 
 
 @functools.cache
@@ -100,9 +114,28 @@ class _EdgeMixin(nn.Module):
             and isinstance(value, Tensor)
             and name not in GRAPH_ARGUMENTS
         ]
+        given = self._completed(given)
+        if len(args) <= len(names):  # else the layer raises
+            args, kwargs = (), given
         args = tuple(_to_edges(value, per_edge) for value in args)
         kwargs = {name: _to_edges(value, per_edge) for name, value in kwargs.items()}
         return super().forward(*args, **kwargs)
+
+    def _completed(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The arguments, with what else a HAG among them knows of its graph."""
+        hag = next((v for v in given.values() if isinstance(v, AbstractHAG)), None)
+        if hag is None:
+            return given
+        names: Any = self._arguments
+        known = dict[str, Any]()
+        if "size" in names and given.get("size") is None:
+            known["size"] = hag.num_src, hag.num_dst
+        if "num_edges" in names and given.get("num_edges") is None:  # hyperedges
+            known["num_edges"] = hag.num_dst
+        if "edge_weight" in names and given.get("edge_weight") is None and hag.weights:
+            edge_index = hag.edge_index_of_any_order()
+            known["edge_weight"] = hag.weights.of_edges(edge_index)
+        return {**given, **known}
 
 
 def _to_edges(value: Any, per_edge: list[str]) -> Any:

@@ -7,6 +7,8 @@ from pyg_hag.hag.degrees import inverse_degree, symmetric_norm
 from pyg_hag.ops.autograd import many_over, max_over, sum_over
 from pyg_hag.ops.checks import check_aggregate
 from pyg_hag.ops.dispatch import select
+from pyg_hag.ops.launch import Scales
+from pyg_hag.ops.weighted import weighted_sum
 from pyg_hag.utils.tensors import computed_dtype, per_row
 
 
@@ -74,6 +76,9 @@ def aggregate(
             `reduce` is neither sum, mean nor symnorm.
     """
     reduce = check_aggregate(x, hag, reduce, src_scale, dst_scale, self_scale)
+    if hag.weights is not None:
+        scales = src_scale, dst_scale, self_scale
+        return _aggregate_weighted(x, hag, reduce, scales, backend)
     backend = select(x.device, backend)
     if reduce in ("sum", "mean", "symnorm"):
         if reduce == "mean":
@@ -84,6 +89,9 @@ def aggregate(
             src_scale = norm if src_scale is None else norm * src_scale
             dst_scale = norm if dst_scale is None else norm * dst_scale
         return sum_over(x, (src_scale, dst_scale, self_scale), hag, False, backend)
+    dtype = x.dtype
+    if src_scale is not None or dst_scale is not None:
+        x = x.to(computed_dtype(x))
     if src_scale is not None:
         x = x * per_row(src_scale, x)
     if reduce == "max" or reduce == "min":
@@ -95,7 +103,52 @@ def aggregate(
         out = _side_by_side(x, hag, reduce, backend)
     if dst_scale is not None:
         out = out * per_row(dst_scale, out)
-    return out
+    return out.to(dtype)
+
+
+def _aggregate_weighted(
+    x: Tensor,
+    hag: AbstractHAG,
+    reduce: str | tuple[str, ...],
+    scales: Scales,
+    backend: str | None,
+) -> Tensor:
+    """Over a graph with weights of its edges, which multiply the features."""
+    src_scale, dst_scale, self_scale = scales
+    weights, hag = hag.weights, hag.unweighted
+    assert weights is not None
+    if weights.edge_weight is None:
+        a, b = weights.src_scale, weights.dst_scale
+        assert a is not None and b is not None
+        names = [reduce] if isinstance(reduce, str) else [*reduce]
+        if {"max", "min"} & {*names} and not bool((b >= 0).all()):
+            raise _unsupported("sum or mean", "are negative for destinations", reduce)
+        if {"var", "std"} & {*names}:
+            raise _unsupported("sum, mean, max or min", "are products", reduce)
+        src_scale = a if src_scale is None else a * src_scale
+        dst_scale = b if dst_scale is None else b * dst_scale
+        chosen = reduce if isinstance(reduce, str) else names
+        factors = src_scale, dst_scale, self_scale
+        return aggregate(x, hag, chosen, *factors, backend=backend)
+    if reduce not in ("sum", "mean"):
+        raise _unsupported("sum or mean", "have no factors", reduce)
+    wide = x.to(computed_dtype(x))
+    scaled = wide if src_scale is None else wide * per_row(src_scale, wide)
+    out = weighted_sum(scaled, weights.edge_weight, hag)
+    if reduce == "mean":
+        out = out * per_row(inverse_degree(hag, wide.dtype), out)
+    if dst_scale is not None:
+        out = out * per_row(dst_scale, out)
+    if self_scale is not None:
+        out = out + wide * per_row(self_scale, wide)
+    return out.to(x.dtype)
+
+
+def _unsupported(names: str, weights: str, reduce: object) -> ValueError:
+    return ValueError(
+        f"'reduce' must be {names} over a HAG whose weights {weights} (got {reduce!r}):"
+        f" use 'hag.unweighted'"
+    )
 
 
 def _side_by_side(

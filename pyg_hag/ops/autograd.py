@@ -1,20 +1,28 @@
 """The kernels as differentiable operators.
 
-Two doors to the same functions. Eager calls go through `torch.autograd.Function`, or
+Three doors to the same functions. Eager calls go through `torch.autograd.Function`, or
 straight where no gradient is asked for: a fraction of the time that an operator of
-`torch.library` takes. Compilers and tracers see such operators.
+`torch.library` takes. Compilers and tracers see such operators. Transforms of
+`torch.func` and forward-mode differentiation get PyTorch's own operators, edge by edge.
 """
 
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from pyg_hag.hag import HAG
 from pyg_hag.hag.abstract import AbstractHAG
 from pyg_hag.ops.composed import composed
+from pyg_hag.ops.edges import (
+    functorch_is_active,
+    is_transformed,
+    max_grad_on_edges,
+    max_on_edges,
+    max_tangent_on_edges,
+    sum_on_edges,
+)
 from pyg_hag.ops.gradients import many_grads, sum_grads
 from pyg_hag.ops.launch import (
     Scales,
@@ -25,8 +33,6 @@ from pyg_hag.ops.launch import (
 )
 from pyg_hag.ops.library import max_operator, sum_operator
 
-_functorch_is_active = getattr(torch._C, "_are_functorch_transforms_active", None)
-
 
 def sum_over(
     x: Tensor, scales: Scales, hag: AbstractHAG, transposed: bool, backend: str
@@ -34,6 +40,8 @@ def sum_over(
     """See :func:`pyg_hag.ops.launch.compute_sum`."""
     if is_traced(x):
         return sum_operator(x, *scales, *hag.handle, transposed, backend)
+    if is_transformed(x):
+        return sum_on_edges(x, *scales, hag, transposed)
     assert isinstance(hag, HAG)
     if not _needs_grad(x, *scales):
         return compute_sum(x, scales, hag, transposed, backend)
@@ -44,6 +52,8 @@ def max_over(x: Tensor, hag: AbstractHAG, minimum: bool, backend: str) -> Tensor
     """See :func:`pyg_hag.ops.launch.compute_max`."""
     if is_traced(x):
         return max_operator(x, *hag.handle, minimum, backend)
+    if is_transformed(x):
+        return max_on_edges(x, hag, minimum)
     assert isinstance(hag, HAG)
     if not _needs_grad(x):
         return compute_max(x, hag, minimum, backend)
@@ -59,7 +69,7 @@ def many_over(
     backend: str,
 ) -> Tensor:
     """See :func:`pyg_hag.ops.launch.compute_many`."""
-    if is_traced(x):
+    if is_traced(x) or is_transformed(x):
 
         def sum_of(x: Tensor, weight: Tensor | None) -> Tensor:
             return sum_over(x, (None, weight, None), hag, False, backend)
@@ -86,8 +96,6 @@ def is_traced(x: Tensor) -> bool:
 
 
 def _needs_grad(*tensors: Tensor | None) -> bool:
-    if forward_ad._current_level >= 0:  # which the function refuses
-        return True
     return torch.is_grad_enabled() and any(
         t is not None and t.requires_grad for t in tensors
     )
@@ -95,7 +103,7 @@ def _needs_grad(*tensors: Tensor | None) -> bool:
 
 def _applied(function: Any, *args: Any) -> Tensor:
     """`function.apply(*args)`, less what that does for transforms of `torch.func`."""
-    if _functorch_is_active is None or _functorch_is_active():
+    if functorch_is_active():
         out: Tensor = function.apply(*args)
     else:
         out = super(torch.autograd.Function, function).apply(*args)
@@ -147,7 +155,16 @@ class _Max(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         x, out = ctx.saved_tensors
-        return _MaxGrad.apply(grad, x, out, *ctx.rest), None, None, None
+        return _max_grad(grad, x, out, *ctx.rest), None, None, None
+
+
+def _max_grad(
+    grad: Tensor, x: Tensor, out: Tensor, hag: HAG, minimum: bool, backend: str
+) -> Tensor:
+    if is_transformed(grad):
+        return max_grad_on_edges(grad, x, out, hag)
+    grad_x: Tensor = _MaxGrad.apply(grad, x, out, hag, minimum, backend)
+    return grad_x
 
 
 class _MaxGrad(torch.autograd.Function):
@@ -164,14 +181,14 @@ class _MaxGrad(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        pass
+        _, x, out, ctx.hag, *_ = inputs
+        ctx.save_for_backward(x, out)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> NoReturn:
-        raise NotImplementedError(
-            "'reduce' max and min can be differentiated once: the gradient of their "
-            "gradient is not implemented"
-        )
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        x, out = ctx.saved_tensors  # the gradient is linear in the first argument
+        tangent = max_tangent_on_edges(grad, x.detach(), out.detach(), ctx.hag)
+        return tangent, None, None, None, None, None
 
 
 class _Many(torch.autograd.Function):
@@ -203,7 +220,7 @@ class _Many(torch.autograd.Function):
             return sum_over(x, (None, None, None), hag, True, backend)
 
         def max_grad(grad: Tensor, out: Tensor, minimum: bool) -> Tensor:
-            return _MaxGrad.apply(grad, x.to(grad.dtype), out, hag, minimum, backend)
+            return _max_grad(grad, x.to(grad.dtype), out, hag, minimum, backend)
 
         factors = inverse_degree, norm
         grad_x = many_grads(

@@ -73,7 +73,7 @@ def _flat(x: Tensor, dtypes: tuple[torch.dtype, ...]) -> Tensor:
         x = x.float()
     if x.dim() != 2:
         x = x.reshape(x.size(0), x.shape[1:].numel())
-    return x.contiguous()
+    return x if x.is_contiguous() else x.contiguous()
 
 
 def _shaped(out: Tensor, like: Tensor) -> Tensor:
@@ -83,4 +83,6 @@ def _shaped(out: Tensor, like: Tensor) -> Tensor:
 
 
 def _factors(scale: Tensor, dtype: torch.dtype) -> Tensor:
+    if scale.dtype is dtype and scale.is_contiguous() and not scale.requires_grad:
+        return scale
     return scale.detach().to(dtype).contiguous()

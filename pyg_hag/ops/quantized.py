@@ -37,6 +37,8 @@ __all__ = [
 
 REDUCES = ("sum", "max", "min")
 _CHUNK_BYTES = 32 << 20  # of quantized values that are in memory at once
+MAX_AT_ONCE = 2 * _CHUNK_BYTES
+"""Features up to this number are quantized before a linear layer, not in chunks."""
 
 
 def aggregate_quantized(
@@ -191,7 +193,7 @@ def quantize_linear(
     known = weight, weight_scale, bias, relu, None, out_qparams
     rows, columns = x.size(0), x.size(-1)
     step = max(1, _CHUNK_BYTES // max(1, columns))
-    if rows * columns <= 2 * _CHUNK_BYTES or is_traced(x):
+    if rows * columns <= MAX_AT_ONCE or is_traced(x):
         return qlinear(quantize(x, qparams, row_scale), qparams, *known)
     out = None
     for i in range(0, rows, step):

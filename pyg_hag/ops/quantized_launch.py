@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pyg_hag.hag import HAG
@@ -33,7 +34,8 @@ def compute_quantized(
 ) -> Tensor:
     """See :func:`pyg_hag.ops.quantized.quantize`."""
     device = triton if x.is_cuda else cpu
-    return device.compute_quantized(x, qparams, row_scale, channel_scale, bias)
+    known = float32(row_scale), float32(channel_scale), float32(bias)
+    return device.compute_quantized(float32(x), qparams, *known)
 
 
 def compute_linear(
@@ -50,7 +52,8 @@ def compute_linear(
     device: Any = triton if x.is_cuda else onednn
     # One combined scale: given two, oneDNN multiplies them in an order that depends on
     # the processor and on the number of rows.
-    scale = weight_scale * qparams.scale
+    scale = float32(weight_scale) * qparams.scale
+    bias = float32(bias)
     out: Tensor = device.compute_linear(
         x, qparams.zero_point, weight, scale, bias, relu, residual, out_qparams
     )
@@ -62,3 +65,12 @@ def prepack_weight(weight: Tensor) -> Tensor:
     device: Any = triton if weight.is_cuda else onednn
     out: Tensor = device.prepack_weight(weight)
     return out
+
+
+def float32(x: Any) -> Any:
+    """The contiguous float32 tensor that kernels read; None stays None."""
+    if x is None or (
+        x.dtype is torch.float32 and x.is_contiguous() and not x.requires_grad
+    ):
+        return x
+    return x.detach().float().contiguous()

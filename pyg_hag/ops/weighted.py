@@ -9,8 +9,10 @@ from torch import Tensor
 
 from pyg_hag.hag import HAG, AbstractHAG
 from pyg_hag.hag.memo import once_per_hag
+from pyg_hag.ops.autograd import is_traced
 from pyg_hag.ops.cpu.backend import aggregate_weighted
 from pyg_hag.ops.cpu.edge_products import dot
+from pyg_hag.ops.edges import is_transformed
 from pyg_hag.plan.cpu import uses_threads
 from pyg_hag.runtime import thread_pool
 from pyg_hag.utils.tensors import computed_dtype
@@ -38,18 +40,37 @@ def weighted_sum(x: Tensor, edge_weight: Tensor, hag: AbstractHAG) -> Tensor:
         ValueError: If the HAG has aggregates or does not know the order of its edges,
             or the number of weights is wrong.
     """
-    edge_index = check_weights(edge_weight, hag)
+    check_weights(edge_weight, hag)
     wide = computed_dtype(x)
     flat = x.to(wide)
     flat = flat.flatten(1) if x.dim() > 1 else flat[:, None]
     weight = edge_weight.flatten().to(wide)
-    if x.device.type != "cpu" or torch.compiler.is_compiling():
-        messages = flat[edge_index[0]] * weight[:, None]
-        out = flat.new_zeros(hag.num_dst, flat.size(1))
-        out = out.index_add(0, edge_index[1], messages)
+    if x.device.type != "cpu" or is_traced(x) or is_transformed(x):
+        out = _sum_on_edges(flat, weight, hag)
     else:
         out = _Sum.apply(flat, weight, hag)
     return out.to(x.dtype).view(hag.num_dst, *x.shape[1:])
+
+
+def _sum(x: Tensor, weight: Tensor, hag: HAG) -> Tensor:
+    if is_transformed(x) or is_transformed(weight):
+        return _sum_on_edges(x, weight, hag)
+    out: Tensor = _Sum.apply(x, weight, hag)
+    return out
+
+
+def _sum_on_edges(x: Tensor, weight: Tensor, hag: AbstractHAG) -> Tensor:
+    src, dst = hag.edge_index_of_any_order()
+    messages = x[src] * weight[:, None]
+    return x.new_zeros(hag.num_dst, x.size(1)).index_add(0, dst, messages)
+
+
+def _inner_products(at_dst: Tensor, at_src: Tensor, hag: HAG) -> Tensor:
+    if is_transformed(at_dst) or is_transformed(at_src):
+        src, dst = hag.edge_index_of_any_order()
+        return (at_dst[dst] * at_src[src]).sum(1)
+    out: Tensor = _Products.apply(at_dst, at_src, hag)
+    return out
 
 
 def check_weights(edge_weight: Tensor, hag: AbstractHAG) -> Tensor:
@@ -84,9 +105,9 @@ class _Sum(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         grad_x = grad_weight = None
         if ctx.needs_input_grad[0]:
-            grad_x = _Sum.apply(grad, weight, ctx.hag.t())
+            grad_x = _sum(grad, weight, ctx.hag.t())
         if ctx.needs_input_grad[1]:
-            grad_weight = _Products.apply(grad, x, ctx.hag)
+            grad_weight = _inner_products(grad, x, ctx.hag)
         return grad_x, grad_weight, None
 
 
@@ -107,9 +128,9 @@ class _Products(torch.autograd.Function):
         at_dst, at_src = ctx.saved_tensors
         grad_dst = grad_src = None
         if ctx.needs_input_grad[0]:
-            grad_dst = _Sum.apply(at_src, grad, ctx.hag)
+            grad_dst = _sum(at_src, grad, ctx.hag)
         if ctx.needs_input_grad[1]:
-            grad_src = _Sum.apply(at_dst, grad, ctx.hag.t())
+            grad_src = _sum(at_dst, grad, ctx.hag.t())
         return grad_dst, grad_src, None
 
 

@@ -1,14 +1,14 @@
 """DegreeQuantTransform: how likely each node is protected in training."""
 
-import copy
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch, Data, HeteroData
+from torch_geometric.data import Data, HeteroData
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
+from pyg_hag.data.graphs import nodes_per_graph, set_per_node, shallow_copy
 from pyg_hag.graph.formats import edges_of
 from pyg_hag.utils.checks import check_probabilities
 
@@ -46,14 +46,12 @@ class DegreeQuantTransform(BaseTransform):
 
     def forward(self, data: Any) -> Any:
         """Returns a shallow copy of the data with `protect_prob`."""
-        if isinstance(data, Batch):
-            return Batch.from_data_list([self(graph) for graph in data.to_data_list()])
         if not isinstance(data, Data | HeteroData):
             raise TypeError(
                 f"'data' must be a 'Data' or 'HeteroData' object (got "
                 f"{type(data).__name__})"
             )
-        data = copy.copy(data)
+        data = shallow_copy(data)
         degrees: dict[Any, Tensor] = {}
         for store in data.edge_stores:
             num_dst = store.size()[1]
@@ -67,7 +65,9 @@ class DegreeQuantTransform(BaseTransform):
                 device = next((d.device for d in degrees.values()), "cpu")
                 zeros = torch.zeros(store.num_nodes, dtype=torch.long, device=device)
                 degrees[store._key] = zeros
-            store["protect_prob"] = self._probability(degrees[store._key])
+            sizes = nodes_per_graph(data, store)
+            parts = map(self._probability, degrees[store._key].split(sizes))
+            set_per_node(store, "protect_prob", torch.cat([*parts]))
         return data
 
     def _probability(self, degree: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pyg_hag.graph.read import read_graph
 from pyg_hag.hag import HAG
+from pyg_hag.hag.edge_weights import read_weights
 from pyg_hag.search.options import (
     SearchOptions,
     collect_options,
@@ -39,6 +40,11 @@ def build_hag(
     exact counts, on the graph or its transpose, whichever is cheaper. Aggregates that
     do not pay under the objective are inlined into their readers.
 
+    A matrix with values, such as a normalised adjacency matrix, gives a HAG with
+    weights: sums over it are products with that matrix, and layers use the weights as
+    they use the values of an `adj_t` in PyG. The values must be products of a factor of
+    the source and one of the destination, so that sums can be shared.
+
     Components of the graph (the graphs of a batch) are searched side by side.
     Duplicate edges keep their multiplicity. The same graph gives the same HAG for any
     number of threads, unless a time limit cuts the search short.
@@ -54,8 +60,8 @@ def build_hag(
             (u, v) sends from source u to destination v. Or a
             :class:`torch_geometric.EdgeIndex`; a `torch_sparse.SparseTensor` or sparse
             tensor of PyTorch with the transposed adjacency matrix, as in PyG; or a
-            matrix of SciPy, whose entry (u, v) is that edge. All values of a matrix
-            must be 1, and it has its own size.
+            matrix of SciPy, whose entry (u, v) is that edge. A matrix has its own size,
+            and its values are the weights of the edges.
         num_nodes (int, optional): Number of nodes; the largest in `edge_index`
             plus one if neither this nor `size` is given.
         size (tuple[int, int], optional): `(num_src, num_dst)` of a bipartite graph.
@@ -69,8 +75,9 @@ def build_hag(
 
     Raises:
         TypeError: If an argument has the wrong type or an unknown name.
-        ValueError: If an argument has an invalid value, or an option has no effect
-            with the others; the message names it.
+        ValueError: If an argument has an invalid value, an option has no effect with
+            the others, or a matrix has values that are no such products, unless
+            `capacity` is 0; the message names it.
 
     Example:
         >>> from pyg_hag import build_hag
@@ -80,9 +87,18 @@ def build_hag(
         >>> build_hag(edge_index, num_nodes=32)
         HAG(num_src=32, num_dst=32, num_aggregates=1, reads=32, saved=88%)
     """
-    edge_index, sizes = read_graph(edge_index, num_nodes, size)
+    graph = read_graph(edge_index, num_nodes, size)
     chosen = collect_options(build_hag, options, search_options)
-    return build_with(edge_index, sizes, chosen)
+    if graph.weight is None:
+        return build_with(graph.edge_index, graph.size, chosen)
+    edges = graph.edge_index, graph.weight, graph.size, graph.is_optional
+    weights, reason = read_weights(*edges)
+    if reason and (chosen.capacity != 0 or chosen.subtract):
+        raise ValueError(
+            f"the values of 'edge_index', a sparse matrix, cannot be shared: their "
+            f"weight {reason}; use 'capacity=0' for sums that are not shared"
+        )
+    return build_with(graph.edge_index, graph.size, chosen).weighted_by(weights)
 
 
 def build_with(

@@ -123,7 +123,8 @@ class SearchOptions:
             check_choice("neighbor_order", self.neighbor_order, NEIGHBOR_ORDERS)
         for name, minimum in _MIN_COUNTS.items():
             if getattr(self, name) is not None or name == "num_features":
-                check_count(name, getattr(self, name), minimum)
+                count = check_count(name, getattr(self, name), minimum)
+                object.__setattr__(self, name, count)  # an int of any type
         if not isinstance(self.cost_model, CostModel | None):
             raise TypeError(
                 f"'cost_model' must be a CostModel (got {self.cost_model!r})"

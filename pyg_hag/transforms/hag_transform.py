@@ -1,17 +1,19 @@
 """The transform that builds the HAG of a graph."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import AddSelfLoops, BaseTransform
 
-from pyg_hag.data import HAGData, HAGHeteroData, attach
-from pyg_hag.graph.formats import edges_of, is_unweighted
-from pyg_hag.graph.weights import factors_of
+from pyg_hag.data import HAGData, HAGHeteroData
+from pyg_hag.data.graphs import Part, parts_of, shallow_copy
+from pyg_hag.data.store import attach
+from pyg_hag.graph.formats import Edges, edges_of, is_unweighted
 from pyg_hag.hag import HAG
+from pyg_hag.hag.edge_weights import EdgeWeights, read_weights
 from pyg_hag.search.build import build_with
 from pyg_hag.search.options import (
     SearchOptions,
@@ -32,9 +34,13 @@ class HAGTransform(BaseTransform):
     attribute layers take in place of `edge_index`; for a
     :class:`torch_geometric.data.HeteroData`, a :class:`pyg_hag.HAGHeteroData` whose
     `hag_dict` has one for each edge type. The graph is `edge_index`, or `adj_t` where
-    :class:`torch_geometric.transforms.ToSparseTensor` has left nothing else. Apply it
-    last: if the graph is changed afterwards, `data.hag` raises. The search and its
-    source are described at :func:`pyg_hag.build_hag`.
+    :class:`torch_geometric.transforms.ToSparseTensor` has left nothing else; if that
+    has values, `data.hag` carries them as the weights of its edges, and layers use
+    them. Apply it last: if the graph is changed afterwards, `data.hag` raises. The
+    search and its source are described at :func:`pyg_hag.build_hag`.
+
+    A batch is transformed as it is: each graph that its `batch` vector names is
+    searched by itself, or the whole if edges lead from one graph to another.
 
     As a `pre_transform` of a dataset, it builds the HAGs once, and they are stored
     with the dataset.
@@ -46,7 +52,11 @@ class HAGTransform(BaseTransform):
         weights (str): What to do with an `edge_weight` that is not the product of a
             source factor and a destination factor: `"factored"` raises, `"plain"`
             leaves the graph without aggregates, and layers sum with the weight of each
-            edge, which may be learned. (default: :obj:`"factored"`)
+            edge. For weights that are learned and not in the data, use `capacity=0`.
+            (default: :obj:`"factored"`)
+        attr (str): The attribute that holds the weights of edges, which layers get as
+            before: `conv(data.x, data.hag, data.edge_attr)`.
+            (default: :obj:`"edge_weight"`)
         remove_edge_index (bool): Whether the HAG takes the place of `edge_index`, so
             that batches are made and moved without it. Layers that need edges get them
             from the HAG, in another order: attributes of single edges, such as
@@ -72,6 +82,7 @@ class HAGTransform(BaseTransform):
         add_self_loops: bool = False,
         weights: str = "factored",
         *,
+        attr: str = "edge_weight",
         remove_edge_index: bool = False,
         options: SearchOptions | None = None,
         **search_options: Any,
@@ -85,44 +96,70 @@ class HAGTransform(BaseTransform):
         self.add_self_loops = add_self_loops
         self.remove_edge_index = remove_edge_index
         self.weights = check_choice("weights", weights, WEIGHTS)
+        if not isinstance(attr, str):
+            raise TypeError(f"'attr' must be a str (got {attr!r})")
+        self.attr = attr
         self.options = collect_options(HAGTransform.__init__, options, search_options)
 
     def forward(self, data: Any) -> Any:
         """Returns the data with the HAG of its graph, or of each graph of a batch."""
-        if isinstance(data, Batch):
-            return Batch.from_data_list([self(graph) for graph in data.to_data_list()])
         out = _copy(data)
-        for store in out.edge_stores:
-            _ensure_edges(store)
+        read = [_ensure_edges(store) for store in out.edge_stores]
         if self.add_self_loops:
             out = AddSelfLoops()(out)
             for store in out.edge_stores:
                 store.pop("adj_t", None)  # it lacks the self-loops
-        for store in out.edge_stores:
-            self._attach(store)
+        for store, edges in zip(out.edge_stores, read, strict=True):
+            self._attach(out, store, edges)
         return out
 
-    def _attach(self, store: Any) -> None:
-        """Builds the HAG of the edges in a store, and puts it there."""
-        size = store.size()
-        edge_index, weight = store["edge_index"], store.get("edge_weight")
-        options = self.options
+    def _attach(self, data: Any, store: Any, edges: Edges) -> None:
+        """Builds the HAGs of the edges in a storage, and puts them there."""
+        edge_index, options = store["edge_index"], self.options
+        carried = edges.weight is not None
+        weight = store.get("edge_weight" if carried else self.attr)
         if weight is not None:
-            if self.remove_edge_index:
-                raise ValueError(
-                    "'edge_weight' of 'data' has a value per edge: use 'HAGTransform' "
-                    "without 'remove_edge_index', or remove the weights"
-                )
-            *_, wrong = factors_of(edge_index, weight, size)
-            if wrong and self.weights == "factored":
-                raise ValueError(
-                    f"'edge_weight' of 'data' {wrong}, so that sums cannot be shared: "
-                    f"use 'HAGTransform(weights=\"plain\")', or remove the weights"
-                )
-            if wrong:
-                options = replace(self.options, capacity=0)
-        hag = self._search(edge_index, size, options)
-        attach(store, hag, self.remove_edge_index)
+            weight = self._checked_weight(weight, edge_index, store)
+        hags = []
+        for part in parts_of(data, store):
+            local = edge_index.as_subclass(Tensor)[:, part.edges.to(edge_index.device)]
+            local = local - local.new_tensor(part.first)[:, None]
+            chosen, weights = options, None
+            if weight is not None:
+                weights, wrong = self._weights(local, weight, part, edges.is_optional)
+                chosen = replace(options, capacity=0) if wrong else options
+            hag = self._search(local, part.size, chosen).in_order_of(local)
+            hags.append(hag.weighted_by(weights) if carried else hag)
+        attach(store, hags, self.remove_edge_index)
+
+    def _checked_weight(self, weight: Any, edge_index: Tensor, store: Any) -> Tensor:
+        name = f"'{self.attr}' of 'data'"
+        if self.remove_edge_index:
+            raise ValueError(
+                f"{name} has a value per edge: use 'HAGTransform' without "
+                f"'remove_edge_index', or remove the weights"
+            )
+        num_edges = edge_index.size(1)
+        if not isinstance(weight, Tensor) or weight.numel() != num_edges:
+            got = list(weight.shape) if isinstance(weight, Tensor) else type(weight)
+            raise ValueError(
+                f"{name} must hold one weight for each of the {num_edges} edges (got "
+                f"{got}): rename features of edges to 'edge_attr'"
+            )
+        return weight.view(-1)
+
+    def _weights(
+        self, edge_index: Tensor, weight: Tensor, part: Part, is_optional: bool
+    ) -> tuple[EdgeWeights, str]:
+        """The weights of a graph, and why sums with them cannot be shared."""
+        own = weight[part.edges.to(weight.device)]
+        weights, wrong = read_weights(edge_index, own, part.size, is_optional)
+        if wrong and self.weights == "factored":
+            raise ValueError(
+                f"'{self.attr}' of 'data' {wrong}, so that sums cannot be shared: use "
+                f"'HAGTransform(weights=\"plain\")', or remove the weights"
+            )
+        return weights, wrong
 
     @staticmethod
     def _search(
@@ -132,6 +169,8 @@ class HAGTransform(BaseTransform):
 
     def __repr__(self) -> str:
         shown = {"add_self_loops": self.add_self_loops, "weights": self.weights}
+        if self.attr != "edge_weight":
+            shown["attr"] = self.attr
         if self.remove_edge_index:
             shown["remove_edge_index"] = True
         shown |= self.options.for_repr()
@@ -141,26 +180,43 @@ class HAGTransform(BaseTransform):
 
 def _copy(data: Any) -> Any:
     """A shallow copy of the data that can carry HAGs."""
-    if isinstance(data, Data | HeteroData):
-        plain, ours = (Data, HAGData) if isinstance(data, Data) else HETERO
-        if type(data) is not plain and not isinstance(data, ours):
-            raise TypeError(
-                f"'data' is a {type(data).__name__}, whose own methods would be lost: "
-                f"derive that class from 'pyg_hag.{ours.__name__}'"
-            )
-        num_nodes = data.num_nodes
-        out = (type(data) if isinstance(data, ours) else ours).from_dict(data.to_dict())
-        if isinstance(data, Data) and out.x is None and "num_nodes" not in out:
-            out.num_nodes = num_nodes  # otherwise a batch would have to guess it
-        return out
-    raise TypeError(
-        f"'data' must be a 'Data' or 'HeteroData' object (got {type(data).__name__})"
-    )
+    base: Any = type(data)
+    if isinstance(data, Batch):  # its class has that of its graphs as the last base
+        base = base.__bases__[-1]
+    if not issubclass(base, Data | HeteroData):
+        raise TypeError(
+            f"'data' must be a 'Data' or 'HeteroData' object (got "
+            f"{type(data).__name__})"
+        )
+    plain, ours = (Data, HAGData) if issubclass(base, Data) else HETERO
+    if base is not plain and not issubclass(base, ours):
+        raise TypeError(
+            f"'data' is a {type(data).__name__}, whose own methods would be lost: "
+            f"derive that class from 'pyg_hag.{ours.__name__}'"
+        )
+    num_nodes = data.num_nodes
+    out = shallow_copy(data)
+    if base is plain:
+        is_batch, make_batch = base is not type(data), cast("Any", Batch)
+        cls = type(make_batch(_base_cls=ours)) if is_batch else ours
+        object.__setattr__(out, "__class__", cls)  # `Data` would store it
+    for store in out.stores:
+        if isinstance(store.get("hag"), HAG):  # set on data that did not know HAGs
+            del store["hag"]
+    if isinstance(data, Data) and out.x is None and "num_nodes" not in out:
+        out.num_nodes = num_nodes  # otherwise a batch would have to guess it
+    return out
 
 
-def _ensure_edges(store: Any) -> None:
-    """Puts the edges into a store that has only their adjacency matrix."""
+def _ensure_edges(store: Any) -> Edges:
+    """Puts the edges into a storage that has only their adjacency matrix.
+
+    Returns:
+        The edges, with the weights if the matrix has any.
+    """
     edges = edges_of(store, "a HAG needs a graph")
     store["edge_index"] = edges.edge_index
-    if not is_unweighted(edges.weight):
-        store["edge_weight"] = edges.weight
+    if is_unweighted(edges.weight):
+        return edges._replace(weight=None)
+    store["edge_weight"] = edges.weight
+    return edges

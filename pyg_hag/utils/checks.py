@@ -1,13 +1,32 @@
 """Checks of arguments."""
 
+import operator
+from typing import Any
+
 
 def check_count(name: str, value: object, minimum: int) -> int:
-    """Checks an integer argument and returns it."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    """Checks an integer argument and returns it.
+
+    Integers of NumPy and tensors of one integer are numbers as well.
+    """
+    number = whole_number(value)
+    if number is None:
         raise TypeError(f"'{name}' must be an int (got {value!r})")
-    if value < minimum:
+    if number < minimum:
         raise ValueError(f"'{name}' must be at least {minimum} (got {value})")
-    return value
+    return number
+
+
+def whole_number(value: Any) -> int | None:
+    """The int that a value of any integer type stands for, or None."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    kind = str(getattr(value, "dtype", "")).removeprefix("torch.")
+    if not kind.startswith(("int", "uint")) or getattr(value, "ndim", 0) != 0:
+        return None
+    return operator.index(value)
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> str:

@@ -1,11 +1,15 @@
 """Small helpers for tensors."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
+
+T = TypeVar("T")
 
 
 def computed_dtype(x: Tensor) -> torch.dtype:
@@ -29,7 +33,36 @@ def ordinary_tensors() -> Iterator[None]:
     """Creates tensors that later code can use in any mode.
 
     A result that is kept must not be an inference tensor, which cannot be saved for a
-    gradient, nor a tracer's fake tensor.
+    gradient, nor a tracer's fake tensor, nor one that `torch.func` has wrapped.
     """
-    with torch.inference_mode(False), torch.no_grad(), _disable_current_modes():
+    tracing = torch._C._get_tracing_state()
+    set_tracing: Any = torch._C._set_tracing_state  # type: ignore[attr-defined]
+    set_tracing(None)  # of torch.jit.trace
+    with contextlib.ExitStack() as stack:
+        stack.callback(set_tracing, tracing)
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(_disable_current_modes())
+        _keep = torch._C._DisableFuncTorch()  # until it is deleted
         yield
+        del _keep
+
+
+def ordinary(tensor: Tensor) -> Tensor:
+    """The tensor, or a copy of one that was made in inference mode."""
+    if not tensor.is_inference():
+        return tensor
+    with ordinary_tensors():
+        return tensor.clone()
+
+
+class kept_property(cached_property[T]):
+    """A `cached_property` whose tensors later code can use in any mode."""
+
+    def __init__(self, function: Callable[[Any], T]) -> None:
+        @wraps(function)
+        def made(instance: Any) -> T:
+            with ordinary_tensors():
+                return function(instance)
+
+        super().__init__(made)

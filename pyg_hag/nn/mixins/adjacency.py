@@ -1,5 +1,7 @@
 """Weighted graphs whose sums can be shared, and the normalisations of PyG's layers."""
 
+import functools
+import warnings
 from typing import Any, NamedTuple
 
 import torch
@@ -9,7 +11,7 @@ from pyg_hag.graph import weights
 from pyg_hag.hag import AbstractHAG
 from pyg_hag.hag.memo import Latest, once_per_hag
 from pyg_hag.ops import aggregate
-from pyg_hag.ops.weighted import check_weights, weighted_sum
+from pyg_hag.ops.weighted import weighted_sum
 
 
 class Adjacency(NamedTuple):
@@ -34,19 +36,14 @@ class Adjacency(NamedTuple):
     edge_weight: Tensor | None = None
 
 
-_PLAIN = (
-    "use a graph without aggregates, by 'HAGTransform(weights=\"plain\")' or "
-    "'build_hag(capacity=0)', or pass 'edge_index'"
-)
-
-
 def weighted_adjacency(
     hag: AbstractHAG, edge_weight: Tensor | None, name: str
 ) -> Adjacency:
-    """The graph with weights of its edges.
+    """The graph with weights of its edges, or with those that the HAG carries.
 
-    They must be products of a source factor and a destination factor, unless the graph
-    has no aggregates.
+    Sums are shared if the weights are products of a source factor and a destination
+    factor, and require no gradient. Otherwise the graph is used as it is, with one
+    warning.
 
     Args:
         hag (HAG): The graph, which must know the order of its edges.
@@ -54,30 +51,65 @@ def weighted_adjacency(
         name (str): Name of the layer, for errors.
 
     Raises:
-        ValueError: If the weights do not match the edges, or if sums with them cannot
-            be shared.
+        ValueError: If the weights do not match the edges.
     """
     if edge_weight is None:
-        return Adjacency(hag)
+        weights = hag.weights
+        if weights is None:
+            return Adjacency(hag)
+        a, b, edge_weight, _ = weights
+        if edge_weight is None:
+            return Adjacency(hag.unweighted, a, b)
+    hag = hag.unweighted
+    edge_weight = check_edge_weight(hag, edge_weight, name)
     if hag.num_aggregates == 0 and not hag.is_signed:
-        check_weights(edge_weight, hag)
-        return Adjacency(hag, edge_weight=edge_weight.flatten())
+        return Adjacency(hag, edge_weight=edge_weight)
     if edge_weight.requires_grad and torch.is_grad_enabled():
-        raise ValueError(
-            f"'edge_weight' of '{name}' requires a gradient for each edge, which "
-            f"shared sums do not provide: {_PLAIN}"
-        )
+        _warn_of_unshared(name, "requires a gradient")
+        return Adjacency(hag.without_aggregates(), edge_weight=edge_weight)
     edge_index = hag.edge_index_in_order("edge_weight")
-    if edge_weight.numel() != edge_index.size(1):
+    given = edge_weight, edge_index, hag.num_src, hag.num_dst
+    if torch.compiler.is_compiling():  # factors are computed in every call
+        return Adjacency(hag, *_factors_operator(*given, name))
+    a, b, error = _latest_factors(hag).of(edge_weight, lambda: _factors(*given))
+    if error:
+        _warn_of_unshared(name, error)
+        return Adjacency(hag.without_aggregates(), edge_weight=edge_weight)
+    return Adjacency(hag, a, b)
+
+
+def edges_of(hag: AbstractHAG, edge_weight: Any = None) -> tuple[Tensor, Any]:
+    """The edges of a graph, and their weights: those given, or those it carries."""
+    if edge_weight is not None:
+        return hag.edge_index_in_order("edge_weight"), edge_weight
+    edge_index = hag.edge_index_of_any_order()
+    weights = hag.weights
+    return edge_index, None if weights is None else weights.of_edges(edge_index)
+
+
+def check_edge_weight(hag: AbstractHAG, edge_weight: Tensor, name: str) -> Tensor:
+    """The weights as a vector, after checking that there is one for each edge."""
+    num_edges = hag.edge_index_in_order("edge_weight").size(1)
+    if edge_weight.numel() != num_edges or edge_weight.dim() not in (1, 2):
         raise ValueError(
             f"'edge_weight' of '{name}' must have one weight for each of the "
-            f"{edge_index.size(1)} edges (got shape {list(edge_weight.shape)})"
+            f"{num_edges} edges (got shape {list(edge_weight.shape)})"
         )
-    given = edge_weight, edge_index, hag.num_src, hag.num_dst, name
-    if torch.compiler.is_compiling():  # factors are computed in every call
-        return Adjacency(hag, *_factors_operator(*given))
-    scales = _latest_factors(hag).of(edge_weight, lambda: _factors(*given))
-    return Adjacency(hag, *scales)
+    return edge_weight if edge_weight.dim() == 1 else edge_weight.view(-1)
+
+
+@torch.compiler.assume_constant_result  # so that it also warns where this is compiled
+def _warn_of_unshared(name: str, reason: str) -> None:
+    _warn_once(name, reason.split(" (")[0])
+
+
+@functools.cache
+def _warn_once(name: str, reason: str) -> None:
+    warnings.warn(
+        f"'edge_weight' of '{name}' {reason}, so sums over this HAG are not shared: "
+        f"'HAGTransform(capacity=0)' saves the search",
+        stacklevel=2,
+    )
 
 
 @once_per_hag
@@ -87,33 +119,57 @@ def _latest_factors(hag: AbstractHAG) -> Latest:
 
 
 def _factors(
-    edge_weight: Tensor, edge_index: Tensor, num_src: int, num_dst: int, name: str
-) -> tuple[Tensor, Tensor]:
-    size = num_src, num_dst
-    a, b, error = weights.factors_of(edge_index, edge_weight, size)
-    if error:
-        raise ValueError(
-            f"'edge_weight' of '{name}' {error}, so sums cannot be shared: {_PLAIN}"
-        )
-    return a, b
+    edge_weight: Tensor, edge_index: Tensor, num_src: int, num_dst: int
+) -> tuple[Tensor, Tensor, str]:
+    return weights.factors_of(edge_index, edge_weight, (num_src, num_dst))
 
 
 @torch.library.custom_op("pyg_hag::edge_factors", mutates_args=())
 def _factors_operator(
     edge_weight: Tensor, edge_index: Tensor, num_src: int, num_dst: int, name: str
 ) -> tuple[Tensor, Tensor]:
-    return _factors(edge_weight, edge_index, num_src, num_dst, name)
+    a, b, error = _factors(edge_weight, edge_index, num_src, num_dst)
+    if error:
+        raise ValueError(
+            f"'edge_weight' of '{name}' {error}, so sums cannot be shared in compiled "
+            f"code: use a HAG without aggregates, by 'HAGTransform(capacity=0)' or "
+            f"'build_hag(capacity=0)'"
+        )
+    return a, b
 
 
 @_factors_operator.register_fake
 def _(
     edge_weight: Tensor, edge_index: Tensor, num_src: int, num_dst: int, name: str
 ) -> tuple[Tensor, Tensor]:
-    return edge_weight.new_empty(num_src), edge_weight.new_empty(num_dst)
+    dtype = edge_weight.dtype
+    if not dtype.is_floating_point:
+        dtype = torch.get_default_dtype()
+    sizes = num_src, num_dst
+    a, b = (edge_weight.new_empty(size, dtype=dtype) for size in sizes)
+    return a, b
+
+
+KEPT, REPLACED, ADDED = "kept", "replaced", "added"
+
+
+def loop_rule(hag: AbstractHAG, edge_weight: Tensor | None) -> str:
+    """What PyG's `gcn_norm` does with the self-loops of a weighted graph.
+
+    A node keeps its last one; those of a `torch_sparse.SparseTensor` are replaced, and
+    to those of a sparse tensor of PyTorch another one is added.
+    """
+    if edge_weight is not None or hag.weights is None:
+        return KEPT
+    return REPLACED if hag.weights.is_optional else ADDED
 
 
 def gcn_normalized(
-    adjacency: Adjacency, add_self_loops: bool, fill: float, dtype: torch.dtype
+    adjacency: Adjacency,
+    add_self_loops: bool,
+    fill: float,
+    dtype: torch.dtype,
+    rule: str = KEPT,
 ) -> Adjacency:
     r"""The normalisation of GCN: :math:`\hat D^{-1/2} \hat A \hat D^{-1/2}`.
 
@@ -123,12 +179,17 @@ def gcn_normalized(
             only the last one is kept, as in PyG.
         fill (float): Weight of an added self-loop in a weighted graph.
         dtype (torch.dtype): Dtype of the factors.
+        rule (str): See :func:`loop_rule`.
     """
     hag, a, *_, weight = adjacency
     if a is None and weight is None and not torch.compiler.is_compiling():
         scale, self_scale = _unweighted_gcn_scales(hag, add_self_loops, fill, dtype)
         return Adjacency(hag, scale, scale, self_scale)
-    return Adjacency(hag, *_gcn_scales(adjacency, add_self_loops, fill, dtype), weight)
+    if weight is not None and add_self_loops and rule != ADDED:
+        weight = _with_loops(adjacency, rule)
+        adjacency = adjacency._replace(edge_weight=weight)
+    scales = _gcn_scales(adjacency, add_self_loops, fill, dtype, rule)
+    return Adjacency(hag, *scales, weight)
 
 
 @once_per_hag
@@ -142,7 +203,11 @@ def _unweighted_gcn_scales(
 
 
 def _gcn_scales(
-    adjacency: Adjacency, add_self_loops: bool, fill: float, dtype: torch.dtype
+    adjacency: Adjacency,
+    add_self_loops: bool,
+    fill: float,
+    dtype: torch.dtype,
+    rule: str = KEPT,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Scales of the sources, of the destinations, and of each node itself."""
     _, a, b, _, weight = adjacency
@@ -151,8 +216,7 @@ def _gcn_scales(
     total = total_weight(adjacency, dtype)
     missing = None
     if add_self_loops:  # every node then has exactly one
-        loop_weight, last, has_loop = _self_loops(adjacency, dtype)
-        missing = torch.where(has_loop, last, fill) - loop_weight
+        missing = _missing_loops(adjacency, fill, dtype, rule)
         total = total + missing
     scale = total.pow(-0.5)
     scale = scale.masked_fill(scale == torch.inf, 0.0)
@@ -172,30 +236,80 @@ def total_weight(adjacency: Adjacency, dtype: torch.dtype) -> Tensor:
     return aggregate(a.to(dtype), hag, dst_scale=b)
 
 
-def _self_loops(
-    adjacency: Adjacency, dtype: torch.dtype
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Self-loops of each node: their total weight, that of the last, and if any."""
+def _with_loops(adjacency: Adjacency, rule: str) -> Tensor:
+    """The weight of each edge, 0 for the self-loops that do not stay."""
+    hag, *_, weight = adjacency
+    assert weight is not None
+    loop, number, dst, last = _last_loops(hag)
+    if rule == KEPT:
+        loop = loop & (last[dst] != number)
+    return torch.where(loop, 0, weight)
+
+
+def _last_loops(hag: AbstractHAG) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Which edges are self-loops, their numbers and ends, and each node's last loop.
+
+    That of a node without self-loops is -1.
+    """
+    src, dst = hag.edge_index_in_order("edge_weight")
+    number = torch.arange(src.numel(), device=src.device)
+    loop, dst = src == dst, dst.long()
+    none = torch.full((hag.num_dst,), -1, device=src.device)
+    last = none.scatter_reduce(0, dst, torch.where(loop, number, -1), "amax")
+    return loop, number, dst, last
+
+
+def _missing_loops(
+    adjacency: Adjacency, fill: float, dtype: torch.dtype, rule: str
+) -> Tensor:
+    """What the self-loops of each node must weigh more, after :func:`_with_loops`."""
     hag, a, b, _, weight = adjacency
+    if rule == ADDED:
+        return torch.full((hag.num_dst,), fill, dtype=dtype, device=hag.device)
     if weight is not None:
-        src, dst = hag.edge_index_in_order("edge_weight")
-        loop = src == dst
-        none = weight.new_zeros(hag.num_dst)
-        total = none.index_add(0, dst[loop], weight[loop])
-        last = none.index_put((dst[loop],), weight[loop])
-        has_loop = torch.zeros_like(none, dtype=torch.bool)
-        has_loop = has_loop.index_fill(0, dst[loop], True)
-        return total.to(dtype), last.to(dtype), has_loop
+        stays = _last_loops(hag)[-1] >= 0 if rule == KEPT else False
+        ones = torch.ones(hag.num_dst, dtype=dtype, device=hag.device)
+        return torch.where(torch.as_tensor(stays, device=hag.device), 0, fill * ones)
     count = hag.self_loops
-    last = torch.ones_like(count, dtype=dtype)
-    if a is not None and b is not None:
-        last = (a * b).to(dtype)
-    return count * last, last, count > 0
+    each = torch.ones_like(count, dtype=dtype)
+    if a is not None and b is not None:  # all loops of a node weigh the same
+        each = (a * b).to(dtype)
+    if rule == REPLACED:
+        return fill - count * each
+    return torch.where(count > 0, (1 - count) * each, fill)
+
+
+class Laplacian(NamedTuple):
+    """A Laplacian without the self-loops of the graph."""
+
+    adjacency: Adjacency
+    """The entries off the diagonal, with the opposite sign."""
+    diagonal: Tensor
+    """The entries of the diagonal, `[num_nodes]`."""
+    loops: Tensor | None
+    """What the self-loops that are still in the graph add to each node."""
+
+    def max(self) -> Tensor:
+        """The largest entry."""
+        largest = self.diagonal.max()
+        hag, a, b, _, weight = self.adjacency
+        if a is None or b is None or not self.has_negative_weights():
+            return largest
+        src, dst = hag.edge_index_of_any_order()
+        entries = -a[src] * b[dst]
+        if weight is not None:
+            entries = entries * weight
+        return torch.maximum(largest, entries.max())
+
+    def has_negative_weights(self) -> bool:
+        """Whether entries off the diagonal may be positive."""
+        _, a, b, _, weight = self.adjacency
+        return any(t is not None and bool((t < 0).any()) for t in (a, b, weight))
 
 
 def laplacian(
     adjacency: Adjacency, normalization: str | None, dtype: torch.dtype
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> Laplacian:
     r"""The Laplacian of the graph without its self-loops.
 
     :math:`\mathbf{D} - \mathbf{A}`, :math:`\mathbf{I} - \mathbf{D}^{-1/2} \mathbf{A}
@@ -206,22 +320,21 @@ def laplacian(
         adjacency (Adjacency): A graph with equally many sources and destinations.
         normalization (str, optional): None, `"sym"` or `"rw"`.
         dtype (torch.dtype): Dtype of the result.
-
-    Returns:
-        tuple: Factors a of the sources and b of the destinations: an entry off the
-        diagonal is :math:`-a_u b_v`, times the edge's own weight if it has one; the
-        diagonal; and the correction of the diagonal for self-loops, which a sum over
-        the graph includes.
     """
     hag, a, b, _, weight = adjacency
-    loops, _, _ = _self_loops(adjacency, dtype)
+    loops = None
     if weight is not None:
+        src, dst = hag.edge_index_in_order("edge_weight")
+        weight = torch.where(src == dst, 0, weight)
         degree = total_weight(Adjacency(hag.t(), edge_weight=weight), dtype)
-    elif a is None or b is None:
-        degree = hag.transposed().in_degree.to(dtype)
+    elif a is not None and b is not None:  # a loop may outweigh all other edges
+        hag = hag.without_self_loops()
+        degree = aggregate(b.to(dtype), hag.t(), dst_scale=a)
     else:
-        degree = aggregate(b.to(dtype), hag.transposed(), dst_scale=a)
-    degree = degree - loops
+        if not torch.compiler.is_compiling() and bool((hag.self_loops > 1).any()):
+            hag = hag.without_self_loops()
+        degree = (hag.transposed().in_degree - hag.self_loops).to(dtype)
+        loops = hag.self_loops.to(dtype)
     one = torch.ones_like(degree)
     src_scale, dst_scale, diagonal = one, one, degree
     if normalization is not None:
@@ -229,7 +342,9 @@ def laplacian(
         src_scale = scale.masked_fill(scale == torch.inf, 0.0)
         dst_scale = src_scale if normalization == "sym" else one
         diagonal = one
-    loops = loops * src_scale * dst_scale
+    if loops is not None:
+        loops = loops * src_scale * dst_scale
     if a is not None and b is not None:
         src_scale, dst_scale = src_scale * a, dst_scale * b
-    return src_scale, dst_scale, diagonal, loops
+    entries = Adjacency(hag, src_scale, dst_scale, None, weight)
+    return Laplacian(entries, diagonal, loops)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch_geometric.nn import aggr
 
-from pyg_hag.hag import AbstractHAG
 from pyg_hag.nn.aggr import HAGLSTMAggregation
 from pyg_hag.nn.mixins.adjacency import Adjacency
 from pyg_hag.ops import aggregate
@@ -81,27 +80,22 @@ def run_aggregation(module: Any, x: Tensor, adjacency: Adjacency) -> Tensor:
             )
         return module(x, hag)
     reduce = reduction_of(module)
-    if weight is not None:
-        return _sum_with_edge_weights(module, x, adjacency)
+    if weight is not None and reduce in ("sum", "mean"):
+        return _sum_with_edge_weights(reduce, x, adjacency)
+    parts = [module] if reduce is not None else module.aggrs
+    reduces = [str(reduction_of(part)) for part in parts]
+    if weight is not None or not _factors_out(b, reduces):
+        return _on_edges(module, x, adjacency)
     if reduce is not None:
-        if reduce == "sum" or (a is None and b is None):
-            return aggregate(x, hag, reduce, a, b, self_scale)
-        return _reduce_scaled(x, hag, reduce, a, b)
-    reduces = [str(reduction_of(part)) for part in module.aggrs]
-    out = _reduce_scaled(x, hag, reduces, a, b)
+        return aggregate(x, hag, reduce, a, b, self_scale)
+    out = aggregate(x, hag, reduces, a, b)
     return out if module.mode == "cat" else module.combine(out.chunk(len(reduces), -1))
 
 
-def _sum_with_edge_weights(module: Any, x: Tensor, adjacency: Adjacency) -> Tensor:
+def _sum_with_edge_weights(reduce: str, x: Tensor, adjacency: Adjacency) -> Tensor:
     """A sum or mean with a weight for each edge, on a graph without aggregates."""
     hag, a, b, self_scale, weight = adjacency
     assert weight is not None
-    reduce = reduction_of(module)
-    if reduce not in ("sum", "mean"):
-        raise ValueError(
-            f"'edge_weight' needs 'aggr' sum or mean on a HAG whose edges have weights "
-            f"of their own (got {type(module).__name__}): pass 'edge_index' instead"
-        )
     out = weighted_sum(x if a is None else x * per_row(a, x), weight, hag)
     if reduce == "mean":
         degree = hag.in_degree.clamp(min=1).to(out.dtype)
@@ -111,32 +105,29 @@ def _sum_with_edge_weights(module: Any, x: Tensor, adjacency: Adjacency) -> Tens
     return out if self_scale is None else out + x * per_row(self_scale, x)
 
 
-def _reduce_scaled(
-    x: Tensor,
-    hag: AbstractHAG,
-    reduce: str | list[str],
-    a: Tensor | None,
-    b: Tensor | None,
-) -> Tensor:
-    """Reduces messages with factors a of the sources and b of the destinations.
+def _factors_out(b: Tensor | None, reduces: list[str]) -> bool:
+    """Whether factors b of the destinations factor out of all these reductions."""
+    if b is None or not {"max", "min", "var", "std"} & {*reduces}:
+        return True
+    if {"var", "std"} & {*reduces}:
+        return False
+    if torch.compiler.is_compiling():
+        torch._assert_async(
+            (b >= 0).all(),
+            "'edge_weight' is negative for some destinations, which 'aggr' max and min "
+            "do not support in compiled code: pass 'edge_index' instead",
+        )
+        return True
+    return bool((b >= 0).all())
 
-    A factor of the destination must factor out of the reduction.
-    """
-    reduces = [reduce] if isinstance(reduce, str) else reduce
-    sign_dependent = [name for name in reduces if name in ("max", "min", "std")]
-    if b is not None and sign_dependent:
-        error = (
-            f"'edge_weight' is negative for some destinations, which 'aggr' "
-            f"{sign_dependent[0]!r} does not support on a HAG: pass 'edge_index' "
-            f"instead"
-        )
-        if torch.compiler.is_compiling():
-            torch._assert_async((b >= 0).all(), error)
-        elif not bool((b >= 0).all()):
-            raise ValueError(error)
-    if b is not None and {"var", "std"} & {*reduces}:
-        raise ValueError(
-            f"'edge_weight' needs 'aggr' sum, mean, max or min on a HAG (got "
-            f"{reduce!r}): pass 'edge_index' instead"
-        )
-    return aggregate(x, hag, reduce, a, b)
+
+def _on_edges(module: Any, x: Tensor, adjacency: Adjacency) -> Tensor:
+    """The aggregation with a message per edge, by PyG's own module."""
+    hag, a, b, _, weight = adjacency
+    src, dst = hag.edge_index_of_any_order()
+    messages = x[src]
+    for factor in (a if a is None else a[src], b if b is None else b[dst], weight):
+        if factor is not None:
+            messages = messages * per_row(factor, messages)
+    out: Tensor = module(messages, dst, dim_size=hag.num_dst, dim=0)
+    return out

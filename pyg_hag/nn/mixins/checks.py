@@ -1,6 +1,11 @@
 """Checks of a layer and a HAG: does it need messages, do the sizes match?"""
 
+import functools
+import inspect
+import warnings
 from typing import Any, NoReturn
+
+import torch
 
 from pyg_hag.hag import AbstractHAG
 
@@ -81,6 +86,61 @@ def has_pyg_propagate(module: Any) -> bool:
         function is base.__dict__.get(name)
         for base in type(module).__mro__
         for name in ("propagate", "_orig_propagate", "_jinja_propagate")
+    )
+
+
+def used_weights(conv: Any, hag: AbstractHAG) -> AbstractHAG:
+    """The HAG, without weights that the layer ignores.
+
+    As PyG's layers that take no `edge_weight` ignore the values of a `SparseTensor`.
+    """
+    weights, cls = hag.weights, conv.__class__
+    if weights is None or not weights.is_optional or takes_edge_weight(cls):
+        return hag
+    return hag.unweighted
+
+
+def refuse_weights(conv: Any, hag: AbstractHAG) -> None:
+    """Checks that a HAG has no weights, which PyG's layer would use in its own way."""
+    if hag.weights is not None:
+        raise ValueError(
+            f"'{type(conv).__name__}' does not take a HAG with weights of its edges: "
+            f"pass 'hag.unweighted', or the matrix that it was built from"
+        )
+
+
+def warn_of_unread_weights(conv: Any) -> None:
+    """Warns that data has one number per edge, which a layer with weights leaves out.
+
+    Once for each class of layers that takes an `edge_weight`.
+    """
+    cls: type = conv.__class__
+    if takes_edge_weight(cls):
+        _warn_of_unread_weights(cls.__name__)
+
+
+@torch.compiler.assume_constant_result  # so that it also warns where this is compiled
+def _warn_of_unread_weights(name: str) -> None:
+    _warn_once(name)
+
+
+@functools.cache
+def _warn_once(name: str) -> None:
+    warnings.warn(
+        f"'{name}' takes an 'edge_weight', but got none, while 'edge_attr' of the data "
+        f"holds one number per edge, as transforms such as 'GDC' leave it: pass "
+        f"'data.edge_attr' to the layer, and use 'HAGTransform(attr=\"edge_attr\")'",
+        stacklevel=2,
+    )
+
+
+@functools.cache
+def takes_edge_weight(cls: type) -> bool:
+    """Whether `forward` of a class of layers has an argument `edge_weight`."""
+    return any(
+        "edge_weight" in inspect.signature(base.__dict__["forward"]).parameters
+        for base in cls.__mro__
+        if "forward" in base.__dict__
     )
 
 

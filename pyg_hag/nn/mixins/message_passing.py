@@ -15,6 +15,8 @@ from pyg_hag.nn.mixins.checks import (
     check_shareable,
     check_size,
     refuse_torchscript,
+    used_weights,
+    warn_of_unread_weights,
 )
 
 _uncompiled_propagate = MessagePassing.propagate
@@ -63,6 +65,7 @@ class HAGMessagePassing(MessagePassing):
             x (torch.Tensor): Features of the sources.
             edge_weight (torch.Tensor, optional): The weights that were passed with it.
         """
+        hag = used_weights(self, hag)
         return weighted_adjacency(hag, edge_weight, type(self).__name__)
 
     def oriented(self, hag: AbstractHAG) -> AbstractHAG:
@@ -109,7 +112,11 @@ def _explained_propagate(
 
 
 def _propagate(self: Any, edge_index: Any, size: Any = None, **kwargs: Any) -> Any:
-    if isinstance(edge_index, AbstractHAG | Adjacency):
+    if isinstance(edge_index, AbstractHAG):
+        if edge_index.unread_weights and kwargs.get("edge_weight") is None:
+            warn_of_unread_weights(self)
+        return self._propagate_hag(edge_index, size=size, **kwargs)
+    if isinstance(edge_index, Adjacency):
         return self._propagate_hag(edge_index, size=size, **kwargs)
     return self._edge_propagate(edge_index, size=size, **kwargs)
 

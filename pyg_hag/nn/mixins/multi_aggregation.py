@@ -9,7 +9,12 @@ from torch_geometric.utils import add_remaining_self_loops, is_sparse
 from pyg_hag.hag import AbstractHAG
 from pyg_hag.nn.mixins.adjacency import Adjacency
 from pyg_hag.nn.mixins.aggregation import unsupported_sum_reason
-from pyg_hag.nn.mixins.checks import check_shareable, check_sources, check_square
+from pyg_hag.nn.mixins.checks import (
+    check_shareable,
+    check_sources,
+    check_square,
+    refuse_weights,
+)
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing, propagate_hag
 from pyg_hag.ops import aggregate
 from pyg_hag.utils.tensors import reciprocal
@@ -34,6 +39,7 @@ class EGMixin(HAGMessagePassing):
             return out
         check_shareable(self)
         check_square(self, hag)
+        refuse_weights(self, hag)
         check_sources(hag, x.shape[self.node_dim])
         oriented = self.oriented(hag)
         if self.add_self_loops:
@@ -42,8 +48,10 @@ class EGMixin(HAGMessagePassing):
         weights = self.comb_lin(x)
         reduced = self._reduce_bases(bases, oriented)
         heads, width = self.num_heads, self.out_channels // self.num_heads
-        reduced = reduced.view(-1, len(self.aggregators) * self.num_bases, width)
-        out = (weights.view(x.size(0), heads, -1) @ reduced).view(-1, self.out_channels)
+        inner = len(self.aggregators) * self.num_bases
+        reduced = reduced.view(x.size(0), inner, width)
+        out = weights.view(x.size(0), heads, inner) @ reduced
+        out = out.view(x.size(0), self.out_channels)
         return out if self.bias is None else out + self.bias
 
     def _reduce_bases(self, bases: Tensor, hag: AbstractHAG) -> Tensor:
@@ -91,6 +99,7 @@ class HypergraphMixin(HAGMessagePassing):
             raise ValueError(
                 f"'num_edges' is {num_edges}, but the HAG has {hag.num_dst} hyperedges"
             )
+        refuse_weights(self, hag)
         x = self.lin(x)
         if hyperedge_weight is None:
             hyperedge_weight = x.new_ones(hag.num_dst)

@@ -8,15 +8,17 @@ from torch import Tensor
 from pyg_hag.hag import AbstractHAG
 from pyg_hag.nn.mixins.adjacency import (
     Adjacency,
+    edges_of,
     gcn_normalized,
     laplacian,
+    loop_rule,
     weighted_adjacency,
 )
 from pyg_hag.nn.mixins.aggregation import (
     unsupported_aggregation_reason,
     unsupported_sum_reason,
 )
-from pyg_hag.nn.mixins.checks import check_square
+from pyg_hag.nn.mixins.checks import check_square, refuse_weights
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing, propagate_hag
 
 
@@ -39,11 +41,12 @@ class GCNMixin(HAGMessagePassing):
             return weighted_adjacency(hag, edge_weight, name)
         check_square(self, hag)
         loops = bool(getattr(self, "add_self_loops", False))
-        if loops and edge_weight is None:  # those in the HAG need not be added
-            hag, _ = hag.closed()
+        rule = loop_rule(hag, edge_weight)
+        if loops and edge_weight is None and hag.weights is None:
+            hag, _ = hag.closed()  # those in the HAG need not be added
         fill = 2.0 if getattr(self, "improved", False) else 1.0
         adjacency = weighted_adjacency(hag, edge_weight, name)
-        return gcn_normalized(adjacency, loops, fill, x.dtype)
+        return gcn_normalized(adjacency, loops, fill, x.dtype, rule)
 
 
 class APPNPMixin(GCNMixin):
@@ -52,9 +55,7 @@ class APPNPMixin(GCNMixin):
     def forward(self, x: Tensor, edge_index: Any, edge_weight: Any = None) -> Tensor:
         """See :class:`torch_geometric.nn.APPNP`."""
         if isinstance(edge_index, AbstractHAG) and self.dropout > 0 and self.training:
-            if edge_weight is not None:
-                edge_index.edge_index_in_order("edge_weight")
-            edge_index = edge_index.edge_index_of_any_order()
+            edge_index, edge_weight = edges_of(edge_index, edge_weight)
         out: Tensor = super().forward(x, edge_index, edge_weight)
         return out
 
@@ -66,7 +67,7 @@ class LabelPropagationMixin(GCNMixin):
         self, hag: AbstractHAG, x: Tensor, edge_weight: Tensor | None
     ) -> Adjacency:
         """See :meth:`HAGMessagePassing.adjacency_of`."""
-        if edge_weight is not None:
+        if edge_weight is not None or hag.weights is not None:
             return weighted_adjacency(hag, edge_weight, type(self).__name__)
         return super().adjacency_of(hag, x, None)
 
@@ -92,24 +93,22 @@ class ChebMixin(HAGMessagePassing):
             return super().__norm__(hag, num_nodes, edge_weight, *options)
         check_square(self, hag)
         adjacency = weighted_adjacency(hag, edge_weight, type(self).__name__)
-        if edge_weight is not None and bool((edge_weight < 0).any()):
-            raise ValueError(
-                f"'edge_weight' of '{type(self).__name__}' must not be negative on a "
-                f"HAG: pass 'edge_index' instead"
-            )
-        a, b, diagonal, loops = laplacian(adjacency, normalization, dtype)
+        entries = laplacian(adjacency, normalization, dtype)
+        (hag, a, b, _, weight), diagonal, loops = entries
+        assert a is not None
         if lambda_max is None:
-            lambda_max = 2.0 * diagonal.max()
+            lambda_max = 2.0 * entries.max()
         elif not isinstance(lambda_max, Tensor):
             lambda_max = torch.tensor(lambda_max, dtype=dtype, device=a.device)
         if batch is not None and lambda_max.numel() > 1:
             lambda_max = lambda_max[batch]
         scale = 2.0 / lambda_max
-        self_scale = (diagonal + loops) * scale - 1
+        if loops is not None:
+            diagonal = diagonal + loops
+        self_scale = diagonal * scale - 1
         a = -a * scale
         if self.flow == "target_to_source":
             a, b = b, a
-        weight = adjacency.edge_weight
         return Adjacency(self.oriented(hag), a, b, self_scale, weight), None
 
 
@@ -130,6 +129,9 @@ class ClusterGCNMixin(HAGMessagePassing):
             out: Tensor = super().forward(x, edge_index)
             return out
         check_square(self, hag)
+        refuse_weights(self, hag)
+        if not torch.compiler.is_compiling() and bool((hag.self_loops > 1).any()):
+            hag = hag.without_self_loops()  # which would cancel with rounding errors
         degree, loops = hag.in_degree, hag.self_loops
         inverse = 1.0 / (degree - loops + 1).to(x.dtype)
         self_scale = (1.0 + self.diag_lambda - loops) * inverse

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from pyg_hag.hag import AbstractHAG
 from pyg_hag.nn.mixins.aggregation import unsupported_aggregation_reason
+from pyg_hag.nn.mixins.checks import refuse_weights, used_weights
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing, propagate_hag
 
 
@@ -24,10 +25,13 @@ class SourceMessageMixin(HAGMessagePassing):
     ) -> Tensor:
         if edge_attr is not None:
             edges = hag.edge_index_in_order("edge_attr")
+            size = (hag.num_src, hag.num_dst) if size is None else size
             out: Tensor = self._edge_propagate(
                 edges, x=x, size=size, edge_attr=edge_attr
             )
             return out
+        hag = used_weights(self, hag)
+        refuse_weights(self, hag)
         source = 1 if self.flow == "target_to_source" else 0
         pair = list(x)
         pair[source] = self._source_message(pair[source])

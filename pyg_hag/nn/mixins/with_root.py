@@ -10,7 +10,7 @@ from pyg_hag.nn.mixins.aggregation import (
     unsupported_aggregation_reason,
     unsupported_sum_reason,
 )
-from pyg_hag.nn.mixins.checks import check_square
+from pyg_hag.nn.mixins.checks import check_square, used_weights
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing, propagate_hag
 from pyg_hag.utils.tensors import reciprocal
 
@@ -21,12 +21,15 @@ class GINMixin(HAGMessagePassing):
     def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
         """See :class:`torch_geometric.nn.GINConv`."""
         hag = edge_index
+        if isinstance(hag, AbstractHAG):
+            hag = used_weights(self, hag)
         if (
             not isinstance(hag, AbstractHAG)
+            or hag.weights is not None
             or isinstance(x, tuple | list)
             or unsupported_sum_reason(self) is not None
         ):
-            out: Tensor = super().forward(x, edge_index, size)
+            out: Tensor = super().forward(x, hag, size)
             return out
         check_square(self, hag)
         weight = (1 + self.eps).to(x.dtype).expand(hag.num_dst)
@@ -67,6 +70,7 @@ class MFMixin(HAGMessagePassing):
         if not isinstance(hag, AbstractHAG):
             out: Tensor = super().forward(x, edge_index, size)
             return out
+        hag = used_weights(self, hag)
         x = (x, x) if isinstance(x, Tensor) else x
         h = propagate_hag(self, hag, x, size=size)
         degree = self.num_messages(hag).clamp(max=self.max_degree)
@@ -93,14 +97,23 @@ class LEMixin(HAGMessagePassing):
         edge_weight: Any = None,
         size: Any = None,
     ) -> Tensor:
+        center = b.detach().mean(self.node_dim, keepdim=True)  # a and b may be close
+        center = center.masked_fill(~center.isfinite(), 0.0)
+        a, b = a - center, b - center
         pair = (b, a) if self.flow == "target_to_source" else (a, b)
         total = propagate_hag(self, hag, pair, edge_weight, size)
-        if edge_weight is None:
-            weight = self.num_messages(hag).to(a.dtype)
-        else:
-            adjacency = self.adjacency_of(self.oriented(hag), a, edge_weight)
-            weight = total_weight(adjacency, a.dtype)
-        return total - weight.view(-1, 1) * b
+        shape = [1] * b.dim()
+        shape[self.node_dim] = -1
+        return total - _message_weight(self, hag, a, edge_weight).view(shape) * b
+
+
+def _message_weight(
+    conv: HAGMessagePassing, hag: AbstractHAG, x: Tensor, edge_weight: Tensor | None
+) -> Tensor:
+    """The weight of all messages that each node receives, `[num_nodes]`."""
+    if edge_weight is None and hag.weights is None:
+        return conv.num_messages(hag).to(x.dtype)
+    return total_weight(conv.adjacency_of(conv.oriented(hag), x, edge_weight), x.dtype)
 
 
 class WLContinuousMixin(HAGMessagePassing):
@@ -123,10 +136,6 @@ class WLContinuousMixin(HAGMessagePassing):
             return out
         x = (x, x) if isinstance(x, Tensor) else x
         out = propagate_hag(self, hag, x, edge_weight, size)
-        if edge_weight is None:
-            degree = hag.in_degree.to(out.dtype)
-        else:
-            adjacency = self.adjacency_of(hag, x[0], edge_weight)
-            degree = total_weight(adjacency, out.dtype)
+        degree = _message_weight(self, hag, out, edge_weight)
         out = reciprocal(degree).view(-1, 1) * out
         return out if x[1] is None else 0.5 * (x[1] + out)

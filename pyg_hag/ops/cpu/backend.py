@@ -17,7 +17,7 @@ from pyg_hag.ops.cpu.reduction import Reduction
 from pyg_hag.ops.cpu.tiling import tile_features, variants
 from pyg_hag.ops.reductions import REDUCES
 from pyg_hag.plan.cpu import AHEAD, Plan, forward_plan, group_plan
-from pyg_hag.runtime import memory, openmp, thread_pool
+from pyg_hag.runtime import openmp, thread_pool
 from pyg_hag.utils.arrays import I64
 
 DTYPES = tuple(getattr(torch, name) for name in FORMATS)
@@ -110,10 +110,7 @@ def _reduce(
     factors = _BY_INPUT if weighted else src_scale is not None
     key = results, x.dtype, columns, factors, threads, openmp.checks_bounds()
     call = _reduce_call(hag, *key)
-    out = memory.empty(x, call.num_dst, len(results) * columns)
-    if call.tasks:
-        run(call, x, src_scale, dst_scale, self_scale, out)
-    return out
+    return run(call, x, src_scale, dst_scale, self_scale)
 
 
 @once_per_hag

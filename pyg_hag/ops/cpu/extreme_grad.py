@@ -5,8 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from pyg_hag.ops.cpu.control_flow import load_element, load_index, loop
 from pyg_hag.ops.cpu.formats import ACCUMULATORS, FORMATS, I64
+from pyg_hag.ops.cpu.operands import Operand, Operands, Sizes
 from pyg_hag.ops.cpu.program import Block, check_index
 from pyg_hag.ops.cpu.tiling import Variant
 from pyg_hag.ops.cpu.vectors import Tile, Vectors, extreme
@@ -43,6 +46,14 @@ class ExtremeGradient:
     def slot_vectors(self) -> int:
         """Vectors of each aggregate in the scratch, per vector of the tile."""
         return 3
+
+    def operands(self, sizes: Sizes) -> Operands:
+        """The tensors that it reads and writes."""
+        _, num_src, num_dst, columns = sizes
+        dtype = getattr(torch, self.dtype)
+        source = Operand(dtype, num_src * columns, True)
+        result = Operand(dtype, num_dst * columns, True)
+        return {"x": source, "out": result, "grad": result, "grad_x": source}
 
     def emit(self, b: Any, block: Block, task: Any, variant: Variant) -> None:
         """Emits the code for one task: groups `first` to `last` of a tile."""

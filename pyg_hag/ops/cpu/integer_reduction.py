@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import torch
 from llvmlite import ir
 
 from pyg_hag.ops.cpu.control_flow import apply_if, load_element
 from pyg_hag.ops.cpu.formats import F32, I8, I32, I64, Format
+from pyg_hag.ops.cpu.operands import UNUSED, Operand, Operands, Sizes
 from pyg_hag.ops.cpu.program import Block
-from pyg_hag.ops.cpu.quantize import MAX_VECTORS, Parameters, per_feature
+from pyg_hag.ops.cpu.quantize import MAX_VECTORS, PARAMETERS, Parameters, per_feature
 from pyg_hag.ops.cpu.rows import RowEmitter, flatten
 from pyg_hag.ops.cpu.tiling import Variant
 from pyg_hag.ops.cpu.vectors import Tile, Vectors
@@ -70,6 +72,27 @@ class IntegerReduction:
     def format(self) -> Format:
         """The format of quantized values, and the integers that they are added in."""
         return Format(I8, ir.IntType(self.accumulator), 1)
+
+    def operands(self, sizes: Sizes) -> Operands:
+        """The tensors that it reads and writes."""
+        _, num_src, num_dst, columns = sizes
+        width = columns * len(self.statistics)
+        row, feature = Operand(torch.float32, num_dst), Operand(torch.float32, width)
+        is_sum, size = self.reduce == "sum", num_dst * width
+        own = Operand(torch.int32, num_dst) if num_dst <= num_src else UNUSED
+        return {
+            "x": Operand(torch.uint8, num_src * columns, True),
+            "dst_scale": row,
+            "self_scale": own,
+            "out": Operand(torch.uint8 if self.quantizes else torch.float32, size),
+            "counts": Operand(torch.int32, num_dst, is_sum),
+            "channel_scale": feature,
+            "bias": feature,
+            "residual": Operand(torch.uint8, size),
+            "residual_channel_scale": feature,
+            "next_scale": row,
+            "parameters": Operand(torch.float32, len(PARAMETERS), True),
+        }
 
     def emit(self, b: Any, block: Block, task: Any, variant: Variant) -> None:
         """Emits the code for one task: rows `first` to `last` of a tile."""

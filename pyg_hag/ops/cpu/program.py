@@ -10,6 +10,7 @@ from array import array
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -18,6 +19,14 @@ from torch import Tensor
 
 from pyg_hag.ops.cpu.control_flow import load_element, phi_of
 from pyg_hag.ops.cpu.formats import I32, I64, VECTOR_BYTES
+from pyg_hag.ops.cpu.operands import (
+    OPERANDS,
+    Operands,
+    Sizes,
+    listed,
+    refuse,
+    result_of,
+)
 from pyg_hag.ops.cpu.tiling import Variant, variants
 from pyg_hag.plan.cpu import Plan
 from pyg_hag.runtime import memory, openmp
@@ -31,20 +40,13 @@ _PROGRESS = ("thread", "number", "threads", "failed", "num_tasks", "tasks")
 _SCRATCH = ("scratch", "scratch_bytes")
 _ROWS = ("target", "ptr", "mid", "inputs", "part_ptr")
 _SIZES = ("num_slots", "num_src", "num_dst", "columns", "ahead")
-_TENSORS = (
-    "x", "src_scale", "dst_scale", "self_scale", "out", "grad", "grad_x",
-)  # fmt: skip
-_QUANTIZED = (
-    "counts", "channel_scale", "bias", "residual", "residual_channel_scale",
-    "next_scale", "parameters",
-)  # fmt: skip
-FIELDS = (*_PROGRESS, *_SCRATCH, *_ROWS, *_SIZES, *_TENSORS, *_QUANTIZED)
+FIELDS = (*_PROGRESS, *_SCRATCH, *_ROWS, *_SIZES, *OPERANDS)
 """The numbers in a block of parameters: counts, and addresses of arrays. They are
 followed by one flag per task: whether a thread has taken it."""
 _NUMBER, _FAILED = FIELDS.index("number"), FIELDS.index("failed")
 _SCRATCH_FIELD = FIELDS.index("scratch")
-_FIRST_TENSOR = FIELDS.index(_TENSORS[0])
-_NO_TENSORS = [0] * len(_TENSORS + _QUANTIZED)
+_OUT, _OUT_FIELD = OPERANDS.index("out"), FIELDS.index("out")
+_NO_TENSORS = [0] * len(OPERANDS)
 
 
 class Program(Protocol):
@@ -68,6 +70,9 @@ class Program(Protocol):
     @property
     def slot_vectors(self) -> int:
         """Vectors of each aggregate in the scratch, per vector of the tile."""
+
+    def operands(self, sizes: Sizes) -> Operands:
+        """The tensors that it reads and writes, by their names in :data:`OPERANDS`."""
 
     def emit(self, b: Any, block: "Block", task: Any, variant: Variant) -> None:
         """Emits the code for one task."""
@@ -136,8 +141,13 @@ class Call:
         scratch: int,
         threads: int,
     ) -> None:
-        self.num_dst = sizes[2]
+        _, num_src, num_dst, columns, _ = sizes
         self.tasks = len(tasks)
+        num_inputs = int(plan.ptr[-1]) if plan.ptr.size else 0
+        known = program.operands(Sizes(num_inputs, num_src, num_dst, columns))
+        self.operands = listed(known, FIELDS.index(OPERANDS[0]))
+        row = program.operands(Sizes(num_inputs, num_src, 1, columns))["out"]
+        self.result = result_of(known, sizes[1::2], num_dst, row.numel)
         self.scratch = scratch
         self.memory = scratch * threads + VECTOR_BYTES if scratch else 0
         self.checked = program.checked
@@ -150,23 +160,49 @@ class Call:
         self.block = array("q", [*fields, *is_taken])
 
 
-def run(call: Call, *tensors: Tensor | None) -> None:
+def run(call: Call, *tensors: Tensor | None) -> Tensor:
     """Runs the tasks of a call on all threads, or on this one if there is one task.
+
+    Kernels know nothing of tensors but their addresses, so that each tensor is checked
+    here: none can be read or written beyond its end.
 
     Args:
         call: The call.
-        tensors: As many of the following as the program reads, in this order: x, the
-            factors of sources, of destinations and of the nodes themselves, the result,
-            its gradient, the gradient of x, and the tensors of quantized programs (see
-            :mod:`pyg_hag.ops.cpu.integer_reduction`).
+        tensors: As many of :data:`OPERANDS` as the program reads, in this order. The
+            result may be None: memory for it is made.
+
+    Returns:
+        The result.
 
     Raises:
+        TypeError: If a tensor does not have the dtype that the program reads.
+        ValueError: If one has another length or device, has gaps, or is missing.
         IndexError: If the program checks its indices and one is wrong.
     """
     block = call.block[:]
-    for i, tensor in enumerate(tensors, _FIRST_TENSOR):
+    operands = zip(tensors, call.operands, strict=False)
+    for tensor, (dtype, numel, place, required) in operands:
         if tensor is not None:
-            block[i] = tensor.data_ptr()
+            if (
+                tensor.dtype is not dtype
+                or tensor.numel() != numel
+                or not tensor.is_contiguous()
+                or not tensor.is_cpu
+            ):
+                refuse(FIELDS[place], dtype, numel, tensor)
+            block[place] = tensor.data_ptr()
+        elif required:
+            refuse(FIELDS[place], dtype, numel, None)
+    out = tensors[_OUT] if len(tensors) > _OUT else None
+    if out is None:
+        like, rows, columns = call.result
+        if like is None:
+            out = torch.empty_like(tensors[0])  # type: ignore[arg-type]
+        else:
+            out = memory.empty(like, rows, columns)
+        block[_OUT_FIELD] = out.data_ptr()
+    if not call.tasks:
+        return out
     if call.scratch:
         scratch = memory.scratch(call.memory)
         place = scratch.ctypes.data
@@ -181,6 +217,7 @@ def run(call: Call, *tensors: Tensor | None) -> None:
         openmp.run(call.entry, address, call.tasks, team)
     if call.checked and block[_FAILED]:
         raise IndexError("a HAG reads beyond its inputs: was it changed in place?")
+    return out
 
 
 _programs: dict[str, Program] = {}

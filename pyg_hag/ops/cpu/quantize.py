@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from llvmlite import ir
 
 from pyg_hag.ops.cpu.control_flow import apply_if, intrinsic_of, load_element, loop
 from pyg_hag.ops.cpu.formats import F32, I8, I32, I64, Format
+from pyg_hag.ops.cpu.operands import Operand, Operands, Sizes
 from pyg_hag.ops.cpu.program import Block
 from pyg_hag.ops.cpu.tiling import Variant
 from pyg_hag.ops.cpu.vectors import Tile, Vectors
@@ -40,6 +42,19 @@ class Quantization:
     max_vectors = MAX_VECTORS
     slot_vectors = 0
     format = Format(F32, F32, 4)
+
+    def operands(self, sizes: Sizes) -> Operands:
+        """The tensors that it reads and writes."""
+        _, num_src, num_dst, columns = sizes
+        feature = Operand(torch.float32, columns)
+        return {
+            "x": Operand(torch.float32, num_src * columns, True),
+            "out": Operand(torch.uint8, num_dst * columns),
+            "channel_scale": feature,
+            "bias": feature,
+            "next_scale": Operand(torch.float32, num_dst),
+            "parameters": Operand(torch.float32, len(PARAMETERS), True),
+        }
 
     def emit(self, b: Any, block: Block, task: Any, variant: Variant) -> None:
         """Emits the code for one task: rows `first` to `last` of a tile."""
@@ -94,6 +109,14 @@ class NibblePacking:
     max_vectors = MAX_VECTORS
     slot_vectors = 0
     format = Format(I8, I8, 1)
+
+    def operands(self, sizes: Sizes) -> Operands:
+        """The tensors that it reads and writes."""
+        _, num_src, num_dst, columns = sizes
+        return {
+            "x": Operand(torch.uint8, 2 * num_src * columns, True),
+            "out": Operand(torch.uint8, num_dst * columns),
+        }
 
     def emit(self, b: Any, block: Block, task: Any, variant: Variant) -> None:
         """Emits the code for one task: rows `first` to `last` of a tile."""

@@ -16,7 +16,7 @@ from pyg_hag.ops.cpu.quantize import NibblePacking, Quantization
 from pyg_hag.ops.cpu.tiling import Variant, tile_features, variants
 from pyg_hag.ops.qparams import QMAX, Epilogue, QParams
 from pyg_hag.plan.cpu import forward_plan, rows_plan
-from pyg_hag.runtime import memory, openmp, thread_pool
+from pyg_hag.runtime import openmp, thread_pool
 
 _integer_reduction = functools.cache(IntegerReduction)
 _quantization = functools.cache(Quantization)
@@ -46,7 +46,7 @@ def compute_aggregate(
     Returns:
         Shape `[num_dst, F]`; uint8 if the epilogue quantizes, else float32.
     """
-    x = x.contiguous()
+    x = x if x.is_contiguous() else x.contiguous()
     is_sum = reduce == "sum"
     counts, max_count = quantized_counts(hag, self_scale) if is_sum else (None, 0)
     bits = accumulator(max_count, qparams.qmax) if is_sum else 8
@@ -58,20 +58,17 @@ def compute_aggregate(
     key = reduce, bits, quantizes, columns, threads, checked, packed
     call = _reduce_call(hag, *key)
     parameters = _parameters(qparams, epilogue)
-    out = memory.empty(x if quantizes else parameters, hag.num_dst, columns)
-    if call.tasks:
-        residual = epilogue.residual
-        arrays = (
-            counts,
-            epilogue.channel_scale,
-            epilogue.bias,
-            None if residual is None else residual.values.contiguous(),
-            epilogue.residual_channel_scale,
-            epilogue.next_scale,
-            parameters,
-        )
-        run(call, x, None, epilogue.dst_scale, self_scale, out, None, None, *arrays)
-    return out
+    residual = epilogue.residual
+    arrays = (
+        counts,
+        epilogue.channel_scale,
+        epilogue.bias,
+        None if residual is None else residual.values.contiguous(),
+        epilogue.residual_channel_scale,
+        epilogue.next_scale,
+        parameters,
+    )
+    return run(call, x, None, epilogue.dst_scale, self_scale, *[None] * 3, *arrays)
 
 
 def _parameters(qparams: QParams, epilogue: Epilogue) -> Tensor:
@@ -185,12 +182,10 @@ def accumulator(max_count: int, qmax: int = QMAX) -> int:
 def _pack_nibbles(x: Tensor) -> Tensor:
     """Values below 16, uint8 `[N, F]`, packed two to a byte, `[N, F / 2]`."""
     rows, columns = x.size(0), x.size(1) // 2
-    out = memory.empty(x, rows, columns)
-    if out.numel() > 0:
-        threads, checked = thread_pool.num_threads(), openmp.checks_bounds()
-        call = _packing_call(rows, columns, threads, checked)
-        run(call, x, None, None, None, out)
-    return out
+    if rows * columns == 0:
+        return x.new_empty(rows, columns)
+    threads, checked = thread_pool.num_threads(), openmp.checks_bounds()
+    return run(_packing_call(rows, columns, threads, checked), x)
 
 
 @functools.lru_cache(100)
@@ -212,7 +207,7 @@ def compute_quantized(
     """See :func:`pyg_hag.ops.quantized.quantize`.
 
     Args:
-        x: Floating point `[N, F]`.
+        x: Contiguous float32 `[N, F]`.
         qparams: The parameters of the result.
         row_scale: Factors of the rows, float32 `[N]`, after the bias.
         channel_scale: Factors of the features, float32 `[F]`.
@@ -221,16 +216,14 @@ def compute_quantized(
     Returns:
         uint8 `[N, F]`.
     """
-    x = x.detach().float().contiguous()
     rows, columns = x.shape
     parameters = _parameters(QParams(1.0, 0), Epilogue(out_qparams=qparams))
-    out = memory.empty(x.new_empty(0, dtype=torch.uint8), rows, columns)
-    if out.numel() > 0:
-        threads, checked = thread_pool.num_threads(), openmp.checks_bounds()
-        call = _quantize_call(rows, columns, threads, checked)
-        arrays = None, channel_scale, bias, None, None, row_scale, parameters
-        run(call, x, None, None, None, out, None, None, *arrays)
-    return out
+    if rows * columns == 0:
+        return x.new_empty(rows, columns, dtype=torch.uint8)
+    threads, checked = thread_pool.num_threads(), openmp.checks_bounds()
+    call = _quantize_call(rows, columns, threads, checked)
+    arrays = None, channel_scale, bias, None, None, row_scale, parameters
+    return run(call, x, *[None] * 6, *arrays)
 
 
 @functools.lru_cache(100)

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import torch
 from llvmlite import ir
 
 from pyg_hag.ops.cpu.control_flow import apply_if, load_element
 from pyg_hag.ops.cpu.formats import ACCUMULATORS, FORMATS, I64, Format
+from pyg_hag.ops.cpu.operands import Operand, Operands, Sizes
 from pyg_hag.ops.cpu.program import Block
 from pyg_hag.ops.cpu.rows import RowEmitter
 from pyg_hag.ops.cpu.tiling import Variant
@@ -86,6 +88,24 @@ class Reduction:
     def factor(self) -> Any:
         """The LLVM type of factors."""
         return self.format.computed
+
+    def operands(self, sizes: Sizes) -> Operands:
+        """The tensors that it reads and writes."""
+        num_inputs, num_src, num_dst, columns = sizes
+        dtype = getattr(torch, self.dtype)
+        factor = torch.float64 if self.dtype == "float64" else torch.float32
+        own = Operand(factor, num_dst)
+        known = {
+            "x": Operand(dtype, num_src * columns, True),
+            "dst_scale": own,
+            "out": Operand(dtype, self.num_results * num_dst * columns),
+        }
+        if num_dst <= num_src:  # each destination reads its own features
+            known["self_scale"] = own
+        if self.scaled:
+            rows = num_inputs if self.weighted else num_src
+            known["src_scale"] = Operand(factor, rows, True)
+        return known
 
     def emit(self, b: Any, block: Block, task: Any, variant: Variant) -> None:
         """Emits the code for one task: rows `first` to `last` of a tile."""

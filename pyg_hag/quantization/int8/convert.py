@@ -11,19 +11,21 @@ from torch.utils._pytree import tree_map
 from torch_geometric.data import Data
 
 from pyg_hag.hag import HAG
-from pyg_hag.quantization.int8.deferred import (
-    DeferredTensor,
+from pyg_hag.quantization.int8.deferred import Deferred
+from pyg_hag.quantization.int8.modules import Affine, INT8Linear, Quantizer
+from pyg_hag.quantization.int8.tensor import (
     materialize,
     norm_as_affine,
     record_norms,
 )
-from pyg_hag.quantization.int8.modules import Affine, INT8Linear, Quantizer
 from pyg_hag.quantization.qat.base import QuantizedLayer
 from pyg_hag.quantization.qat.calibrate import arguments
 from pyg_hag.quantization.qat.fake_quantize import FakeQuantize
 from pyg_hag.quantization.qat.linear import QATLinear
 from pyg_hag.quantization.qat.prepare import QATModel
 from pyg_hag.utils.tables import text_table
+
+NEVER_RAN = "it has observed no values"
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,17 @@ class INT8Model(nn.Module):
             )
         return super().train(False)
 
+    def _apply(self, fn: Any, recurse: bool = True) -> "INT8Model":
+        """Refuses other dtypes, which would change its scales and biases."""
+        dtype = fn(torch.empty(0, dtype=torch.float32, device="cpu")).dtype
+        if dtype != torch.float32:
+            raise TypeError(
+                f"an INT8 model has scales and biases in float32, and cannot be "
+                f"converted to another dtype (got {dtype}): it takes features of any "
+                f"floating-point dtype, and returns float32"
+            )
+        return super()._apply(fn, recurse)
+
 
 def convert(model: nn.Module, example: Any) -> INT8Model:
     r"""Makes a model that runs in INT8, on the CPU or on CUDA.
@@ -109,7 +122,7 @@ def convert(model: nn.Module, example: Any) -> INT8Model:
 
     Returns:
         INT8Model: The model, on the device of `model`; `.to()` moves it. `layers` lists
-        which layers run in float32, and why.
+        which layers run in float32, and why: also those that have not run so far.
 
     Raises:
         TypeError: If `model` is not quantized.
@@ -128,12 +141,13 @@ def convert(model: nn.Module, example: Any) -> INT8Model:
             f"{[str(d) for d in (device, *devices)]}): use 'model.cpu()'"
         )
     _check(model)
-    inner = copy.deepcopy(model.model).eval().float().cpu()
-    layers = ConversionTable()
-    converted = INT8Model(_convert(inner, "", layers, {}), layers)
-    args, kwargs = tree_map(_on_cpu, arguments(model.model, example))
-    _fold_norms(converted, args, kwargs)
-    return converted.to(device)
+    with torch.inference_mode(False):
+        inner = copy.deepcopy(model.model).eval().float().cpu()
+        layers = ConversionTable()
+        converted = INT8Model(_convert(inner, "", layers, {}), layers)
+        args, kwargs = tree_map(_on_cpu, arguments(model.model, example))
+        _fold_norms(converted, args, kwargs)
+        return converted.to(device)
 
 
 def _on_cpu(x: Any) -> Any:
@@ -160,21 +174,33 @@ def _convert(
     done[id(module)] = module
     if isinstance(module, QuantizedLayer):
         reason = module.float_reason() or ""
+        ran = _has_observed(module.quantizers)
+        reason = reason if ran else NEVER_RAN
         layers.append(Conversion(name, _original_name(module), reason))
-        if not module.runs_in_int8:
+        if not ran:
+            module.to_float()
+        elif not module.runs_in_int8:
             return module
-        for key, quantizer in module.quantizers.items():
-            assert isinstance(quantizer, FakeQuantize)
-            module.quantizers[key] = Quantizer(quantizer)
+        else:
+            for key, quantizer in module.quantizers.items():
+                assert isinstance(quantizer, FakeQuantize)
+                module.quantizers[key] = Quantizer(quantizer)
     elif isinstance(module, QATLinear):
-        done[id(module)] = INT8Linear(module)
-        layers.append(Conversion(name, "Linear", ""))
+        ran = _has_observed(module.weight_fake_quant)
+        done[id(module)] = INT8Linear(module) if ran else module.to_float()
+        layers.append(Conversion(name, "Linear", "" if ran else NEVER_RAN))
         return done[id(module)]
     for key, child in list(module._modules.items()):
         if child is not None and key != "quantizers":
             path = f"{name}.{key}" if name else key
             module._modules[key] = _convert(child, path, layers, done)
     return module
+
+
+def _has_observed(module: nn.Module) -> bool:
+    """Whether a quantizer in a module has observed values."""
+    observers = [m for m in module.modules() if isinstance(m, FakeQuantize)]
+    return any(int(m.num_observed) > 0 for m in observers)
 
 
 def _original_name(module: nn.Module) -> str:
@@ -201,7 +227,7 @@ def _fold_norms(model: INT8Model, args: Any, kwargs: Any) -> None:
     finally:
         for hook in hooks:
             hook.remove()
-    inputs: dict[int, list[DeferredTensor]] = {}
+    inputs: dict[int, list[Deferred]] = {}
     for deferred, mean in record:
         inputs.setdefault(id(mean), []).append(deferred)
     for parent in list(model.modules()):
@@ -212,9 +238,7 @@ def _fold_norms(model: INT8Model, args: Any, kwargs: Any) -> None:
                     parent._modules[key] = _fold_norm(norm, found, calls)
 
 
-def _fold_norm(
-    norm: Any, inputs: list[DeferredTensor], calls: Counter[int]
-) -> nn.Module:
+def _fold_norm(norm: Any, inputs: list[Deferred], calls: Counter[int]) -> nn.Module:
     """The module that replaces a norm with these deferred inputs."""
     channel_scale, shift = norm_as_affine(
         norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.eps

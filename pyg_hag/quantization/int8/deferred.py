@@ -1,24 +1,24 @@
-"""DeferredTensor: a result that is computed once it is known what follows.
+"""Deferred: a result that is computed once it is known what follows.
 
 What follows an INT8 layer, such as a bias, an addition, a norm or ReLU, and the
-quantization for the next layer, is fused into the layer's own kernel. So a layer
-returns a result that is not computed yet; these operators extend its epilogue, and the
-next layer asks for its quantized values. Any other operator gets float32.
+quantization for the next layer, is fused into the layer's own kernel. So a layer makes
+a result that is not computed yet; these operators extend its epilogue, and the next
+layer asks for its quantized values. Code outside of layers gets it as a
+:class:`~pyg_hag.quantization.int8.tensor.DeferredTensor`.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from pyg_hag.ops.quantized import Epilogue, QParams, Residual, quantize
+from pyg_hag.ops.quantized_launch import float32
+from pyg_hag.quantization.int8.tensor import DeferredTensor
 
 
-class DeferredTensor:
+class Deferred:
     """A float32 matrix that is not computed yet.
 
     Args:
@@ -27,10 +27,13 @@ class DeferredTensor:
         device: Its device.
         source: The layer whose result it is.
         epilogue: What follows so far.
+
+    Attributes:
+        value: Its values, once some code has asked for them. From then on they are
+            what counts: that code may change them in place.
     """
 
     dtype = torch.float32
-    requires_grad = False
 
     def __init__(
         self,
@@ -43,30 +46,28 @@ class DeferredTensor:
         self.compute, self.source, self.device = compute, source, device
         self.shape = torch.Size(shape)
         self.epilogue = epilogue or Epilogue()
-        self._computed: list[tuple[QParams | None, Tensor | None, Tensor]] = []
+        self.value: Tensor | None = None
+        self._computed: list[tuple[QParams, Tensor | None, Tensor]] = []
 
-    @property
-    def is_cuda(self) -> bool:
-        """Whether it is on a CUDA device."""
-        return self.device.type == "cuda"
+    def size(self, dim: int) -> int:
+        """Its size along a dimension."""
+        return self.shape[dim]
 
-    def size(self, dim: int | None = None) -> Any:
-        """Its shape, or its size along a dimension."""
-        return self.shape if dim is None else self.shape[dim]
-
-    def dim(self) -> int:
-        """The number of dimensions, which is 2."""
-        return 2
+    def as_tensor(self) -> Tensor:
+        """A tensor for code outside of layers, still deferred except while tracing."""
+        return self.float() if torch.compiler.is_compiling() else DeferredTensor(self)
 
     def float(self) -> Tensor:
         """Its values in float32."""
-        return self._compute(None, None)
+        if self.value is None:
+            self.value = self.compute(self.epilogue)
+            self._computed.clear()
+        return self.value
 
     def quantize(self, qparams: QParams, row_scale: Tensor | None = None) -> Tensor:
         """Its quantized values, uint8, after factors of the rows."""
-        return self._compute(qparams, row_scale)
-
-    def _compute(self, qparams: QParams | None, row_scale: Tensor | None) -> Tensor:
+        if self.value is not None:
+            return quantize(self.value, qparams, row_scale)
         for known_qparams, known_row_scale, out in self._computed:
             if known_qparams == qparams and known_row_scale is row_scale:
                 return out
@@ -77,19 +78,20 @@ class DeferredTensor:
 
     # Operators that extend the epilogue:
 
-    def _extended(self, **changes: Any) -> "DeferredTensor":
+    def _extended(self, **changes: Any) -> "Deferred":
         rows, columns = self.shape
         epilogue = self.epilogue._replace(**changes)
-        return DeferredTensor(
+        return Deferred(
             self.compute, (rows, columns), self.device, self.source, epilogue
         )
 
-    def relu(self) -> "DeferredTensor":
+    def relu(self) -> "Deferred":
         """ReLU of it."""
         return self._extended(relu=True)
 
-    def affine(self, channel_scale: Tensor | None, shift: Tensor) -> "DeferredTensor":
-        """Its features times a scale, plus a shift, each float32 `[F]`."""
+    def affine(self, channel_scale: Tensor | None, shift: Tensor) -> "Deferred":
+        """Its features times a scale, plus a shift, each `[F]`."""
+        shift, channel_scale = float32(shift), float32(channel_scale)
         epilogue = self.epilogue
         if epilogue.relu:
             return self._affine_after_relu(channel_scale, shift)
@@ -108,11 +110,12 @@ class DeferredTensor:
 
     def _affine_after_relu(
         self, channel_scale: Tensor | None, shift: Tensor
-    ) -> "DeferredTensor":
+    ) -> "Deferred":
         """The affine map in float32, fused with the quantization that follows."""
+        before = self._extended()  # whose values no other code sees
 
         def compute(epilogue: Epilogue) -> Tensor:
-            values, channel_scale = self.float(), epilogue.channel_scale
+            values, channel_scale = before.float(), epilogue.channel_scale
             bias, qparams = epilogue.bias, epilogue.out_qparams
             fusible = not epilogue.relu and epilogue.residual is None
             if qparams is not None and fusible:
@@ -124,7 +127,7 @@ class DeferredTensor:
 
         epilogue = Epilogue(channel_scale=channel_scale, bias=shift)
         rows, columns = self.shape
-        return DeferredTensor(compute, (rows, columns), self.device, None, epilogue)
+        return Deferred(compute, (rows, columns), self.device, None, epilogue)
 
     def add_residual(
         self, residual: Residual, channel_scale: Tensor | None = None
@@ -138,71 +141,21 @@ class DeferredTensor:
         return self._extended(residual=residual, residual_channel_scale=channel_scale)
 
     def __add__(self, other: Any) -> Any:
-        if isinstance(other, DeferredTensor):
-            first, second = (other, self) if other._takes_residual() else (self, other)
-            residual = second._as_residual() if first._takes_residual() else None
-            if residual is not None:
-                return first.add_residual(residual)
-            return self.float() + other.float()
-        if isinstance(other, Tensor) and other.shape == self.shape[1:]:
-            return self.affine(None, other)
-        return self.float() + other
+        out = self.plus(other)
+        return self.float() + _value_of(other) if out is None else out
 
-    __radd__ = __add__
+    def plus(self, other: Any) -> "Deferred | None":
+        """The sum with a vector for all rows; None for other sums, which are not fused.
 
-    def _takes_residual(self) -> bool:
-        """Whether a residual can be added, and nothing is computed yet."""
-        epilogue = self.epilogue
-        return not (self._computed or epilogue.relu or epilogue.residual is not None)
-
-    def _as_residual(self) -> Residual | None:
-        """Its quantized values, if they are computed already."""
-        for qparams, row_scale, out in self._computed:
-            if qparams is not None and row_scale is None:
-                return Residual(out, qparams.scale, qparams.zero_point)
-        return None
-
-    # All other operators get float32:
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self.float(), name)
-
-    def __getitem__(self, index: Any) -> Tensor:
-        return self.float()[index]
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    @classmethod
-    def __torch_function__(
-        cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        handler = _HANDLERS.get(function)
-        if handler is not None:
-            out = handler(*args, **kwargs)
-            if out is not NotImplemented:
-                return out
-        args, kwargs = tree_map(materialize, (args, kwargs))
-        return function(*args, **kwargs)
+        Not even those with another deferred result: its quantized values, which kernels
+        can add, are not what it is worth.
+        """
+        is_bias = isinstance(other, Tensor) and other.shape == self.shape[1:]
+        return self.affine(None, other) if is_bias else None
 
 
-def _operator(name: str) -> Callable[..., Any]:
-    def apply(self: DeferredTensor, *args: Any) -> Any:
-        return getattr(torch.Tensor, name)(self.float(), *map(materialize, args))
-
-    return apply
-
-
-for _name in ("sub", "rsub", "mul", "rmul", "truediv", "matmul", "rmatmul", "neg"):
-    setattr(DeferredTensor, f"__{_name}__", _operator(f"__{_name}__"))
-
-
-def materialize(x: Any) -> Any:
-    """The values of a deferred tensor; anything else unchanged."""
-    return x.float() if isinstance(x, DeferredTensor) else x
+def _value_of(x: Any) -> Any:
+    return x.float() if isinstance(x, Deferred) else x
 
 
 def apply_epilogue(values: Tensor, epilogue: Epilogue) -> Tensor:
@@ -220,72 +173,3 @@ def apply_epilogue(values: Tensor, epilogue: Epilogue) -> Tensor:
 
 def _times(a: Tensor | None, b: Tensor) -> Tensor:
     return b if a is None else a * b
-
-
-# Functions that extend the epilogue ###########################################
-
-_records: list[list[tuple[DeferredTensor, Tensor]]] = []
-
-
-@contextmanager
-def record_norms() -> Iterator[list[tuple[DeferredTensor, Tensor]]]:
-    """Lists the batch norms of deferred tensors: each input, and its running mean."""
-    record: list[tuple[DeferredTensor, Tensor]] = []
-    _records.append(record)
-    try:
-        yield record
-    finally:
-        _records.remove(record)
-
-
-def norm_as_affine(
-    mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
-) -> tuple[Tensor, Tensor]:
-    """The scale and shift of a norm with these statistics, float32 `[F]`."""
-    channel_scale = (var + eps).rsqrt()
-    channel_scale = channel_scale if weight is None else channel_scale * weight
-    shift = -mean * channel_scale
-    return channel_scale, shift if bias is None else shift + bias
-
-
-def _relu(x: Any, inplace: bool = False) -> Any:
-    return x.relu()
-
-
-def _dropout(x: Any, p: float = 0.5, training: bool = True, inplace: Any = 0) -> Any:
-    return NotImplemented if training else x
-
-
-def _batch_norm(
-    x: Any,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Any:
-    if training or running_mean is None or running_var is None:
-        return NotImplemented
-    for record in _records:
-        record.append((x, running_mean))
-    return x.affine(*norm_as_affine(running_mean, running_var, weight, bias, eps))
-
-
-def _add(x: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
-    if alpha != 1 or out is not None:
-        return NotImplemented
-    return x + other if isinstance(x, DeferredTensor) else other + x
-
-
-_HANDLERS: dict[Any, Callable[..., Any]] = {
-    F.relu: _relu,
-    torch.relu: _relu,
-    F.dropout: _dropout,
-    F.batch_norm: _batch_norm,
-    torch.add: _add,
-    torch.Tensor.add: _add,
-    torch.Tensor.__add__: _add,
-    torch.Tensor.__radd__: _add,
-}

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyg_hag.ops.quantized import (
+    MAX_AT_ONCE,
     Epilogue,
     QParams,
     prepack_weight,
@@ -14,8 +15,9 @@ from pyg_hag.ops.quantized import (
     quantize,
     quantize_linear,
 )
-from pyg_hag.quantization.int8.deferred import DeferredTensor, apply_epilogue
+from pyg_hag.quantization.int8.deferred import Deferred, apply_epilogue
 from pyg_hag.quantization.int8.qtensor import LazyQTensor, QTensor
+from pyg_hag.quantization.int8.tensor import DeferredTensor
 from pyg_hag.quantization.qat.fake_quantize import FakeQuantize
 from pyg_hag.quantization.qat.linear import QATLinear
 
@@ -47,7 +49,8 @@ class Quantizer(nn.Module):
     ) -> QTensor | LazyQTensor:
         """The quantized features, after factors of the rows.
 
-        If a single linear layer reads them, it may quantize them itself, in chunks.
+        If a single linear layer reads them at once, it may quantize them itself, in
+        chunks.
 
         Raises:
             RuntimeError: If no such features were observed.
@@ -59,11 +62,16 @@ class Quantizer(nn.Module):
             )
         if isinstance(x, QTensor):
             x = x.dequantize()
-        if isinstance(x, DeferredTensor):
+        x = x.deferred if isinstance(x, DeferredTensor) else x
+        if isinstance(x, Deferred):
             return QTensor(x.quantize(self.qparams, row_scale), self.qparams)
         if single_use:
             return LazyQTensor(x, self.qparams, row_scale)
         return QTensor(quantize(x, self.qparams, row_scale), self.qparams)
+
+    def dtype_of(self, x: Tensor) -> torch.dtype:
+        """The dtype in which it quantizes features."""
+        return torch.float32
 
     def get_extra_state(self) -> tuple[float, ...]:
         """Scale, zero point and largest quantized value; empty if never observed."""
@@ -138,26 +146,33 @@ class INT8Linear(nn.Module):
         return self._prepared()[2]
 
     def forward(self, x: Any) -> Any:
-        """The deferred result, or a tensor for features of other than 2 dimensions."""
-        if isinstance(x, Tensor) and x.dim() != 2:
-            out = self.forward(x.reshape(-1, self.in_channels)).float()
+        """The linear layer on a tensor, or within a layer on quantized features."""
+        if not isinstance(x, Tensor):
+            return self._deferred(x if self.input is None else self._quantized(x))
+        if x.dim() != 2:
+            out = self.forward(x.reshape(-1, self.in_channels))
             return out.view(*x.shape[:-1], self.out_channels)
-        if self.input is not None:
-            x = self.input.quantize(x, single_use=True)
-        return self._deferred(x, self.bias)
+        rows = self._quantized(x)
+        if isinstance(rows, LazyQTensor):  # whose features may change in place later
+            return self._compute(rows, Epilogue(bias=self.bias))
+        return self._deferred(rows).as_tensor()
 
-    def product(self, x: QTensor) -> DeferredTensor:
+    def _quantized(self, x: Any) -> QTensor | LazyQTensor:
+        assert self.input is not None
+        return self.input.quantize(x, single_use=x.size(0) * x.size(1) > MAX_AT_ONCE)
+
+    def product(self, x: QTensor) -> Deferred:
         """The product of quantized features and the weight, without the bias."""
-        return self._deferred(x, None)
+        return self._deferred(x, with_bias=False)
 
-    def _deferred(
-        self, x: QTensor | LazyQTensor, bias: Tensor | None
-    ) -> DeferredTensor:
+    def _deferred(self, x: QTensor | LazyQTensor, with_bias: bool = True) -> Deferred:
+        bias = self.bias if with_bias else None
+
         def compute(epilogue: Epilogue) -> Tensor:
             return self._compute(x, epilogue)
 
         shape = x.size(0), self.out_channels
-        return DeferredTensor(compute, shape, x.device, self, Epilogue(bias=bias))
+        return Deferred(compute, shape, x.device, self, Epilogue(bias=bias))
 
     def _compute(self, x: QTensor | LazyQTensor, epilogue: Epilogue) -> Tensor:
         weight, scale, _ = self._prepared()
@@ -238,6 +253,6 @@ class Affine(nn.Module):
 
     def forward(self, x: Any) -> Any:
         """The scaled and shifted features, deferred if they were."""
-        if isinstance(x, DeferredTensor):
-            return x.affine(self.channel_scale, self.shift)
+        if isinstance(x, DeferredTensor) and x.deferred.value is None:
+            return x.deferred.affine(self.channel_scale, self.shift).as_tensor()
         return x * self.channel_scale + self.shift

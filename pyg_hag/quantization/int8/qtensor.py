@@ -10,7 +10,8 @@ from pyg_hag.hag.degrees import inverse_degree
 from pyg_hag.nn.mixins.adjacency import Adjacency
 from pyg_hag.nn.mixins.checks import check_shareable, check_sources
 from pyg_hag.ops.quantized import Epilogue, QParams, Residual, aggregate_quantized
-from pyg_hag.quantization.int8.deferred import DeferredTensor
+from pyg_hag.ops.quantized_launch import float32
+from pyg_hag.quantization.int8.deferred import Deferred
 from pyg_hag.quantization.qat.features import (
     SCALED_REDUCTIONS,
     FakeQTensor,
@@ -54,19 +55,21 @@ class QTensor(NamedTuple):
         """See :meth:`QuantizedFeatures.sum_over`."""
         hag, _, dst_scale, self_scale, weight = graph
         counted = self_scale is None or self_scale.dtype == torch.int32
-        if weight is not None or not counted:
+        (reduce,) = reductions_of(conv)
+        scaled = reduce != "sum" and dst_scale is not None
+        if weight is not None or not counted or scaled:
             return self._simulated().sum_over(conv, graph)
         check_shareable(conv)
+        if reduce != "sum" and self_scale is None:
+            return self.aggregate(hag, str(reduce))
         return self._reduce(hag, "sum", self_scale, dst_scale)
 
-    def propagate(
-        self, conv: Any, hag: AbstractHAG, num_dst: int, **kwargs: Any
-    ) -> Any:
+    def propagate(self, conv: Any, hag: AbstractHAG, **kwargs: Any) -> Any:
         """See :meth:`QuantizedFeatures.propagate`."""
         names = reductions_of(conv)
         given = any(value is not None for value in kwargs.values())
         if given or len(names) > 1 or names[0] not in SCALED_REDUCTIONS:
-            return self._simulated().propagate(conv, hag, num_dst, **kwargs)
+            return self._simulated().propagate(conv, hag, **kwargs)
         check_shareable(conv)
         return self.aggregate(conv.oriented(hag), names[0])
 
@@ -84,19 +87,20 @@ class QTensor(NamedTuple):
         reduce: str,
         self_scale: Tensor | None,
         dst_scale: Tensor | None,
-    ) -> DeferredTensor:
+    ) -> Deferred:
         check_sources(hag, self.values.size(0))
+        dst_scale = float32(dst_scale)
 
         def compute(epilogue: Epilogue) -> Tensor:
             epilogue = epilogue._replace(dst_scale=dst_scale)
             return aggregate_quantized(*self, hag, reduce, self_scale, epilogue)
 
         shape = hag.num_dst, self.values.size(1)
-        return DeferredTensor(compute, shape, self.values.device)
+        return Deferred(compute, shape, self.values.device)
 
     def add_to(self, out: Any, scale: Any = None) -> Any:
         """See :meth:`QuantizedFeatures.add_to`."""
-        if not isinstance(out, DeferredTensor):
+        if not isinstance(out, Deferred):
             return self._simulated().add_to(out, scale)
         residual = Residual(self.values, self.qparams.scale, self.qparams.zero_point)
         if scale is not None:

@@ -14,6 +14,7 @@ from torch_geometric.utils import (
 )
 
 from pyg_hag.hag import AbstractHAG
+from pyg_hag.nn.mixins.checks import overridden_method, replaced_method
 from pyg_hag.quantization.config import DegreeQuantConfig
 from pyg_hag.quantization.qat.base import QuantizedLayer
 from pyg_hag.quantization.qat.fake_quantize import FakeQuantize
@@ -34,6 +35,16 @@ class QuantizedGAT(QuantizedLayer):
     def quantizer_names(self) -> tuple[str, ...]:
         """See :meth:`QuantizedLayer.quantizer_names`."""
         return "message", "logits", "aggregate"
+
+    @staticmethod
+    def unquantizable_reason(conv: Any) -> str | None:
+        """See :meth:`QuantizedLayer.unquantizable_reason`."""
+        method = overridden_method(type(conv)) or replaced_method(conv)
+        if method is not None:
+            return f"it overrides '{method}'"
+        if conv.node_dim != 0:
+            return f"'node_dim' must be 0 (got {conv.node_dim})"
+        return None
 
     def add_quantizers(self, config: DegreeQuantConfig, state: QATState) -> None:
         """See :meth:`QuantizedLayer.add_quantizers`."""
@@ -76,7 +87,11 @@ class QuantizedGAT(QuantizedLayer):
         alpha = softmax(F.leaky_relu(logits, self.negative_slope), dst, None, num_dst)
         alpha = F.dropout(alpha, p=self.dropout, training=self.training)
 
-        out = scatter(alpha.unsqueeze(-1) * rows[src], dst, 0, num_dst, "sum")
+        messages = alpha.unsqueeze(-1) * rows[src]
+        if self.aggr == "add":
+            out = scatter(messages, dst, 0, num_dst, "sum")
+        else:
+            out = self.aggr_module(messages, dst, dim_size=num_dst, dim=0)
         out = self.quantizers["aggregate"](out, protected)
         out = out.flatten(1) if self.concat else out.mean(dim=1)
         if self.res is not None and target is not None:

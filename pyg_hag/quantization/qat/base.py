@@ -7,8 +7,10 @@ from torch import Tensor, nn
 
 from pyg_hag.hag import AbstractHAG
 from pyg_hag.hag.memo import once_per_hag
+from pyg_hag.nn.layer_classes import edge_layer_class
 from pyg_hag.nn.mixins.adjacency import Adjacency
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing
+from pyg_hag.nn.support import unsupported_reason
 from pyg_hag.quantization.config import DegreeQuantConfig
 from pyg_hag.quantization.qat.fake_quantize import FakeQuantize
 from pyg_hag.quantization.qat.features import (
@@ -43,6 +45,35 @@ class QuantizedLayer(HAGMessagePassing):
     def quantizer_names(self) -> tuple[str, ...]:
         """What it quantizes besides the inputs and weights of linear layers."""
         return ("message",)
+
+    @staticmethod
+    def unquantizable_reason(conv: Any) -> str | None:
+        """Why a layer cannot be quantized as it is configured, or None if it can.
+
+        Args:
+            conv (MessagePassing): A layer of PyG, or one that takes HAGs.
+        """
+        reason = unsupported_reason(conv)
+        if reason is None and conv.node_dim not in (0, -2):
+            reason = f"'node_dim' must be 0 or -2 (got {conv.node_dim})"
+        return reason
+
+    def reset_parameters(self) -> None:
+        """Draws new parameters, and forgets the ranges of features."""
+        super().reset_parameters()
+        quantizers: Any = self.__dict__["_modules"].get("quantizers", {})
+        for quantizer in quantizers.values():
+            quantizer.reset_parameters()
+
+    def to_float(self) -> None:
+        """Makes the layer in place the one that it was before it was quantized."""
+        cls: Any = type(self)
+        del self.quantizers, self._state
+        cls = cls.pyg_class
+        if not issubclass(cls, HAGMessagePassing):  # it gets the edges of HAGs
+            cls = edge_layer_class(cls)
+        self.__class__ = cls
+        self._set_jittable_templates()
 
     def float_reason(self) -> str | None:
         """Why its sums run in float32 in an INT8 model; None if they do not."""
@@ -79,7 +110,10 @@ class QuantizedLayer(HAGMessagePassing):
     ) -> tuple[Adjacency, Tensor | None]:
         """The graph without the factors of its sources, and these factors."""
         hag = self._state.hag_of(edge_index, (x.size(0), x.size(0)))
-        graph = self.adjacency_of(self.oriented(hag), x, edge_weight)
+        # Its factors have the dtype in which the features are quantized:
+        first: Any = next(iter(self.quantizers.values()))
+        like = x.new_empty(0, dtype=first.dtype_of(x))
+        graph = self.adjacency_of(self.oriented(hag), like, edge_weight)
         if edge_weight is None and not torch.compiler.is_compiling():
             names = "normalize", "add_self_loops", "improved"
             options = tuple(getattr(self, name, None) for name in names)

@@ -49,7 +49,7 @@ def calibrate(
     for observer in observers:
         observer.train()
     count = 0
-    with torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad():
         for item in [loader] if isinstance(loader, Data) else loader:
             args, kwargs = arguments(model, item)
             quantized(*args, **kwargs)

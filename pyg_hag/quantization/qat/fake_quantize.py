@@ -1,10 +1,12 @@
 """FakeQuantize: quantization while a model trains, with the ranges it observes."""
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pyg_hag.hag.memo import Latest
 from pyg_hag.quantization.config import DegreeQuantConfig
 from pyg_hag.quantization.qat.features import FakeQTensor
 from pyg_hag.quantization.qat.ranges import (
@@ -33,7 +35,10 @@ class FakeQuantize(nn.Module):
 
     In training, it observes: ranges follow the values of nodes that are not protected,
     and protected nodes pass unchanged (Tailor et al., *Degree-Quant*, ICLR 2021,
-    Section 3). Nothing waits for the device.
+    Section 3). Nothing waits for the device, so that values that are not finite raise
+    an error on the CPU only; elsewhere they leave the range as it is.
+
+    All of its state is in its buffers: whoever copies these copies it.
 
     Args:
         config (DegreeQuantConfig): How to quantize.
@@ -47,6 +52,11 @@ class FakeQuantize(nn.Module):
 
     Raises:
         RuntimeError: If it is evaluated before it has observed any values.
+        TypeError: If the values are not floating point.
+        ValueError: If it observes values that are infinite or NaN.
+
+    Attributes:
+        layer (str): The name of the layer that it belongs to, for errors.
     """
 
     low: Tensor
@@ -65,7 +75,8 @@ class FakeQuantize(nn.Module):
         self.register_buffer("low", torch.zeros(ranges))
         self.register_buffer("high", torch.zeros(ranges))
         self.register_buffer("num_observed", torch.tensor(0))
-        self._is_ready = False
+        self.layer = ""
+        self._is_ready = Latest()
 
     @property
     def quant_range(self) -> tuple[int, int]:
@@ -120,15 +131,17 @@ class FakeQuantize(nn.Module):
         Returns:
             FakeQTensor: The steps, and their scale.
         """
+        if not x.is_floating_point():
+            raise TypeError(
+                f"{self._place} reads features of {x.dtype}, which cannot be "
+                f"quantized: convert them by 'x.float()'"
+            )
         if row_scale is not None:
             x = x * per_row(row_scale, x)
         if self.training:
             self._observe(x.detach(), protected, counts)
-        elif not self._is_ready:
-            raise RuntimeError(
-                "this quantized model has not observed any values yet: train it, or "
-                "use 'calibrate'"
-            )
+        else:
+            self._check_ready()
         scale, zero_point = (per_row(t, x) for t in self.calculate_qparams())
         clipped = self.config.gradient == "clipped"
         steps = quantize_steps(x, scale, zero_point, *self.quant_range, clipped)
@@ -136,6 +149,10 @@ class FakeQuantize(nn.Module):
             exact = x * scale.reciprocal()
             steps = torch.where(_mask_rows(protected, x), exact, steps)
         return FakeQTensor(steps, scale)
+
+    def dtype_of(self, x: Tensor) -> torch.dtype:
+        """The dtype in which it quantizes values."""
+        return x.dtype if x.is_floating_point() else torch.float32
 
     # Ranges ###################################################################
 
@@ -152,6 +169,7 @@ class FakeQuantize(nn.Module):
     def _observe(
         self, x: Tensor, protected: Tensor | None, counts: Tensor | None
     ) -> None:
+        finite = None if self.is_weight else self._is_finite(x)
         low, high = self._range_of(x.to(self.low.dtype), protected, counts)
         if self.is_weight:  # its range is that of its current values
             pass
@@ -162,10 +180,46 @@ class FakeQuantize(nn.Module):
             high = self.high.lerp(high, momentum)
         else:
             low, high = torch.minimum(self.low, low), torch.maximum(self.high, high)
+        if finite is not None:
+            low = torch.where(finite, low, self.low)
+            high = torch.where(finite, high, self.high)
         self.low.copy_(low)
         self.high.copy_(high)
-        self.num_observed.add_(1)
-        self._is_ready = True
+        self.num_observed.add_(1 if finite is None else finite)
+
+    def _is_finite(self, x: Tensor) -> Tensor | None:
+        """Whether all values are finite; None on the CPU, where that is checked."""
+        if x.numel() == 0:
+            return None
+        ends = torch.stack(torch.aminmax(x))
+        if x.device.type != "cpu" or torch.compiler.is_compiling():
+            return ends.isfinite().all()
+        if not all(map(math.isfinite, ends.tolist())):
+            raise ValueError(
+                f"{self._place} reads features with infinite values or NaN, which have "
+                f"no range: remove them from 'x' (its ranges are as before)"
+            )
+        return None
+
+    def _check_ready(self) -> None:
+        count = self.num_observed
+        error = (
+            f"{self._place} has not observed any values yet: train the quantized "
+            f"model, or use 'calibrate'"
+        )
+        if torch.compiler.is_compiling():
+            torch._assert_async(count > 0, error)
+        elif not self._is_ready.of(count, lambda: bool(count > 0)):
+            raise RuntimeError(error)
+
+    @property
+    def _place(self) -> str:
+        return f"the quantized layer {self.layer!r}" if self.layer else "this layer"
+
+    def reset_parameters(self) -> None:
+        """Forgets all observed values."""
+        for buffer in (self.low, self.high, self.num_observed):
+            buffer.zero_()
 
     def _range_of(
         self, x: Tensor, protected: Tensor | None, counts: Tensor | None
@@ -178,9 +232,12 @@ class FakeQuantize(nn.Module):
             return percentiles(x, self.config.cut_off, sampling, protected, counts)
         return minmax(x, protected)
 
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
-        self._is_ready = bool(self.num_observed > 0)
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_is_ready": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({"layer": "", **state})
+        self._is_ready = Latest()
 
     def extra_repr(self) -> str:
         """What it quantizes, and to how many bits."""

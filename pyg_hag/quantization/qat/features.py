@@ -26,7 +26,7 @@ class QuantizedFeatures(Protocol):
         """The features in floating point."""
 
     def sum_over(self, conv: Any, graph: Adjacency) -> Any:
-        """Sums over the edges of a graph without factors of the sources.
+        """Sums (or what the layer's `aggr` is) over a graph without source factors.
 
         Args:
             conv: The layer.
@@ -34,9 +34,7 @@ class QuantizedFeatures(Protocol):
                 features relative to those of its in-neighbors.
         """
 
-    def propagate(
-        self, conv: Any, hag: AbstractHAG, num_dst: int, **kwargs: Any
-    ) -> Any:
+    def propagate(self, conv: Any, hag: AbstractHAG, **kwargs: Any) -> Any:
         """The result of the layer's `propagate`."""
 
     def aggregate(self, hag: AbstractHAG, reduce: str) -> Any:
@@ -97,21 +95,24 @@ class FakeQTensor(NamedTuple):
         hag, _, dst_scale, self_scale, weight = graph
         if self_scale is not None:
             self_scale = self_scale.to(self.steps.dtype)
-        unscaled = Adjacency(hag, None, None, self_scale, weight)
+        # The sign of a factor decides which of the values is the largest:
+        last = not {*reductions_of(conv)} & {"max", "min"}
+        before = None if last else dst_scale
+        unscaled = Adjacency(hag, None, before, self_scale, weight)
         out = propagate_hag(conv, unscaled, self.steps)
         scale = self.scale
-        if dst_scale is not None:
+        if dst_scale is not None and last:
             scale = per_row(dst_scale, out) * self.scale
         return out * scale
 
-    def propagate(
-        self, conv: Any, hag: AbstractHAG, num_dst: int, **kwargs: Any
-    ) -> Tensor:
+    def propagate(self, conv: Any, hag: AbstractHAG, **kwargs: Any) -> Tensor:
         """See :meth:`QuantizedFeatures.propagate`."""
         by_steps = {*reductions_of(conv)} <= {*SCALED_REDUCTIONS}
         x = self.steps if by_steps else self.dequantize()
+        num_dst = conv.oriented(hag).num_dst
         target = x.new_empty(0).expand(num_dst, 0)  # only its size is read
-        out: Tensor = conv.propagate(hag, x=(x, target), **kwargs)
+        pair = (x, target) if conv.flow == "source_to_target" else (target, x)
+        out: Tensor = conv.propagate(hag, x=pair, **kwargs)
         return out * self.scale if by_steps else out
 
     def aggregate(self, hag: AbstractHAG, reduce: str) -> Tensor:
@@ -123,6 +124,11 @@ class FakeQTensor(NamedTuple):
         """See :meth:`QuantizedFeatures.add_to`."""
         x = self.dequantize()
         return out + (x if scale is None else scale * x)
+
+
+def as_tensor(x: Any) -> Tensor:
+    """A tensor for code outside of quantized layers, of what stands in for one."""
+    return x if isinstance(x, Tensor) else x.as_tensor()
 
 
 def reductions_of(conv: Any) -> list[str | None]:

@@ -21,6 +21,7 @@ from pyg_hag.quantization.qat.base import QuantizedLayer
 from pyg_hag.quantization.qat.features import (
     SCALED_REDUCTIONS,
     QuantizedFeatures,
+    as_tensor,
     reductions_of,
 )
 from pyg_hag.utils.tensors import computed_dtype
@@ -35,6 +36,14 @@ class QuantizedGCN(QuantizedLayer):
 
     reads_quantized = ("lin",)
 
+    @staticmethod
+    def unquantizable_reason(conv: Any) -> str | None:
+        """See :meth:`QuantizedLayer.unquantizable_reason`."""
+        if len(names := reductions_of(conv)) > 1 or names[0] not in SCALED_REDUCTIONS:
+            known = [*SCALED_REDUCTIONS]
+            return f"'aggr' must be one of {known} (got {conv.aggr!r})"
+        return QuantizedLayer.unquantizable_reason(conv)
+
     def quantizer_names(self) -> tuple[str, ...]:
         """See :meth:`QuantizedLayer.quantizer_names`."""
         return "input", "message"
@@ -46,12 +55,19 @@ class QuantizedGCN(QuantizedLayer):
         graph, src_scale = self._normalized_graph(x, edge_index, edge_weight)
         rows = self.quantize_features("input", x, src_scale, single_use=True)
         messages = self.quantize_features("message", self.lin(rows), graph=graph.hag)
-        out: Tensor = messages.sum_over(self, graph)
-        return out if self.bias is None else out + self.bias
+        out = messages.sum_over(self, graph)
+        return as_tensor(out if self.bias is None else out + self.bias)
 
 
 class QuantizedSGC(QuantizedLayer):
     """SGConv: features are summed K times, then they pass through `lin`."""
+
+    @staticmethod
+    def unquantizable_reason(conv: Any) -> str | None:
+        """See :meth:`QuantizedLayer.unquantizable_reason`."""
+        if conv.cached:  # PyG keeps the sums of its first features
+            return "'cached' must be False (got True)"
+        return QuantizedLayer.unquantizable_reason(conv)
 
     def quantizer_names(self) -> tuple[str, ...]:
         """See :meth:`QuantizedLayer.quantizer_names`."""
@@ -65,8 +81,7 @@ class QuantizedSGC(QuantizedLayer):
         for name in self.quantizer_names():
             rows = self.quantize_features(name, x, src_scale, graph=graph.hag)
             x = rows.sum_over(self, graph)
-        out: Tensor = self.lin(x)
-        return out
+        return as_tensor(self.lin(x))
 
 
 class QuantizedRootLayer(QuantizedLayer):
@@ -88,13 +103,15 @@ class QuantizedRootLayer(QuantizedLayer):
     ) -> tuple[QuantizedFeatures, QuantizedFeatures, AbstractHAG]:
         """Quantized features of sources and destinations, and the graph."""
         source, target = x if isinstance(x, tuple | list) else (x, x)
-        if target is None:
+        if source is None or target is None:
             raise ValueError(
                 "'x' is missing the features of the destinations (got None), which "
                 "quantized layers need: pass a pair of tensors"
             )
         size = source.size(self.node_dim), target.size(self.node_dim)
         hag = self._state.hag_of(edge_index, size)
+        if self.flow == "target_to_source":  # as in PyG, which adds these to the sums
+            source = target
         rows = self.quantize_features("input", source, graph=self.oriented(hag))
         if target is source:
             return rows, rows, hag
@@ -110,10 +127,10 @@ class QuantizedRootLayer(QuantizedLayer):
     ) -> Any:
         """The aggregated messages, transformed by a linear layer."""
         if not self._transforms_first(linear):
-            return linear(rows.propagate(self, hag, hag.num_dst, **kwargs))
+            return linear(rows.propagate(self, hag, **kwargs))
         product, graph = linear.product(rows), self.oriented(hag)
         messages = self.quantize_features("message", product, graph=graph)
-        out = messages.propagate(self, hag, hag.num_dst, **kwargs)
+        out = messages.propagate(self, hag, **kwargs)
         return out if linear.bias is None else out + linear.bias
 
 
@@ -143,6 +160,7 @@ class QuantizedSAGE(QuantizedRootLayer):
         if self.root_weight:
             root = self.quantize_features("root", self.lin_r(target_rows))
             out = root.add_to(out)
+        out = as_tensor(out)
         return F.normalize(out, p=2.0, dim=-1) if self.normalize else out
 
 
@@ -164,8 +182,7 @@ class QuantizedGraphConv(QuantizedRootLayer):
         kwargs = {"edge_weight": edge_weight, "size": size}
         out = self._aggregate(self.lin_rel, rows, hag, **kwargs)
         root = self.quantize_features("root", self.lin_root(target_rows))
-        total: Tensor = root.add_to(out)
-        return total
+        return as_tensor(root.add_to(out))
 
 
 class QuantizedGIN(QuantizedRootLayer):
@@ -180,9 +197,9 @@ class QuantizedGIN(QuantizedRootLayer):
     def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
         """See :class:`torch_geometric.nn.GINConv`."""
         rows, target_rows, hag = self._quantize_inputs(x, edge_index)
-        out = rows.propagate(self, hag, hag.num_dst, size=size)
-        out = self.nn(target_rows.add_to(out, 1 + self.eps))
-        return out
+        out = rows.propagate(self, hag, size=size)
+        out = self.nn(as_tensor(target_rows.add_to(out, 1 + self.eps)))
+        return as_tensor(out)
 
 
 class QuantizedEGC(QuantizedLayer):
@@ -212,7 +229,10 @@ class QuantizedEGC(QuantizedLayer):
         rows = self.quantize_features("input", x)
         bases, weights = self.bases_lin(rows), self.comb_lin(rows)
         heads, width = self.num_heads, self.out_channels // self.num_heads
-        aggregated = torch.stack(self._aggregate_bases(bases, hag), 1)
+        weights = as_tensor(weights)
+        aggregated = torch.stack(
+            [*map(as_tensor, self._aggregate_bases(bases, hag))], 1
+        )
         aggregated = aggregated.view(-1, len(self.aggregators) * self.num_bases, width)
         out = weights.view(x.size(0), heads, -1) @ aggregated
         out = out.view(-1, self.out_channels)

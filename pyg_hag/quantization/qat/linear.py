@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch_geometric import nn as pyg
 
 from pyg_hag.quantization.config import DegreeQuantConfig
 from pyg_hag.quantization.qat.fake_quantize import FakeQuantize
@@ -48,6 +50,9 @@ class QATLinear(nn.Module):
         self.weight_fake_quant = FakeQuantize(config, self.out_channels)
         self.to(linear.weight.device)
         self._state = state
+        self._initializers: tuple[Any, Any] | None = None
+        if isinstance(linear, pyg.Linear):
+            self._initializers = linear.weight_initializer, linear.bias_initializer
 
     def forward(self, x: Any) -> Tensor:
         """The linear layer on features, or on quantized features if it reads those."""
@@ -64,6 +69,24 @@ class QATLinear(nn.Module):
             return features
         protected = None if self._state is None else self._state.protected_rows(x)
         return self.input.quantize(x, protected)
+
+    def to_float(self) -> nn.Module:
+        """The linear layer that is not quantized, with the same parameters."""
+        sizes, bias = (self.in_channels, self.out_channels), self.bias is not None
+        with torch.device("meta"):
+            if self._initializers is None:
+                linear: Any = nn.Linear(*sizes, bias)
+            else:
+                linear = pyg.Linear(*sizes, bias, *self._initializers)
+        linear.weight, linear.bias = self.weight, self.bias
+        return linear.train(self.training)
+
+    def reset_parameters(self) -> None:
+        """Draws new parameters like the layer it was made of, and forgets ranges."""
+        self.to_float().reset_parameters()  # type: ignore[operator]
+        for module in (self.input, self.weight_fake_quant):
+            if module is not None:
+                module.reset_parameters()
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any

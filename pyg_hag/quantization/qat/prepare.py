@@ -2,12 +2,14 @@
 
 import copy
 import functools
+import re
 from functools import partial
 from typing import Any
 
 import torch
 import torch_geometric.nn as pyg
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.utils._pytree import tree_map
 from torch_geometric.nn import MessagePassing
 
@@ -15,12 +17,14 @@ from pyg_hag.nn.layer_classes import hag_layer_class, make_layer
 from pyg_hag.nn.support import mixin_of
 from pyg_hag.quantization.config import DegreeQuantConfig
 from pyg_hag.quantization.qat.base import QuantizedLayer
+from pyg_hag.quantization.qat.fake_quantize import FakeQuantize
 from pyg_hag.quantization.qat.layers import LAYERS
 from pyg_hag.quantization.qat.linear import QATLinear
 from pyg_hag.quantization.qat.protection import Protection
 from pyg_hag.quantization.qat.state import QATState
 
 _LINEAR_LAYERS = (nn.Linear, pyg.Linear)
+_LAST = re.compile(r"\.?(quantizers\.\w+|input|weight_fake_quant)$")
 
 
 class QATModel(nn.Module):
@@ -124,8 +128,13 @@ def prepare_qat(model: nn.Module, config: DegreeQuantConfig | None = None) -> QA
         raise TypeError(f"'config' must be a DegreeQuantConfig (got {config!r})")
     _check(model)
     state = QATState()
-    replaced = _Replacement(config, state).of(copy.deepcopy(model))
-    return QATModel(replaced, config, state)
+    with torch.inference_mode(False):  # whose tensors could not be trained
+        replaced = _Replacement(config, state).of(copy.deepcopy(model))
+        quantized = QATModel(replaced, config, state)
+    for name, module in replaced.named_modules():
+        if isinstance(module, FakeQuantize):
+            module.layer = _LAST.sub("", name) or type(model).__name__
+    return quantized
 
 
 def _check(model: nn.Module) -> None:
@@ -136,13 +145,38 @@ def _check(model: nn.Module) -> None:
         if isinstance(module, MessagePassing) and unknown:
             known = ", ".join(cls.__name__ for cls in LAYERS)
             reasons.append(f"{name} ({layer}): it is none of {known}")
-        elif isinstance(module, pyg.SGConv) and module.cached:
-            reasons.append(f"{name} (SGConv): 'cached' must be False (got True)")
         elif isinstance(module, QuantizedLayer):
             reasons.append(f"{name}: it is quantized already")
+        elif isinstance(module, MessagePassing):
+            mixin: Any = mixin_of(type(module), LAYERS)
+            reason = mixin.unquantizable_reason(module)
+            if reason is not None:
+                reasons.append(f"{name} ({layer}): {reason}")
+        elif _is_linear(module):
+            reason = _hidden_computation(module)
+            if reason is not None:
+                reasons.append(f"{name} ({layer}): {reason}")
     if reasons:
         listed = "\n  ".join(reasons)
         raise ValueError(f"'model' has layers that cannot be quantized:\n  {listed}")
+
+
+def _is_linear(module: nn.Module) -> bool:
+    """Whether it is a linear layer, and nothing besides."""
+    forwards = [cls.forward for cls in _LINEAR_LAYERS]
+    return isinstance(module, _LINEAR_LAYERS) and type(module).forward in forwards
+
+
+def _hidden_computation(module: nn.Module) -> str | None:
+    """What a linear layer computes that its replacement would not; None if nothing."""
+    if parametrize.is_parametrized(module):
+        return (
+            "its parameters are computed from others: call "
+            "'torch.nn.utils.parametrize.remove_parametrizations' before"
+        )
+    if module._forward_pre_hooks or module._forward_hooks or module._backward_hooks:
+        return "it has hooks, which its quantized layer does not call: remove them"
+    return None
 
 
 class _Replacement:
@@ -169,7 +203,7 @@ class _Replacement:
     def _replace(
         self, module: nn.Module, parent: QuantizedLayer | None, name: str
     ) -> nn.Module:
-        if isinstance(module, _LINEAR_LAYERS):
+        if _is_linear(module):
             reads_quantized = parent is not None and name in parent.reads_quantized
             state = self.state if parent and parent.protects_linear else None
             return QATLinear(module, self.config, state, reads_quantized)

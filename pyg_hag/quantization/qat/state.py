@@ -45,6 +45,8 @@ class QATState:
             )
         if not isinstance(graph, Tensor):
             return plain_hag(graph, size=size)
+        if graph.is_inference():  # it does not say whether it changes
+            return plain_hag(graph, size=size)
         if self._graph is not None:
             known, version, rows, hag = self._graph
             if known() is graph and (version, rows) == (graph._version, size[0]):

@@ -1,0 +1,111 @@
+"""Data objects of PyG that carry the HAGs of their graphs, and their collation."""
+
+from typing import Any
+
+import torch
+from torch_geometric.data import Data, HeteroData
+
+from pyg_hag.data.restore import remember, restored
+from pyg_hag.data.store import KEY, stored_in, take
+from pyg_hag.hag import HAG
+
+
+class HAGData(Data):
+    r"""A :class:`torch_geometric.data.Data` object with the HAG of its graph.
+
+    :class:`pyg_hag.HAGTransform` returns it. The HAG is stored as a flat tensor,
+    so batches, datasets, :meth:`to` and pickling work as for any other attribute;
+    :attr:`hag` builds the :class:`pyg_hag.HAG` on first use.
+
+    To combine it with your own data class, derive that class from `HAGData` and pass
+    its objects to the transform.
+    """
+
+    @property
+    def hag(self) -> HAG:
+        """The HAG of the graph.
+
+        A HAG that was built elsewhere can be assigned, if it stands for the edges.
+
+        Raises:
+            ValueError: If the graph or the stored HAG has been changed since the HAG
+                was built.
+        """
+        cache = self.__dict__.setdefault("_hag_cache", {})
+        num_nodes = self.num_nodes
+        return restored(self._store, (num_nodes, num_nodes), cache, "data.hag")
+
+    @hag.setter
+    def hag(self, hag: HAG) -> None:
+        take(self._store, hag, "data.hag")
+
+    def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        return 0 if key == KEY else super().__inc__(key, value, *args, **kwargs)
+
+    def apply(self, func: Any, *args: str) -> "HAGData":
+        """Applies a function to all tensors, or to the named ones."""
+        before = stored_in(self._store)
+        super().apply(func, *args)
+        remember(self.__dict__.setdefault("_hag_cache", {}), before, self._store)
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return _without_cache(self)
+
+
+class HAGHeteroData(HeteroData):
+    r"""A :class:`torch_geometric.data.HeteroData` object with a HAG per edge type.
+
+    :class:`pyg_hag.HAGTransform` returns it for such data. Models take :attr:`hag_dict`
+    in place of `edge_index_dict`: `model(data.x_dict, data.hag_dict)`.
+    """
+
+    @property
+    def hag_dict(self) -> dict[Any, HAG]:
+        """The HAG of each edge type.
+
+        Raises:
+            ValueError: If a graph or its stored HAG has been changed since the HAG was
+                built.
+        """
+        caches = self.__dict__.setdefault("_hag_cache", {})
+        hags = {}
+        for edge_type in self.edge_types:
+            size = self[edge_type[0]].num_nodes, self[edge_type[-1]].num_nodes
+            cache = caches.setdefault(edge_type, {})
+            name = f"data.hag_dict[{edge_type!r}]"
+            hags[edge_type] = restored(self[edge_type], size, cache, name)
+        return hags
+
+    @hag_dict.setter
+    def hag_dict(self, hags: dict[Any, HAG]) -> None:
+        for edge_type, hag in hags.items():
+            if edge_type not in self.edge_types:
+                raise ValueError(
+                    f"'data.hag_dict' has edge type {edge_type!r}, but the data has "
+                    f"{self.edge_types}"
+                )
+            take(self[edge_type], hag, f"data.hag_dict[{edge_type!r}]")
+
+    def apply(self, func: Any, *args: str) -> "HAGHeteroData":
+        """Applies a function to all tensors, or to the named ones."""
+        before = {key: stored_in(self[key]) for key in self.edge_types}
+        super().apply(func, *args)
+        caches = self.__dict__.setdefault("_hag_cache", {})
+        for edge_type, stored in before.items():
+            remember(caches.setdefault(edge_type, {}), stored, self[edge_type])
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return _without_cache(self)
+
+
+def _without_cache(data: Any) -> dict[str, Any]:
+    """The state of a data object without the HAGs that are built on first use."""
+    state: dict[str, Any] = data.__dict__.copy()
+    state.pop("_hag_cache", None)
+    return state
+
+
+# Datasets load their cached files with `weights_only=True`:
+torch.serialization.add_safe_globals([HAGData, HAGHeteroData, HAG])

@@ -1,0 +1,73 @@
+"""The weights of a HAG that stands for a weighted adjacency matrix."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pyg_hag.graph.weights import factors_of
+
+
+class EdgeWeights(NamedTuple):
+    r"""Weights of the edges of a graph.
+
+    The edge from u to v weighs :math:`a_u b_v`, or has a weight of its own.
+    """
+
+    src_scale: Tensor | None
+    """The factors a, `[num_src]`."""
+    dst_scale: Tensor | None
+    """The factors b, `[num_dst]`."""
+    edge_weight: Tensor | None
+    """Weights that are not such products, `[num_edges]`, as the edges were given."""
+    is_optional: bool
+    """Whether layers that take no `edge_weight` ignore them, as PyG's do with the
+    values of a `torch_sparse.SparseTensor`."""
+
+    def t(self) -> "EdgeWeights":
+        """The weights of the graph with every edge reversed."""
+        return self._replace(src_scale=self.dst_scale, dst_scale=self.src_scale)
+
+    def to(self, device: torch.device | str | int) -> "EdgeWeights":
+        """The weights on a device."""
+        a, b, weight = (None if t is None else t.to(device) for t in self[:3])
+        return EdgeWeights(a, b, weight, self.is_optional)
+
+    def of_edges(self, edge_index: Tensor) -> Tensor:
+        """The weight of each edge."""
+        if self.edge_weight is not None:
+            return self.edge_weight
+        assert self.src_scale is not None and self.dst_scale is not None
+        return self.src_scale[edge_index[0]] * self.dst_scale[edge_index[1]]
+
+
+def read_weights(
+    edge_index: Tensor, weight: Tensor, size: tuple[int, int], is_optional: bool = False
+) -> tuple[EdgeWeights, str]:
+    """Factors weights where that is possible.
+
+    Args:
+        edge_index: The edges, `[2, num_edges]`.
+        weight: Their weights, `[num_edges]`.
+        size: `(num_src, num_dst)`.
+        is_optional: See :class:`EdgeWeights`.
+
+    Returns:
+        tuple: The weights, and why they have no factors, `""` if they have.
+    """
+    if weight.requires_grad:
+        return EdgeWeights(None, None, weight, is_optional), "requires a gradient"
+    a, b, error = factors_of(edge_index, weight, size)
+    if error:
+        return EdgeWeights(None, None, weight, is_optional), error
+    return EdgeWeights(a, b, None, is_optional), ""
+
+
+def same_weights(a: EdgeWeights | None, b: EdgeWeights | None) -> bool:
+    """Whether two HAGs have the same weights."""
+    if a is None or b is None:
+        return a is b
+    return all(
+        x is y or (x is not None and y is not None and torch.equal(x, y))
+        for x, y in zip(a[:3], b[:3], strict=True)
+    )

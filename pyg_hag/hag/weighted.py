@@ -1,0 +1,106 @@
+"""HAGs with weights of their edges, and their copies."""
+
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from pyg_hag.hag.base import FlatHAG
+from pyg_hag.hag.edge_weights import EdgeWeights
+from pyg_hag.hag.verify import check_structure, check_weights
+from pyg_hag.utils.tensors import kept_property
+
+Self = TypeVar("Self", bound="WeightedHAG")
+
+
+class WeightedHAG(FlatHAG):
+    """The flat tensors of a HAG and the weights of its edges.
+
+    A HAG with weights and :attr:`unweighted` share all that does not depend on them.
+    """
+
+    @kept_property
+    def unweighted(self: Self) -> Self:
+        """The HAG without weights: itself if it has none."""
+        if self.weights is None:
+            return self
+        hag = self.trusted(self.num_src, self.tensors, self.is_sequential, self.host)
+        if self.given_edge_index is not None:
+            hag.in_order_of(self.given_edge_index)
+        return hag.decided(self.decision)
+
+    def weighted_by(self: Self, weights: EdgeWeights | None) -> Self:
+        """Returns a HAG of the same graph with such weights of its edges.
+
+        Raises:
+            ValueError: If weights of single edges cannot be shared.
+        """
+        if weights is None:
+            return self.unweighted
+        if weights.edge_weight is not None and (self.num_aggregates or self.is_signed):
+            raise ValueError(
+                "'weights' of single edges need a HAG without aggregates: build it "
+                "with 'capacity=0'"
+            )
+        bare = self.unweighted
+        hag = self.trusted(bare.num_src, bare.tensors, bare.is_sequential, bare.host)
+        bare.own_tensors()  # operators get weights on their own
+        if bare.given_edge_index is not None:
+            hag.in_order_of(bare.given_edge_index)
+        hag.__dict__.update(_weights=weights, unweighted=bare)
+        return hag.decided(bare.decision)
+
+    def to(self: Self, device: torch.device | str | int) -> Self:
+        """Returns the HAG on `device` (itself if it is already there)."""
+        if self.src[:0].to(device).device == self.device:
+            return self
+        if self.device.type == "cpu":
+            _ = self.host.rows  # computed before the tensors leave the host
+        moved = torch.cat(self.tensors).to(device)  # in one copy
+        tensors = moved.split([t.numel() for t in self.tensors])
+        hag = self.trusted(self.num_src, tensors, self.is_sequential, self.host)
+        if self.given_edge_index is not None:
+            hag.in_order_of(self.given_edge_index.to(device))
+        hag.decided(self.decision)
+        return hag if self.weights is None else hag.weighted_by(self.weights.to(device))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state: dict[str, Any] = {}
+        if self.is_sequential:
+            state["_sequential"] = True
+        if self.weights is not None:
+            state["weights"] = tuple(self.weights_of_file())
+        return type(self), (self.num_src, *self.tensors), state or None
+
+    def weights_of_file(self) -> EdgeWeights:
+        """The weights for a copy, which does not know the order of the edges."""
+        weights = self.weights
+        assert weights is not None
+        if weights.edge_weight is None:
+            return weights
+        if weights.edge_weight.requires_grad:
+            raise ValueError(
+                "a HAG whose weights require a gradient cannot be stored or copied: "
+                "build it from the matrix again"
+            )
+        src, dst = self.given_edge_index  # type: ignore[misc]
+        order = np.lexsort((src.cpu().numpy(), dst.cpu().numpy()))
+        moved = weights.edge_weight[torch.from_numpy(order).to(src.device)]
+        return weights._replace(edge_weight=moved)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        sequential = bool(state.get("_sequential", False))
+        self._set(self.num_src, self.tensors, sequential)
+        check_structure(self.num_src, self.host.flat, self.is_sequential)
+        if "weights" in state:
+            self.take_stored_weights(EdgeWeights(*state["weights"]))
+
+    def take_stored_weights(self, weights: EdgeWeights) -> None:
+        """Sets the weights that :meth:`weights_of_file` has given, after checks."""
+        check_weights(weights, self.num_src, self.num_dst, self.num_edges)
+        if weights.edge_weight is not None:
+            if self.num_aggregates > 0 or self.is_signed:
+                raise ValueError("'edge_weight' belongs to a HAG without aggregates")
+            edge_index = torch.from_numpy(self.host.edge_index())
+            self.in_order_of(edge_index.to(self.device))
+        self.__dict__["_weights"] = weights

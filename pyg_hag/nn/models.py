@@ -1,0 +1,75 @@
+"""Models of PyG that look into the graph themselves, and how they do so on a HAG."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.nn import LightGCN
+from torch_geometric.nn.models.basic_gnn import BasicGNN
+
+from pyg_hag.data import HAGData
+from pyg_hag.data.store import KEY
+from pyg_hag.hag import AbstractHAG
+
+
+class LightGCNMixin(torch.nn.Module):
+    """`LightGCN`, which ranks the edges themselves if it gets no pairs of nodes."""
+
+    def forward(
+        self, edge_index: Any, edge_label_index: Any = None, edge_weight: Any = None
+    ) -> Tensor:
+        """See :class:`torch_geometric.nn.LightGCN`."""
+        if edge_label_index is None and isinstance(edge_index, AbstractHAG):
+            edge_label_index = edge_index.edge_index_of_any_order()
+        out: Tensor = super().forward(edge_index, edge_label_index, edge_weight)
+        return out
+
+
+class BasicGNNMixin(torch.nn.Module):
+    """The models of :class:`torch_geometric.nn.models.basic_gnn.BasicGNN`."""
+
+    def forward(self, x: Tensor, edge_index: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """See :class:`torch_geometric.nn.GCN`."""
+        if isinstance(edge_index, AbstractHAG):
+            for name in ("num_sampled_nodes_per_hop", "num_sampled_edges_per_hop"):
+                if kwargs.get(name) is not None:
+                    raise ValueError(
+                        f"'{name}' trims the edges of a sampled graph, which a HAG "
+                        f"cannot: leave it out, or pass 'edge_index'"
+                    )
+        out: Tensor = super().forward(x, edge_index, *args, **kwargs)
+        return out
+
+    def inference(
+        self,
+        loader: Any,
+        device: Any = None,
+        embedding_device: Any = "cpu",
+        progress_bar: bool = False,
+        cache: bool = False,
+    ) -> Tensor:
+        """See :class:`torch_geometric.nn.models.basic_gnn.BasicGNN`.
+
+        If the data of the loader has a HAG, all nodes run over it, layer by layer: the
+        loader takes all neighbours of each node anyway.
+        """
+        data = loader.data
+        if not isinstance(data, HAGData) or KEY not in data:
+            options = device, embedding_device, progress_bar, cache
+            out: Tensor = super().inference(loader, *options)  # type: ignore[misc]
+            return out
+        if len(loader.dataset) != data.num_nodes:
+            raise ValueError(
+                f"'loader' has {len(loader.dataset)} nodes of {data.num_nodes}: "
+                f"'inference' computes the outputs of all nodes"
+            )
+        x, hag = data.x.to(device), data.hag
+        hag = hag.to(x.device)
+        with torch.no_grad():
+            for i in range(self.num_layers):  # type: ignore[arg-type]
+                x = self.inference_per_layer(i, x, hag, data.num_nodes)  # type: ignore[operator]
+        return x.to(embedding_device)
+
+
+MODELS: dict[type, type] = {LightGCN: LightGCNMixin, BasicGNN: BasicGNNMixin}
+"""The mix-ins of models, which contain the layers."""
