@@ -87,6 +87,12 @@ class HAGHeteroData(HeteroData):
                 )
             take(self[edge_type], hag, f"data.hag_dict[{edge_type!r}]")
 
+    def __setattr__(self, key: str, value: Any) -> None:
+        if key == "hag_dict":  # `HeteroData` would store it as an attribute
+            object.__setattr__(self, key, value)
+        else:
+            super().__setattr__(key, value)
+
     def apply(self, func: Any, *args: str) -> "HAGHeteroData":
         """Applies a function to all tensors, or to the named ones."""
         before = {key: stored_in(self[key]) for key in self.edge_types}

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from pyg_hag.hag import AbstractHAG
@@ -134,8 +135,18 @@ class _EdgeMixin(nn.Module):
             known["num_edges"] = hag.num_dst
         if "edge_weight" in names and given.get("edge_weight") is None and hag.weights:
             edge_index = hag.edge_index_of_any_order()
-            known["edge_weight"] = hag.weights.of_edges(edge_index)
+            weight = hag.weights.of_edges(edge_index)
+            known["edge_weight"] = weight.to(_dtype_of(given, weight.dtype))
         return {**given, **known}
+
+
+def _dtype_of(given: dict[str, Any], default: torch.dtype) -> torch.dtype:
+    """The dtype of the features among the arguments of a layer."""
+    for value in given.values():
+        x = value[0] if isinstance(value, tuple | list) and value else value
+        if isinstance(x, Tensor) and x.is_floating_point():
+            return x.dtype
+    return default
 
 
 def _to_edges(value: Any, per_edge: list[str]) -> Any:

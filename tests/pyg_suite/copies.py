@@ -12,9 +12,11 @@ from torch_geometric.typing import SparseTensor
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
 MESSAGE_HOOKS = tuple(
     f"_{method}_forward_{kind}hooks"
-    for method in ("propagate", "message", "aggregate", "message_and_aggregate")
+    for method in (
+        *("propagate", "message", "aggregate", "message_and_aggregate", "edge_update"),
+    )
     for kind in ("", "pre_")
-) + ("_edge_update_forward_hooks", "_edge_update_forward_pre_hooks")
+)
 
 
 class RandomState(NamedTuple):

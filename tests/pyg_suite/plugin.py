@@ -164,8 +164,8 @@ def pytest_terminal_summary(terminalreporter, config):
     terminalreporter.section("PyG's layers on HAGs")
     totals = SUITE.totals()
     write(
-        f"{len(SUITE.tests)} tests, {len({run.layer for run in SUITE.runs})} classes of "
-        f"layers, {sum(totals.values())} runs: {totals['equal']} equal, "
+        f"{len(SUITE.tests)} tests, {len({run.layer for run in SUITE.runs})} classes "
+        f"of layers, {sum(totals.values())} runs: {totals['equal']} equal, "
         f"{totals['refused']} refused, {totals['differs']} differ, {totals['error']} "
         f"other errors"
     )
