@@ -387,7 +387,9 @@ def test_a_hag_that_was_built_elsewhere_is_taken():
 
 
 @pytest.mark.parametrize(
-    "make", [int, np.int64, np.int32, np.uint8, torch.tensor, np.array], ids=str
+    "make",
+    [int, np.int64, np.int32, np.uint8, torch.tensor, np.array],
+    ids=["int", "int64", "int32", "uint8", "tensor", "array"],
 )
 def test_whole_numbers_of_any_type(make):
     assert build_hag(EDGES, num_nodes=make(NODES)).num_src == NODES

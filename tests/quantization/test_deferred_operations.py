@@ -164,10 +164,10 @@ class Between(torch.nn.Module):
         super().__init__()
         self.first = torch.nn.Linear(8, 16) if first == "Linear" else nn.GCNConv(8, 16)
         self.last, self.change, self.known = nn.GCNConv(16, 4), change, False
+        self.takes_graph = first == "GCN"
 
     def forward(self, x, graph):
-        h = self.first(x) if isinstance(self.first, torch.nn.Linear) else None
-        h = self.first(x, graph) if h is None else h
+        h = self.first(x, graph) if self.takes_graph else self.first(x)
         h = materialize(h).clone() if self.known else h
         assert isinstance(h, torch.Tensor) and torch.is_tensor(h)
         self.change(h)

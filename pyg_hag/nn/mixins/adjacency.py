@@ -289,22 +289,20 @@ class Laplacian(NamedTuple):
     loops: Tensor | None
     """What the self-loops that are still in the graph add to each node."""
 
+    is_weighted: bool
+    """Whether entries off the diagonal may be positive."""
+
     def max(self) -> Tensor:
         """The largest entry."""
         largest = self.diagonal.max()
         hag, a, b, _, weight = self.adjacency
-        if a is None or b is None or not self.has_negative_weights():
+        if a is None or b is None or not self.is_weighted or hag.num_edges == 0:
             return largest
         src, dst = hag.edge_index_of_any_order()
         entries = -a[src] * b[dst]
         if weight is not None:
             entries = entries * weight
         return torch.maximum(largest, entries.max())
-
-    def has_negative_weights(self) -> bool:
-        """Whether entries off the diagonal may be positive."""
-        _, a, b, _, weight = self.adjacency
-        return any(t is not None and bool((t < 0).any()) for t in (a, b, weight))
 
 
 def laplacian(
@@ -347,4 +345,4 @@ def laplacian(
     if a is not None and b is not None:
         src_scale, dst_scale = src_scale * a, dst_scale * b
     entries = Adjacency(hag, src_scale, dst_scale, None, weight)
-    return Laplacian(entries, diagonal, loops)
+    return Laplacian(entries, diagonal, loops, loops is None)

@@ -94,7 +94,7 @@ class ChebMixin(HAGMessagePassing):
         check_square(self, hag)
         adjacency = weighted_adjacency(hag, edge_weight, type(self).__name__)
         entries = laplacian(adjacency, normalization, dtype)
-        (hag, a, b, _, weight), diagonal, loops = entries
+        (hag, a, b, _, weight), diagonal, loops, _ = entries
         assert a is not None
         if lambda_max is None:
             lambda_max = 2.0 * entries.max()
