@@ -35,11 +35,12 @@ def ordinary_tensors() -> Iterator[None]:
     A result that is kept must not be an inference tensor, which cannot be saved for a
     gradient, nor a tracer's fake tensor, nor one that `torch.func` has wrapped.
     """
-    tracing = torch._C._get_tracing_state()
-    set_tracing: Any = torch._C._set_tracing_state  # type: ignore[attr-defined]
-    set_tracing(None)  # of torch.jit.trace
+    tracing = torch._C._get_tracing_state()  # of torch.jit.trace
     with contextlib.ExitStack() as stack:
-        stack.callback(set_tracing, tracing)
+        if tracing is not None:
+            set_tracing: Any = torch._C._set_tracing_state  # type: ignore[attr-defined]
+            set_tracing(None)
+            stack.callback(set_tracing, tracing)
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
         stack.enter_context(_disable_current_modes())
