@@ -9,7 +9,8 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet \
 # As many processes as there are cores; those that count threads share one.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
-.PHONY: demo test test-full lint test-bounds test-sparse test-triton benchmark clean
+.PHONY: demo test test-full lint test-bounds test-sparse test-triton test-pyg \
+	benchmark clean
 
 demo: $(VENV)/installed
 	$(BIN)/pyg-hag demo
@@ -44,6 +45,14 @@ test-sparse: $(VENV)/installed-sparse
 # some of the tests, as `pytest -k` does.
 test-triton: $(VENV)/installed-triton
 	TRITON_INTERPRET=1 $(PYTEST) -m triton -k "$(ONLY)"
+
+# PyG's own tests, with every call of a layer repeated on HAGs: PYG is the folder with
+# `test/`, PYG_TESTS names some of them.
+PYG_TESTS ?= $(addprefix test/,nn transforms explain loader utils data)
+test-pyg: $(VENV)/installed-sparse
+	cd "$(PYG)" && PYTHONPATH="$(CURDIR)/tests" "$(CURDIR)/$(BIN)/python" -m pytest -q \
+		-p pyg_suite.plugin -p no:xdist -p no:cacheprovider --disable-warnings \
+		--pyg-suite-report "$(CURDIR)/$(VENV)/pyg-suite.csv" $(PYG_TESTS)
 
 benchmark: $(VENV)/installed
 	$(BIN)/python -m pyg_hag.benchmark search

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from pyg_hag import to_hag
 from pyg_suite.comparison import canonical, difference
-from pyg_suite.copies import Inputs, RandomState, module_copy
+from pyg_suite.copies import Inputs, RandomState, map_tensors, module_copy
 from pyg_suite.graphs import OPTIONS, bind, with_edges, with_hags
 from pyg_suite.refusals import refusal
 
@@ -110,9 +111,16 @@ class Call:
             module = to_hag(module)
         self.random.restore()
         output = canonical(module(*args, **kwargs))
+        # Reversible layers free the memory of their results when they go backward:
+        kept = map_tensors(lambda t: t.detach().clone(), output)
         leaves = dict(enumerate(inputs.leaves))
-        leaves |= {k: p for k, p in module.named_parameters() if p.requires_grad}
-        return Result(output, _gradients(output, leaves), dict(module.named_buffers()))
+        leaves |= {
+            name: parameter
+            for name, parameter in module.named_parameters()
+            if parameter.requires_grad and not is_lazy(parameter)
+        }
+        buffers = dict(module.named_buffers())
+        return Result(kept, _gradients(output, leaves), buffers)
 
 
 def _gradients(output, leaves):
