@@ -8,7 +8,6 @@ import torch
 from pyg_hag.hag.base import FlatHAG
 from pyg_hag.hag.edge_weights import EdgeWeights
 from pyg_hag.hag.verify import check_structure, check_weights
-from pyg_hag.utils.tensors import kept_property
 
 Self = TypeVar("Self", bound="WeightedHAG")
 
@@ -19,15 +18,10 @@ class WeightedHAG(FlatHAG):
     A HAG with weights and :attr:`unweighted` share all that does not depend on them.
     """
 
-    @kept_property
+    @property
     def unweighted(self: Self) -> Self:
         """The HAG without weights: itself if it has none."""
-        if self.weights is None:
-            return self
-        hag = self.trusted(self.num_src, self.tensors, self.is_sequential, self.host)
-        if self.given_edge_index is not None:
-            hag.in_order_of(self.given_edge_index)
-        return hag.decided(self.decision)
+        return self if self.weights is None else self.__dict__["_unweighted"]
 
     def weighted_by(self: Self, weights: EdgeWeights | None) -> Self:
         """Returns a HAG of the same graph with such weights of its edges.
@@ -43,12 +37,9 @@ class WeightedHAG(FlatHAG):
                 "with 'capacity=0'"
             )
         bare = self.unweighted
-        hag = self.trusted(bare.num_src, bare.tensors, bare.is_sequential, bare.host)
-        bare.own_tensors()  # operators get weights on their own
-        if bare.given_edge_index is not None:
-            hag.in_order_of(bare.given_edge_index)
-        hag.__dict__.update(_weights=weights, unweighted=bare)
-        return hag.decided(bare.decision)
+        hag = bare._twin()
+        hag._set_weights(weights, bare)
+        return hag
 
     def to(self: Self, device: torch.device | str | int) -> Self:
         """Returns the HAG on `device` (itself if it is already there)."""
@@ -103,4 +94,15 @@ class WeightedHAG(FlatHAG):
                 raise ValueError("'edge_weight' belongs to a HAG without aggregates")
             edge_index = torch.from_numpy(self.host.edge_index())
             self.in_order_of(edge_index.to(self.device))
-        self.__dict__["_weights"] = weights
+        self._set_weights(weights, self._twin())
+
+    def _twin(self: Self) -> Self:
+        """Another HAG of the same tensors, without weights."""
+        hag = self.trusted(self.num_src, self.tensors, self.is_sequential, self.host)
+        if self.given_edge_index is not None:
+            hag.in_order_of(self.given_edge_index)
+        return hag.decided(self.decision)
+
+    def _set_weights(self: Self, weights: EdgeWeights, bare: Self) -> None:
+        self.__dict__.update(_weights=weights, _unweighted=bare)
+        bare.own_tensors()  # operators get weights on their own
