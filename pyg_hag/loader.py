@@ -53,6 +53,8 @@ class HAGClusterLoader(ClusterLoader):
             )
         self._transform = transform
         self._hags: dict[int, HAG] = {}
+        for name in ("dataset", "collate_fn"):  # Lightning passes them when it copies
+            kwargs.pop(name, None)
         super().__init__(cluster_data, **kwargs)
 
     def _collate(self, batch: Any) -> Any:

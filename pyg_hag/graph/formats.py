@@ -98,7 +98,10 @@ def _expanded(ptr: Tensor) -> Tensor:
 
 
 def to_adj_t(
-    edge_index: Tensor, size: tuple[int, int], layout: torch.layout | None
+    edge_index: Tensor,
+    size: tuple[int, int],
+    layout: torch.layout | None,
+    weight: Tensor | None = None,
 ) -> Any:
     """Converts edges, sorted by destination, to a matrix for :func:`to_edges`.
 
@@ -107,26 +110,34 @@ def to_adj_t(
         size: `(num_src, num_dst)`.
         layout: A sparse layout of PyTorch; if None, a `torch_sparse.SparseTensor`, or
             CSR without that package.
+        weight: The values of the entries, `[num_edges]`.
     """
     if layout is None and WITH_TORCH_SPARSE:
         from torch_sparse import SparseTensor
 
         src, dst = edge_index
         return SparseTensor(
-            row=dst, col=src, sparse_sizes=size[::-1], is_sorted=True, trust_data=True
+            row=dst,
+            col=src,
+            value=weight,
+            sparse_sizes=size[::-1],
+            is_sorted=True,
+            trust_data=True,
         )
     if layout not in (None, *SPARSE):
         raise ValueError(f"'layout' must be one of {list(SPARSE)} (got {layout})")
-    ones = torch.ones(edge_index.size(1), device=edge_index.device)
+    if weight is None:
+        weight = torch.ones(edge_index.size(1), device=edge_index.device)
     if layout == torch.sparse_coo:
-        return torch.sparse_coo_tensor(edge_index.flip(0), ones, size[::-1])
+        return torch.sparse_coo_tensor(edge_index.flip(0), weight, size[::-1])
     by_src = layout == torch.sparse_csc
     if by_src:
-        edge_index = edge_index[:, edge_index[0].argsort(stable=True)]
+        order = edge_index[0].argsort(stable=True)
+        edge_index, weight = edge_index[:, order], weight[order]
     compressed, other = (0, 1) if by_src else (1, 0)
     ptr = index2ptr(edge_index[compressed], size[compressed])
     make = torch.sparse_csc_tensor if by_src else torch.sparse_csr_tensor
-    return make(ptr, edge_index[other], ones, size=size[::-1])
+    return make(ptr, edge_index[other], weight, size=size[::-1])
 
 
 def is_unweighted(weight: Tensor | None) -> bool:

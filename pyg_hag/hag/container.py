@@ -201,10 +201,11 @@ class HAG(WeightedHAG):
 
         Returns:
             torch_sparse.SparseTensor or torch.Tensor: Of shape `[num_dst, num_src]`,
-            with an entry (v, u) for each edge from u to v, duplicates included. The
-            entries of a `torch.Tensor` are 1.
+            with an entry (v, u) for each edge from u to v, duplicates included: its
+            weight. Without weights, the entries of a `torch.Tensor` are 1.
         """
-        return to_adj_t(self.to_edge_index(), (self.num_src, self.num_dst), layout)
+        size, weight = (self.num_src, self.num_dst), self.to_edge_weight()
+        return to_adj_t(self.to_edge_index(), size, layout, weight)
 
     def validate(self, edge_index: Tensor | None = None) -> None:
         """Proves that paths and edges are one-to-one.

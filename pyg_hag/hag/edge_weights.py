@@ -23,6 +23,9 @@ class EdgeWeights(NamedTuple):
     is_optional: bool
     """Whether layers that take no `edge_weight` ignore them, as PyG's do with the
     values of a `torch_sparse.SparseTensor`."""
+    is_integral: bool = False
+    """Whether they were whole numbers, such as the types of edges, which layers that
+    need edges get back."""
 
     def t(self) -> "EdgeWeights":
         """The weights of the graph with every edge reversed."""
@@ -31,7 +34,7 @@ class EdgeWeights(NamedTuple):
     def to(self, device: torch.device | str | int) -> "EdgeWeights":
         """The weights on a device."""
         a, b, weight = (None if t is None else t.to(device) for t in self[:3])
-        return EdgeWeights(a, b, weight, self.is_optional)
+        return self._replace(src_scale=a, dst_scale=b, edge_weight=weight)
 
     def of_edges(self, edge_index: Tensor) -> Tensor:
         """The weight of each edge."""
@@ -55,12 +58,16 @@ def read_weights(
     Returns:
         tuple: The weights, and why they have no factors, `""` if they have.
     """
+    is_integral = not weight.is_floating_point()
+    if is_integral:
+        weight = weight.to(torch.get_default_dtype())
     if weight.requires_grad:
-        return EdgeWeights(None, None, weight, is_optional), "requires a gradient"
-    a, b, error = factors_of(edge_index, weight, size)
+        a, b, error = None, None, "requires a gradient"
+    else:
+        a, b, error = factors_of(edge_index, weight, size)
     if error:
-        return EdgeWeights(None, None, weight, is_optional), error
-    return EdgeWeights(a, b, None, is_optional), ""
+        return EdgeWeights(None, None, weight, is_optional, is_integral), error
+    return EdgeWeights(a, b, None, is_optional, is_integral), ""
 
 
 def same_weights(a: EdgeWeights | None, b: EdgeWeights | None) -> bool:

@@ -16,7 +16,7 @@ _MEMBERS = ("format", "num_src", *FIELDS)
 _MARK = "sequential"  # a member that only a sequential HAG has
 _FACTORS = "src_scale", "dst_scale"  # of a HAG with weights
 _WEIGHT = "edge_weight"  # of a plain HAG whose weights have no factors, sorted
-_OPTIONAL = "weights_optional"  # see `EdgeWeights.is_optional`
+_FLAGS = "weight_flags"  # 1: `EdgeWeights.is_optional`, 2: `is_integral`
 
 
 def write_file(
@@ -44,7 +44,8 @@ def write_file(
     if sequential:
         arrays[_MARK] = np.array([1], np.int64)
     if weights is not None:
-        arrays[_OPTIONAL] = np.array([weights.is_optional], np.int64)
+        flags = weights.is_optional + 2 * weights.is_integral
+        arrays[_FLAGS] = np.array([flags], np.int64)
         for name, vector in zip((*_FACTORS, _WEIGHT), weights[:3], strict=True):
             if vector is not None:  # as bits: any dtype but int64 is refused
                 arrays[name] = vector.detach().cpu().double().numpy().view(np.int64)
@@ -75,11 +76,11 @@ def read_file(path: str | os.PathLike[str], make: Any) -> Any:
                         f"format {FORMAT}: build the HAG again"
                     )
             extra = [f"{_MARK}.npy"] * sequential
-            weighted = f"{_OPTIONAL}.npy" in found
+            weighted = f"{_FLAGS}.npy" in found
             if weighted:
                 own = f"{_WEIGHT}.npy" in found
                 kinds = (_WEIGHT,) if own else _FACTORS
-                extra += [f"{name}.npy" for name in (_OPTIONAL, *kinds)]
+                extra += [f"{name}.npy" for name in (_FLAGS, *kinds)]
             if sorted(found) != sorted([*names, *extra]):
                 raise ValueError(f"it must hold {names}")
             if sequential and _read_member(archive, _MARK).tolist() != [1]:
@@ -98,15 +99,15 @@ def read_file(path: str | os.PathLike[str], make: Any) -> Any:
 
 
 def _read_weights(archive: zipfile.ZipFile, names: tuple[str, ...]) -> EdgeWeights:
-    (optional,) = _read_member(archive, _OPTIONAL)
-    if optional not in (0, 1):
-        raise ValueError(f"'{_OPTIONAL}' must be 0 or 1")
+    (flags,) = _read_member(archive, _FLAGS)
+    if flags not in range(4):
+        raise ValueError(f"'{_FLAGS}' must be from 0 to 3")
     found = {
         name: torch.from_numpy(_read_member(archive, name).view(np.float64))
         for name in names
     }
     a, b, weight = (found.get(name) for name in (*_FACTORS, _WEIGHT))
-    return EdgeWeights(a, b, weight, bool(optional))
+    return EdgeWeights(a, b, weight, bool(flags & 1), bool(flags & 2))
 
 
 _ERRORS = (  # those of `zipfile` for corrupted archives, and our own

@@ -51,10 +51,10 @@ def check_weights(weights: Any, num_src: int, num_dst: int, num_edges: int) -> N
         TypeError: If they are not floating-point vectors.
         ValueError: If they have the wrong sizes.
     """
-    a, b, edge_weight, is_optional = weights
+    a, b, edge_weight, *flags = weights
     factored = edge_weight is None
     wrong = (a is None) is factored or (b is None) is factored
-    if wrong or not isinstance(is_optional, bool):
+    if wrong or not all(isinstance(flag, bool) for flag in flags):
         raise ValueError("'weights' must be two factors, or a weight for each edge")
     for name, vector, size in (
         ("src_scale", a, num_src),

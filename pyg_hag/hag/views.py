@@ -1,6 +1,6 @@
 """The HAGs that are derived from another one; each is computed once per HAG."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import ref
 
 import torch
@@ -16,7 +16,9 @@ H = TypeVar("H", bound=WeightedHAG)
 def transposed(hag: H) -> H:
     """See :meth:`pyg_hag.HAG.t`."""
     if hag.weights is not None:
-        return hag.unweighted.t().weighted_by(hag.weights.t())
+        bare: Any = hag.unweighted
+        out: H = bare.t().weighted_by(hag.weights.t())
+        return out
     original: H | None = hag.__dict__.get("_transpose_of", lambda: None)()
     if original is not None:
         return original

@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pyg_hag.hag.base import FlatHAG
 from pyg_hag.hag.edge_weights import EdgeWeights
@@ -74,10 +75,29 @@ class WeightedHAG(FlatHAG):
                 "a HAG whose weights require a gradient cannot be stored or copied: "
                 "build it from the matrix again"
             )
+        return weights._replace(edge_weight=self._sorted_weights(weights.edge_weight))
+
+    def to_edge_weight(self) -> Tensor | None:
+        """The weights of the edges of :meth:`to_edge_index`, or None if all are 1.
+
+        In the dtype of the matrix that the HAG stands for, or int64 if its values were
+        whole numbers.
+        """
+        weights = self.weights
+        if weights is None:
+            return None
+        if weights.edge_weight is not None:
+            out = self._sorted_weights(weights.edge_weight)
+        else:
+            ends = torch.from_numpy(self.host.edge_index()).to(self.device)
+            out = weights.of_edges(ends)
+        return out.round().long() if weights.is_integral else out
+
+    def _sorted_weights(self, edge_weight: Tensor) -> Tensor:
+        """The weights of single edges, by destination and then by source."""
         src, dst = self.given_edge_index  # type: ignore[misc]
         order = np.lexsort((src.cpu().numpy(), dst.cpu().numpy()))
-        moved = weights.edge_weight[torch.from_numpy(order).to(src.device)]
-        return weights._replace(edge_weight=moved)
+        return edge_weight[torch.from_numpy(order).to(src.device)]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         sequential = bool(state.get("_sequential", False))

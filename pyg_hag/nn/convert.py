@@ -79,7 +79,7 @@ def to_hag(
             f"them on the edges:\n  {listed}"
         )
     _check_convertible(model)
-    return (change_in_place if inplace else changed_copy)(model, _hag_class)
+    return (change_in_place if inplace else changed_copy)(model, hag_class_of)
 
 
 def from_hag(model: nn.Module, *, inplace: bool = False) -> nn.Module:
@@ -101,8 +101,8 @@ def from_hag(model: nn.Module, *, inplace: bool = False) -> nn.Module:
     return (change_in_place if inplace else changed_copy)(model, pyg_class_of)
 
 
-def _hag_class(module: nn.Module) -> type | None:
-    """The class that a module becomes, or None if it keeps its own."""
+def hag_class_of(module: nn.Module) -> type | None:
+    """The class that a module becomes to take HAGs, or None if it keeps its own."""
     cls: Any = type(module)
     if pyg_class_of(module) is not None or isinstance(module, HAGMessagePassing):
         return None
@@ -122,7 +122,7 @@ def _check_convertible(model: nn.Module) -> None:
                 f"{shown} is TorchScript, which cannot be converted: use 'to_hag' on "
                 f"the Python module, and 'torch.compile' or 'torch.jit.trace' after it"
             )
-        if "forward" in module.__dict__ and _hag_class(module) is not None:
+        if "forward" in module.__dict__ and hag_class_of(module) is not None:
             raise ValueError(
                 f"{shown} has a 'forward' of its own, set on the instance, which would "
                 f"get a HAG: override it in a derived class, or remove it"

@@ -3,12 +3,14 @@
 import copyreg
 import functools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pyg_hag.hag import AbstractHAG
+from pyg_hag.hag import HAG, AbstractHAG
+from pyg_hag.hag.memo import once_per_hag
 from pyg_hag.nn.conv import HAGEGConv, HAGGCNConv, HAGGINConv, HAGSAGEConv
 from pyg_hag.nn.mixins.checks import refuse_torchscript
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing, install_propagate
@@ -118,8 +120,10 @@ class _EdgeMixin(nn.Module):
         given = self._completed(given)
         if len(args) <= len(names):  # else the layer raises
             args, kwargs = (), given
-        args = tuple(_to_edges(value, per_edge) for value in args)
-        kwargs = {name: _to_edges(value, per_edge) for name, value in kwargs.items()}
+        ordered = per_edge[0] if per_edge else None
+        convert = partial(_to_edges, ordered=ordered, weighted="edge_weight" in names)
+        args = tuple(map(convert, args))
+        kwargs = {name: convert(value) for name, value in kwargs.items()}
         return super().forward(*args, **kwargs)
 
     def _completed(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -149,12 +153,43 @@ def _dtype_of(given: dict[str, Any], default: torch.dtype) -> torch.dtype:
     return default
 
 
-def _to_edges(value: Any, per_edge: list[str]) -> Any:
-    """The edges of a HAG, in their original order if any argument is given per edge."""
+def _to_edges(value: Any, ordered: str | None, weighted: bool) -> Any:
+    """What an unsupported module gets for a HAG.
+
+    Args:
+        value: An argument.
+        ordered: The name of an argument that is given edge by edge, if there is one.
+        weighted: Whether the module takes an `edge_weight`.
+    """
     if isinstance(value, AbstractHAG):
-        if per_edge:
-            return value.edge_index_in_order(per_edge[0])
-        return value.edge_index_of_any_order()
+        if ordered is not None:
+            return value.edge_index_in_order(ordered)
+        if value.weights is None or weighted:
+            return value.edge_index_of_any_order()
+        return _matrix_of(value)
     if type(value) is dict:
-        return {key: _to_edges(item, per_edge) for key, item in value.items()}
+        return {key: _to_edges(item, ordered, weighted) for key, item in value.items()}
     return value
+
+
+def _matrix_of(hag: AbstractHAG) -> Any:
+    """The matrix that a HAG stands for: layers have uses of their own for its values.
+
+    Some read them as `edge_attr` or as `edge_type`.
+    """
+    if not isinstance(hag, HAG):
+        raise ValueError(
+            "'edge_index' is a HAG with weights of its edges, which layers that need "
+            "edges do not take in compiled code: pass 'edge_index' and the weights"
+        )
+    weights = hag.weights
+    assert weights is not None
+    layout = None if weights.is_optional else torch.sparse_csr
+    if weights.edge_weight is not None and weights.edge_weight.requires_grad:
+        return hag.to_adj_t(layout)
+    return _kept_matrix(hag, layout)
+
+
+@once_per_hag
+def _kept_matrix(hag: HAG, layout: torch.layout | None) -> Any:
+    return hag.to_adj_t(layout)

@@ -30,6 +30,14 @@ def is_transformed(x: Tensor) -> bool:
     return forward_ad._current_level >= 0 or functorch_is_active() or _is_batch(x)
 
 
+def is_variable(x: Tensor) -> bool:
+    """Whether x itself is what a transform maps or differentiates by."""
+    if torch._C._functorch.is_functorch_wrapped_tensor(x):
+        return True
+    is_forward = forward_ad._current_level >= 0
+    return is_forward and forward_ad.unpack_dual(x).tangent is not None
+
+
 def sum_on_edges(
     x: Tensor,
     src_scale: Tensor | None,

@@ -15,10 +15,13 @@ TOLERANCES = {
 """The largest difference allowed, relative to the largest value or to 1."""
 
 
-def difference(got, expected, where="output"):
-    """What differs between two results, in words, or None if nothing does."""
+def difference(got, expected, where="output", factor=1.0):
+    """What differs between two results, in words, or None if nothing does.
+
+    Tolerances are multiplied by a factor.
+    """
     if isinstance(expected, Tensor):
-        return _tensor_difference(got, expected, where)
+        return _tensor_difference(got, expected, where, factor)
     if isinstance(expected, dict):
         if not isinstance(got, dict) or {*got} != {*expected}:
             return f"{where}: {_kind(got)} instead of {_kind(expected)}"
@@ -31,11 +34,11 @@ def difference(got, expected, where="output"):
         same = got is expected or got == expected
         return None if same else f"{where}: {got!r} instead of {expected!r}"
     elif hasattr(expected, "to_dict"):  # a `Data` object
-        return difference(got.to_dict(), expected.to_dict(), where)
+        return difference(got.to_dict(), expected.to_dict(), where, factor)
     else:
         same = type(got) is type(expected)
         return None if same else f"{where}: {_kind(got)} instead of {_kind(expected)}"
-    found = (difference(a, b, f"{where}[{key!r}]") for a, b, key in parts)
+    found = (difference(a, b, f"{where}[{key!r}]", factor) for a, b, key in parts)
     return next((text for text in found if text), None)
 
 
@@ -47,7 +50,7 @@ def _kind(value):
     return type(value).__name__
 
 
-def _tensor_difference(got, expected, where):
+def _tensor_difference(got, expected, where, factor):
     if not isinstance(got, Tensor):
         return f"{where}: {_kind(got)} instead of a tensor"
     if got.shape != expected.shape:
@@ -55,7 +58,7 @@ def _tensor_difference(got, expected, where):
     if got.dtype != expected.dtype:
         return f"{where}: {got.dtype} instead of {expected.dtype}"
     got, expected = (_dense(tensor.detach()) for tensor in (got, expected))
-    tolerance = TOLERANCES.get(got.dtype, 0.0)
+    tolerance = factor * TOLERANCES.get(got.dtype, 0.0)
     got, expected = got.double(), expected.double()
     finite = expected.isfinite()
     if not torch.equal(

@@ -11,6 +11,7 @@ REFUSALS = {
     "values without factors": "the values of 'edge_index', a sparse matrix, cannot be "
     "shared",
     "several values per edge": "is a sparse matrix with several values per edge",
+    "order of edges": "this HAG does not know the order of its edges",
     "not square": "needs? as many sources as destinations",
     "no layers": "contains no layer of PyG",
     "forward on the instance": "has a 'forward' of its own, set on the instance",

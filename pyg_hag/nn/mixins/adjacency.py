@@ -11,7 +11,9 @@ from pyg_hag.graph import weights
 from pyg_hag.hag import AbstractHAG
 from pyg_hag.hag.memo import Latest, once_per_hag
 from pyg_hag.ops import aggregate
+from pyg_hag.ops.edges import is_variable
 from pyg_hag.ops.weighted import weighted_sum
+from pyg_hag.utils.tensors import ordinary_tensors
 
 
 class Adjacency(NamedTuple):
@@ -57,14 +59,15 @@ def weighted_adjacency(
         weights = hag.weights
         if weights is None:
             return Adjacency(hag)
-        a, b, edge_weight, _ = weights
+        a, b, edge_weight = weights[:3]
         if edge_weight is None:
             return Adjacency(hag.unweighted, a, b)
     hag = hag.unweighted
     edge_weight = check_edge_weight(hag, edge_weight, name)
     if hag.num_aggregates == 0 and not hag.is_signed:
         return Adjacency(hag, edge_weight=edge_weight)
-    if edge_weight.requires_grad and torch.is_grad_enabled():
+    is_learned = edge_weight.requires_grad and torch.is_grad_enabled()
+    if is_learned or is_variable(edge_weight):
         _warn_of_unshared(name, "requires a gradient")
         return Adjacency(hag.without_aggregates(), edge_weight=edge_weight)
     edge_index = hag.edge_index_in_order("edge_weight")
@@ -121,7 +124,8 @@ def _latest_factors(hag: AbstractHAG) -> Latest:
 def _factors(
     edge_weight: Tensor, edge_index: Tensor, num_src: int, num_dst: int
 ) -> tuple[Tensor, Tensor, str]:
-    return weights.factors_of(edge_index, edge_weight, (num_src, num_dst))
+    with ordinary_tensors():
+        return weights.factors_of(edge_index, edge_weight, (num_src, num_dst))
 
 
 @torch.library.custom_op("pyg_hag::edge_factors", mutates_args=())

@@ -61,13 +61,30 @@ class APPNPMixin(GCNMixin):
 
 
 class LabelPropagationMixin(GCNMixin):
-    """`LabelPropagation`, which does not normalise a weighted graph."""
+    """`LabelPropagation`, which normalises no weights but those of sparse tensors.
+
+    That is, of sparse tensors of PyTorch.
+    """
+
+    def forward(
+        self, y: Tensor, edge_index: Any, mask: Any = None, edge_weight: Any = None,
+        post_step: Any = None,
+    ) -> Tensor:  # fmt: skip
+        """See :class:`torch_geometric.nn.LabelPropagation`."""
+        if isinstance(edge_index, AbstractHAG) and y.is_floating_point():
+            # Its factors have the default dtype, and half precision gives way to it.
+            normalizes = edge_weight is None and edge_index.weights is None
+            factor = torch.get_default_dtype() if normalizes else y.dtype
+            y = y.to(torch.promote_types(y.dtype, factor))
+        out: Tensor = super().forward(y, edge_index, mask, edge_weight, post_step)
+        return out
 
     def adjacency_of(
         self, hag: AbstractHAG, x: Tensor, edge_weight: Tensor | None
     ) -> Adjacency:
         """See :meth:`HAGMessagePassing.adjacency_of`."""
-        if edge_weight is not None or hag.weights is not None:
+        weights = hag.weights
+        if edge_weight is not None or (weights is not None and weights.is_optional):
             return weighted_adjacency(hag, edge_weight, type(self).__name__)
         return super().adjacency_of(hag, x, None)
 

@@ -13,6 +13,7 @@ from torch.nn.utils import parametrize
 from torch.utils._pytree import tree_map
 from torch_geometric.nn import MessagePassing
 
+from pyg_hag.nn.convert import hag_class_of
 from pyg_hag.nn.layer_classes import hag_layer_class, make_layer
 from pyg_hag.nn.support import mixin_of
 from pyg_hag.quantization.config import DegreeQuantConfig
@@ -213,6 +214,8 @@ class _Replacement:
             assert isinstance(module, QuantizedLayer)
             module._set_jittable_templates()
             parent = module
+        elif (other := hag_class_of(module)) is not None:  # it passes graphs on
+            module.__class__ = other
         for name, child in list(module._modules.items()):
             if child is not None:
                 module._modules[name] = self.of(child, parent, name)
