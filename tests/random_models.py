@@ -16,6 +16,8 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 import torch
+from pyg_suite.comparison import difference
+from pyg_suite.refusals import refusal
 from torch import Tensor, nn
 from torch_geometric import nn as pyg
 from torch_geometric.data import Batch, Data
@@ -25,8 +27,6 @@ from torch_geometric.utils import to_torch_csr_tensor
 from pyg_hag import HAGTransform, build_hag, from_hag, to_hag
 from pyg_hag.nn.layer_table import MIXINS
 from pyg_hag.quantization import DegreeQuantConfig, calibrate, convert
-from pyg_suite.comparison import difference
-from pyg_suite.refusals import refusal
 
 WIDTH = 4
 EDGE_LAYERS = (
@@ -374,7 +374,9 @@ class Inputs:
             weight = weight.view(-1)
         if case.form == "csr":
             size = num_src, num_dst
-            return to_torch_csr_tensor(self.edges, weight, size=size).t().to_sparse_csr()
+            return (
+                to_torch_csr_tensor(self.edges, weight, size=size).t().to_sparse_csr()
+            )
         if weight is None:
             weight = torch.ones(self.edges.size(1), dtype=case.dtype)
         size = num_dst, num_src
@@ -389,12 +391,12 @@ class Model(nn.Module):
         torch.manual_seed(case.seed)
         made = []
         for cls, kwargs in case.layers:
-            kwargs = {
-                k: v() if inspect.isfunction(v) else v for k, v in kwargs.items()
-            }
+            kwargs = {k: v() if inspect.isfunction(v) else v for k, v in kwargs.items()}
             made.append(cls(**kwargs))
         self.convs = nn.ModuleList(made)
-        self.names = [[*inspect.signature(c.forward).parameters] for c, _ in case.layers]
+        self.names = [
+            [*inspect.signature(c.forward).parameters] for c, _ in case.layers
+        ]
 
     def forward(self, x: Any, graph: Any, **known: Any) -> Any:
         first = x

@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "ops": "hag plan runtime utils",
     "cost": "hag plan runtime utils",
     "search": "cost graph hag plan runtime utils",
-    "data": "hag",
+    "data": "hag utils",
     "transforms": "data graph hag search utils",
     "loader": "hag search transforms",
     "nn": "data graph hag ops plan utils",

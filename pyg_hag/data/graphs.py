@@ -31,7 +31,7 @@ def parts_of(data: Any, store: Any) -> list[Part]:
     """
     edge_index, size = store["edge_index"], store.size()
     num_edges = edge_index.size(1)
-    whole = [Part(torch.arange(num_edges), (0, 0), size)]
+    whole = [Part(torch.arange(num_edges, device="cpu"), (0, 0), size)]
     if not isinstance(data, Batch):
         return whole
     src_start, dst_start = (_starts(nodes) for nodes in _ends(data, store))

@@ -118,7 +118,7 @@ def _restore(stored: list[Any], size: tuple[int, int], name: str) -> tuple[HAG, 
         raise ValueError(_stale(name, reason))
     kinds = headers[:, packing.HAG_TYPE]
     # A batch of HAGs of several kinds has no order:
-    sequential = bool((kinds & packing.KIND == packing.SEQUENTIAL).all())
+    sequential = {*(kinds & packing.KIND).tolist()} == {packing.SEQUENTIAL}
     hag = HAG(size[0], *map(torch.from_numpy, flat), sequential=sequential)
     return hag, int(np.bitwise_or.reduce(kinds, initial=0))
 

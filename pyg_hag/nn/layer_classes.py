@@ -132,7 +132,7 @@ class _EdgeMixin(nn.Module):
         if hag is None:
             return given
         names: Any = self._arguments
-        known = dict[str, Any]()
+        known: dict[str, Any] = {}
         if "size" in names and given.get("size") is None:
             known["size"] = hag.num_src, hag.num_dst
         if "num_edges" in names and given.get("num_edges") is None:  # hyperedges

@@ -32,6 +32,8 @@ def is_transformed(x: Tensor) -> bool:
 
 def is_variable(x: Tensor) -> bool:
     """Whether x itself is what a transform maps or differentiates by."""
+    if torch.compiler.is_compiling():
+        return False
     if torch._C._functorch.is_functorch_wrapped_tensor(x):
         return True
     is_forward = forward_ad._current_level >= 0

@@ -75,7 +75,7 @@ def aggregate_quantized(
 
     Raises:
         TypeError: If `x` is not uint8.
-        ValueError: If the shape of `x` or `reduce` is invalid.
+        ValueError: If the shape of `x` or `reduce` is invalid, or the HAG has weights.
     """
     epilogue = epilogue or Epilogue()
     if x.dtype != torch.uint8:
@@ -86,6 +86,11 @@ def aggregate_quantized(
         raise ValueError(
             f"'x' must have shape [{hag.num_src}, F], one row for each source (got "
             f"{list(x.shape)})"
+        )
+    if hag.weights is not None:
+        raise ValueError(
+            "'hag' has weights of its edges, which sums of integers leave out: pass "
+            "'hag.unweighted', and the weights as scales if they have factors"
         )
     if is_traced(x):
         graph = *hag.handle, reduce, self_scale

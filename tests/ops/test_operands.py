@@ -168,7 +168,7 @@ def test_the_tests_reach_every_operand(monkeypatch):
 
 def test_results_without_rows_or_columns():
     for num_dst, width in ((0, 3), (4, 0)):
-        hag = build_hag(torch.zeros(2, 0, dtype=torch.long), num_nodes=(4, num_dst))
+        hag = build_hag(torch.zeros(2, 0, dtype=torch.long), size=(4, num_dst))
         x = torch.ones(4, width)
         assert KERNELS.aggregate_sum(x, None, None, None, hag).shape == (num_dst, width)
         out = quantized.compute_aggregate(

@@ -165,7 +165,9 @@ def test_gradients_of_protected_nodes():
 
 def test_needs_observations():
     module = FakeQuantize(DegreeQuantConfig()).eval()
-    with pytest.raises(RuntimeError, match="not observed any values yet: train it, or"):
+    with pytest.raises(
+        RuntimeError, match="not observed any values yet: train the quantized model, or"
+    ):
         module(torch.zeros(3))
     trained = FakeQuantize(DegreeQuantConfig())
     trained(torch.randn(10))

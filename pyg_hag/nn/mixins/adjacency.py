@@ -245,9 +245,16 @@ def _with_loops(adjacency: Adjacency, rule: str) -> Tensor:
     hag, *_, weight = adjacency
     assert weight is not None
     loop, number, dst, last = _last_loops(hag)
-    if rule == KEPT:
-        loop = loop & (last[dst] != number)
-    return torch.where(loop, 0, weight)
+    if rule != KEPT:
+        return torch.where(loop, 0, weight)
+    kept = loop & (last[dst] == number)
+    out = torch.where(loop & ~kept, 0, weight)
+    if not (weight.requires_grad and torch.is_grad_enabled()):
+        return out
+    # In PyG, gradients reach all loops of a node, of which the last one is kept.
+    none = weight.new_zeros(hag.num_dst + 1)
+    loops = none.index_put((torch.where(loop, dst, hag.num_dst),), weight)
+    return torch.where(kept, loops[dst], out)
 
 
 def _last_loops(hag: AbstractHAG) -> tuple[Tensor, Tensor, Tensor, Tensor]:

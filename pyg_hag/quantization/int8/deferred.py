@@ -140,10 +140,6 @@ class Deferred:
             return self.float() + values
         return self._extended(residual=residual, residual_channel_scale=channel_scale)
 
-    def __add__(self, other: Any) -> Any:
-        out = self.plus(other)
-        return self.float() + _value_of(other) if out is None else out
-
     def plus(self, other: Any) -> "Deferred | None":
         """The sum with a vector for all rows; None for other sums, which are not fused.
 
@@ -152,10 +148,6 @@ class Deferred:
         """
         is_bias = isinstance(other, Tensor) and other.shape == self.shape[1:]
         return self.affine(None, other) if is_bias else None
-
-
-def _value_of(x: Any) -> Any:
-    return x.float() if isinstance(x, Deferred) else x
 
 
 def apply_epilogue(values: Tensor, epilogue: Epilogue) -> Tensor:

@@ -8,7 +8,11 @@ from torch import Tensor
 from pyg_hag.hag import AbstractHAG
 from pyg_hag.hag.degrees import inverse_degree
 from pyg_hag.nn.mixins.adjacency import Adjacency
-from pyg_hag.nn.mixins.checks import check_shareable, check_sources
+from pyg_hag.nn.mixins.checks import (
+    check_shareable,
+    check_sources,
+    used_weights,
+)
 from pyg_hag.ops.quantized import Epilogue, QParams, Residual, aggregate_quantized
 from pyg_hag.ops.quantized_launch import float32
 from pyg_hag.quantization.int8.deferred import Deferred
@@ -67,11 +71,13 @@ class QTensor(NamedTuple):
     def propagate(self, conv: Any, hag: AbstractHAG, **kwargs: Any) -> Any:
         """See :meth:`QuantizedFeatures.propagate`."""
         names = reductions_of(conv)
+        graph = used_weights(conv, conv.oriented(hag))
         given = any(value is not None for value in kwargs.values())
+        given = given or graph.weights is not None
         if given or len(names) > 1 or names[0] not in SCALED_REDUCTIONS:
             return self._simulated().propagate(conv, hag, **kwargs)
         check_shareable(conv)
-        return self.aggregate(conv.oriented(hag), names[0])
+        return self.aggregate(graph, names[0])
 
     def aggregate(self, hag: AbstractHAG, reduce: str) -> Any:
         """See :meth:`QuantizedFeatures.aggregate`."""

@@ -126,6 +126,13 @@ class FakeQTensor(NamedTuple):
         return out + (x if scale is None else scale * x)
 
 
+def add_bias(x: Any, bias: Tensor | None) -> Any:
+    """A tensor, or what stands in for one, plus a bias for all rows."""
+    if bias is None:
+        return x
+    return x + bias if isinstance(x, Tensor) else x.affine(None, bias)
+
+
 def as_tensor(x: Any) -> Tensor:
     """A tensor for code outside of quantized layers, of what stands in for one."""
     return x if isinstance(x, Tensor) else x.as_tensor()

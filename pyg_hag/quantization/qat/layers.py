@@ -11,19 +11,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric import nn as pyg
+from torch_geometric.nn.aggr import SumAggregation
 
 from pyg_hag.hag import AbstractHAG
 from pyg_hag.hag.degrees import symmetric_norm
 from pyg_hag.nn.mixins.adjacency import Adjacency
-from pyg_hag.nn.mixins.checks import check_square
+from pyg_hag.nn.mixins.checks import check_square, refuse_weights
+from pyg_hag.quantization.config import DegreeQuantConfig
 from pyg_hag.quantization.qat.attention import QuantizedGAT
 from pyg_hag.quantization.qat.base import QuantizedLayer
 from pyg_hag.quantization.qat.features import (
     SCALED_REDUCTIONS,
     QuantizedFeatures,
+    add_bias,
     as_tensor,
     reductions_of,
 )
+from pyg_hag.quantization.qat.state import QATState
 from pyg_hag.utils.tensors import computed_dtype
 
 
@@ -56,7 +60,7 @@ class QuantizedGCN(QuantizedLayer):
         rows = self.quantize_features("input", x, src_scale, single_use=True)
         messages = self.quantize_features("message", self.lin(rows), graph=graph.hag)
         out = messages.sum_over(self, graph)
-        return as_tensor(out if self.bias is None else out + self.bias)
+        return as_tensor(add_bias(out, self.bias))
 
 
 class QuantizedSGC(QuantizedLayer):
@@ -131,7 +135,7 @@ class QuantizedRootLayer(QuantizedLayer):
         product, graph = linear.product(rows), self.oriented(hag)
         messages = self.quantize_features("message", product, graph=graph)
         out = messages.propagate(self, hag, **kwargs)
-        return out if linear.bias is None else out + linear.bias
+        return add_bias(out, linear.bias)
 
 
 class QuantizedSAGE(QuantizedRootLayer):
@@ -214,6 +218,11 @@ class QuantizedEGC(QuantizedLayer):
         }
         return ("input", *sorted(names))
 
+    def add_quantizers(self, config: DegreeQuantConfig, state: QATState) -> None:
+        """See :meth:`QuantizedLayer.add_quantizers`."""
+        super().add_quantizers(config, state)
+        self.aggr_module = SumAggregation()  # PyG's layer does not use that of `aggr`
+
     def float_reason(self) -> str | None:
         """See :meth:`QuantizedLayer.float_reason`."""
         moments = [name for name in self.aggregators if name in ("var", "std")]
@@ -223,6 +232,7 @@ class QuantizedEGC(QuantizedLayer):
         """See :class:`torch_geometric.nn.EGConv`."""
         hag = self._state.hag_of(edge_index, (x.size(0), x.size(0)))
         check_square(self, hag)
+        refuse_weights(self, hag)
         hag = self.oriented(hag)
         if self.add_self_loops:
             hag = hag.with_self_loops()
