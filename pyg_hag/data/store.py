@@ -33,10 +33,13 @@ def attach(store: Any, hags: Sequence[HAG], remove_edge_index: bool = False) -> 
     """
     device = store["edge_index"].device
     records = [_record(hag, not remove_edge_index) for hag in hags]
-    store[KEY] = torch.cat([torch.empty(0, dtype=torch.long), *records]).to(device)
+    store[KEY] = torch.cat(
+        [torch.empty(0, dtype=torch.long, device="cpu"), *records]
+    ).to(device)
     slices = slices_of(store, "_slice_dict")
     if slices is not None:
-        sizes = torch.tensor([0, *(record.numel() for record in records)])
+        lengths = [0, *(record.numel() for record in records)]
+        sizes = torch.tensor(lengths, device="cpu")
         slices[KEY] = sizes.cumsum(0)
         slices_of(store, "_inc_dict")[KEY] = None  # type: ignore[index]
     if remove_edge_index:

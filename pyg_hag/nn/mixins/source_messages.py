@@ -32,10 +32,7 @@ class SourceMessageMixin(HAGMessagePassing):
             return out
         hag = used_weights(self, hag)
         refuse_weights(self, hag)
-        source = 1 if self.flow == "target_to_source" else 0
-        pair = list(x)
-        pair[source] = self._source_message(pair[source])
-        return propagate_hag(self, hag, tuple(pair), None, size)
+        return propagate_hag(self, hag, (self._source_message(x[0]), x[1]), None, size)
 
     def _source_message(self, x: Tensor) -> Tensor:
         """The message of each source."""

@@ -10,7 +10,7 @@ from pyg_hag.nn.mixins.aggregation import (
     unsupported_aggregation_reason,
     unsupported_sum_reason,
 )
-from pyg_hag.nn.mixins.checks import check_square, used_weights
+from pyg_hag.nn.mixins.checks import check_square, refuse_weights, used_weights
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing, propagate_hag
 from pyg_hag.utils.tensors import reciprocal
 
@@ -58,6 +58,8 @@ class SimpleMixin(HAGMessagePassing):
         if self.combine_root != "self_loop":
             return adjacency
         check_square(self, hag)
+        if edge_weight is None and hag.weights is not None and hag.weights.is_optional:
+            refuse_weights(self, hag)  # PyG replaces the loops of a `SparseTensor`
         return adjacency._replace(self_scale=x.new_ones(hag.num_dst))
 
 
@@ -100,8 +102,7 @@ class LEMixin(HAGMessagePassing):
         center = b.detach().mean(self.node_dim, keepdim=True)  # a and b may be close
         center = center.masked_fill(~center.isfinite(), 0.0)
         a, b = a - center, b - center
-        pair = (b, a) if self.flow == "target_to_source" else (a, b)
-        total = propagate_hag(self, hag, pair, edge_weight, size)
+        total = propagate_hag(self, hag, (a, b), edge_weight, size)
         shape = [1] * b.dim()
         shape[self.node_dim] = -1
         return total - _message_weight(self, hag, a, edge_weight).view(shape) * b

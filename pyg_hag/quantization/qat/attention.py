@@ -5,6 +5,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch_geometric.nn.aggr import MultiAggregation
 from torch_geometric.utils import (
     add_self_loops,
     degree,
@@ -42,6 +43,8 @@ class QuantizedGAT(QuantizedLayer):
         method = overridden_method(type(conv)) or replaced_method(conv)
         if method is not None:
             return f"it overrides '{method}'"
+        if isinstance(conv.aggr_module, MultiAggregation):
+            return f"'aggr' must be a single one (got {conv.aggr!r})"
         if conv.node_dim != 0:
             return f"'node_dim' must be 0 (got {conv.node_dim})"
         return None

@@ -42,6 +42,8 @@ class QuantizedLayer(HAGMessagePassing):
         self.quantizers = nn.ModuleDict({name: FakeQuantize(config) for name in names})
         self._state = state
 
+    factors_weights = True  # so that ranges are the same on edges and HAGs
+
     def quantizer_names(self) -> tuple[str, ...]:
         """What it quantizes besides the inputs and weights of linear layers."""
         return ("message",)
@@ -98,6 +100,11 @@ class QuantizedLayer(HAGMessagePassing):
                 ranges as often as they are read: by each destination, and by the node
                 itself.
         """
+        if isinstance(x, Tensor) and x.dim() != 2:
+            raise ValueError(
+                f"'x' must have shape [N, F] in quantized layers (got "
+                f"{list(x.shape)}): they take one graph at a time"
+            )
         quantizer: FeatureQuantizer = self.quantizers[name]  # type: ignore[assignment]
         counts = None
         if graph is not None and quantizer.needs_counts:
@@ -112,7 +119,7 @@ class QuantizedLayer(HAGMessagePassing):
         hag = self._state.hag_of(edge_index, (x.size(0), x.size(0)))
         # Its factors have the dtype in which the features are quantized:
         first: Any = next(iter(self.quantizers.values()))
-        like = x.new_empty(0, dtype=first.dtype_of(x))
+        like = torch.empty(0, dtype=first.dtype_of(x), device=x.device)
         graph = self.adjacency_of(self.oriented(hag), like, edge_weight)
         if edge_weight is None and not torch.compiler.is_compiling():
             names = "normalize", "add_self_loops", "improved"

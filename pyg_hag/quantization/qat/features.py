@@ -111,8 +111,7 @@ class FakeQTensor(NamedTuple):
         x = self.steps if by_steps else self.dequantize()
         num_dst = conv.oriented(hag).num_dst
         target = x.new_empty(0).expand(num_dst, 0)  # only its size is read
-        pair = (x, target) if conv.flow == "source_to_target" else (target, x)
-        out: Tensor = conv.propagate(hag, x=pair, **kwargs)
+        out: Tensor = conv.propagate(hag, x=(x, target), **kwargs)
         return out * self.scale if by_steps else out
 
     def aggregate(self, hag: AbstractHAG, reduce: str) -> Tensor:

@@ -114,8 +114,6 @@ class QuantizedRootLayer(QuantizedLayer):
             )
         size = source.size(self.node_dim), target.size(self.node_dim)
         hag = self._state.hag_of(edge_index, size)
-        if self.flow == "target_to_source":  # as in PyG, which adds these to the sums
-            source = target
         rows = self.quantize_features("input", source, graph=self.oriented(hag))
         if target is source:
             return rows, rows, hag
@@ -244,7 +242,7 @@ class QuantizedEGC(QuantizedLayer):
             [*map(as_tensor, self._aggregate_bases(bases, hag))], 1
         )
         aggregated = aggregated.view(-1, len(self.aggregators) * self.num_bases, width)
-        out = weights.view(x.size(0), heads, -1) @ aggregated
+        out = weights.view(x.size(0), heads, aggregated.size(1)) @ aggregated
         out = out.view(-1, self.out_channels)
         return out if self.bias is None else out + self.bias
 
