@@ -47,7 +47,9 @@ BIPARTITE = [
 ]  # fmt: skip
 
 
-NOT_STATIC = {pyg.WLConvContinuous, pyg.HypergraphConv}
+READ_VALUES = {pyg.PDNConv, pyg.RGCNConv, pyg.FAConv, pyg.LabelPropagation}
+"""Layers of PyG for which a matrix of ones is not a graph without weights."""
+NOT_STATIC = {pyg.WLConvContinuous, pyg.HypergraphConv, *EDGE_LAYERS}
 """Layers of PyG that take the first dimension for the nodes."""
 
 
@@ -217,13 +219,14 @@ def case_of(seed: int, compiled: bool = False) -> Case:
         weights = "ones"
     if pyg.EGConv in classes and graph in ("no edges", "one node", "star", "random"):
         graph = "cliques"  # PyG gives no loops to the last nodes if they have no edges
-    if {pyg.PDNConv, pyg.RGCNConv} & {*classes} and form not in ("edges", "EdgeIndex"):
+    if READ_VALUES & {*classes} and form not in ("edges", "EdgeIndex"):
         form = "edges"  # needs values, which a matrix of ones does not keep
     if form not in ("edges", "EdgeIndex") and mode == "grad of grad":
         mode = "train"  # PyG's products with matrices are differentiated once
-    layers = tuple(
-        (c, _allowed(c, kwargs, form, mode, features)) for c, kwargs in layers
-    )
+    options = rng.choice(OPTIONS)
+    route = rng.choice(["build_hag", *ROUTES])
+    chosen = form, mode, features, route
+    layers = tuple((cls, _allowed(cls, kwargs, *chosen)) for cls, kwargs in layers)
     return Case(
         seed,
         layers,
@@ -231,8 +234,8 @@ def case_of(seed: int, compiled: bool = False) -> Case:
         form,
         weights,
         dtype,
-        rng.choice(OPTIONS),
-        rng.choice(["build_hag", *ROUTES]),
+        options,
+        route,
         mode,
         features,
         has_attr,
@@ -269,7 +272,7 @@ def arguments_of(
     return kwargs
 
 
-def _allowed(cls, kwargs, form, mode, features):
+def _allowed(cls, kwargs, form, mode, features, route):
     """The arguments with which PyG's results are defined."""
     kwargs = dict(kwargs)
     if cls is pyg.ARMAConv or features == "static":
@@ -278,10 +281,9 @@ def _allowed(cls, kwargs, form, mode, features):
         kwargs.pop("flow", None)  # PyG counts the nodes of the other end
     if form not in ("edges", "EdgeIndex") or mode not in ("eval", "inference"):
         kwargs.pop("dropout", None)  # matrices and HAGs have edges in another order
-    if form not in ("edges", "EdgeIndex") and kwargs.get("aggr") == "lstm":
+    is_ordered = form in ("edges", "EdgeIndex") and route != "removed"
+    if kwargs.get("aggr") == "lstm" and not is_ordered:
         kwargs["aggr"] = "mean"
-    if form not in ("edges", "EdgeIndex") and cls is pyg.GCN2Conv:
-        kwargs.pop("aggr", None)  # changes a result in place, which edges do not allow
     return kwargs
 
 
@@ -521,7 +523,7 @@ def _equal_on_edges(case, found, factor):
     """
     if case.weights not in ("none", "ones", "whole", "bool"):
         return False
-    case = case._replace(form="edges", weights="none")
+    case = case._replace(form="edges", weights="none", has_attr=False)
     inputs = Inputs(case)
     try:
         expected = results(case, _made(case), inputs, inputs.edges, None)

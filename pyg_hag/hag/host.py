@@ -20,6 +20,7 @@ from pyg_hag.hag.stats import HAGStats
 from pyg_hag.hag.structure import row_targets
 from pyg_hag.hag.transpose import is_symmetric, transpose
 from pyg_hag.utils.arrays import I64, pointers, total
+from pyg_hag.utils.tensors import ordinary_tensors
 
 _MAX_LISTED = 2**37  # edges; a HAG may represent more than fit in memory
 
@@ -50,7 +51,8 @@ class HostHAG:
     @cached_property
     def flat(self) -> Flat:
         """The flat arrays of the HAG."""
-        return Flat(*(tensor.cpu().numpy() for tensor in self._tensors))
+        with ordinary_tensors():
+            return Flat(*(tensor.cpu().numpy() for tensor in self._tensors))
 
     @cached_property
     def rows(self) -> Rows:

@@ -12,6 +12,7 @@ from pyg_hag.nn.mixins.normalized import (
     APPNPMixin,
     ChebMixin,
     ClusterGCNMixin,
+    GCN2Mixin,
     GCNMixin,
     LabelPropagationMixin,
 )
@@ -31,7 +32,7 @@ MIXINS: dict[type, type] = {
     nn.SSGConv: GCNMixin,
     nn.APPNP: APPNPMixin,
     nn.LGConv: GCNMixin,
-    nn.GCN2Conv: GCNMixin,
+    nn.GCN2Conv: GCN2Mixin,
     nn.ARMAConv: GCNMixin,
     nn.MixHopConv: GCNMixin,
     nn.LabelPropagation: LabelPropagationMixin,

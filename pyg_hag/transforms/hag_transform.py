@@ -11,6 +11,7 @@ from torch_geometric.transforms import AddSelfLoops, BaseTransform
 from pyg_hag.data import HAGData, HAGHeteroData
 from pyg_hag.data.graphs import Part, parts_of, shallow_copy
 from pyg_hag.data.store import attach
+from pyg_hag.graph.checks import check_edge_index
 from pyg_hag.graph.formats import Edges, edges_of, is_unweighted
 from pyg_hag.hag import HAG
 from pyg_hag.hag.edge_weights import EdgeWeights, read_weights
@@ -116,6 +117,7 @@ class HAGTransform(BaseTransform):
     def _attach(self, data: Any, store: Any, edges: Edges) -> None:
         """Builds the HAGs of the edges in a storage, and puts them there."""
         edge_index, options = store["edge_index"], self.options
+        check_edge_index(edge_index, _size_of(store))
         carried = edges.weight is not None
         weight = store.get("edge_weight" if carried else self.attr)
         if weight is not None:
@@ -208,13 +210,26 @@ def _copy(data: Any) -> Any:
     return out
 
 
+def _size_of(store: Any) -> tuple[int, int]:
+    """The numbers of nodes at both ends of the edges in a storage."""
+    src, dst = store.size()
+    if src is None or dst is None:
+        node_type = store._key[0] if src is None else store._key[-1]
+        raise ValueError(
+            f"the number of nodes of type {node_type!r} is unknown: set "
+            f"'data[{node_type!r}].num_nodes', or its 'x'"
+        )
+    return src, dst
+
+
 def _ensure_edges(store: Any) -> Edges:
     """Puts the edges into a storage that has only their adjacency matrix.
 
     Returns:
         The edges, with the weights if the matrix has any.
     """
-    edges = edges_of(store, "a HAG needs a graph")
+    where = "" if store._key is None else f" (edge type {store._key!r})"
+    edges = edges_of(store, f"a HAG needs a graph{where}")
     store["edge_index"] = edges.edge_index
     if is_unweighted(edges.weight):
         return edges._replace(weight=None)

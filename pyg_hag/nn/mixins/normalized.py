@@ -50,6 +50,15 @@ class GCNMixin(HAGMessagePassing):
         return gcn_normalized(adjacency, loops, fill, x.dtype, rule)
 
 
+class GCN2Mixin(GCNMixin):
+    """`GCN2Conv`, which changes the result of `propagate` in place."""
+
+    def _propagate_hag(self, *args: Any, **kwargs: Any) -> Tensor:
+        out = super()._propagate_hag(*args, **kwargs)
+        is_linear = self.aggr in ("add", "sum", "mean")  # else gradients need it
+        return out if is_linear else out.clone()
+
+
 class APPNPMixin(GCNMixin):
     """`APPNP`, which gets edges when it drops some of them in training."""
 
