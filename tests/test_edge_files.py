@@ -63,6 +63,25 @@ def test_text_of_one_edge_and_a_comment_that_is_no_utf_8(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        ",src,dst\n0,3,4\n1,4,5\n",
+        "Unnamed: 0,source,target\n0,3,4\n1,4,5\n",
+        "dst,weight,src\n4,1,3\n5,2,4\n",
+        "edge_id,u,v\n7,3,4\n8,4,5\n",
+        "index,a,b\n0,3,4\n1,4,5\n",
+        "src dst\n0 3 4\n1 4 5\n",
+        '"from","to"\n3,4\n4,5\n',
+        "row\tcol\tvalue\n3\t4\t1\n4\t5\t1\n",
+    ],
+)
+def test_columns_of_tables(tmp_path, text):
+    path = tmp_path / "edges.csv"
+    path.write_text(text)
+    assert read(path)[0] == [[3, 4], [4, 5]]
+
+
+@pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("0,1\na,b\n", "line 2: expected two integers (got 'a,b')"),
