@@ -1,10 +1,15 @@
+import fcntl
+import multiprocessing
 import os
 
 import numba
+import numpy as np
 import pytest
 from imports import FILES, MODULES
 
 from pyg_hag.graph.csr import to_rows
+from pyg_hag.ops.cpu.program import entry_of
+from pyg_hag.ops.cpu.reduction import Reduction
 from pyg_hag.plan.cpu_schedule import schedule
 from pyg_hag.runtime import jit as jit_module
 
@@ -53,6 +58,68 @@ def test_the_stamp_has_all_that_machine_code_comes_from():
         stamped |= {*jit_module._sources(jit_module.PACKAGE / name)}
     files = {FILES[name] for name in compiled}
     assert {f for f in files - stamped if f.name != "__init__.py"} == set()
+
+
+def test_each_program_has_a_file_of_its_own():
+    """Or two processes that compile two programs would write both to one file."""
+    flags = [False] * 7
+    programs = [Reduction((name,), "float32", *flags) for name in ("sum", "max")]
+    files = [entry_of(program)._cache._cache_file for program in programs]
+    assert len({file._index_name for file in files}) == 2
+    assert len({file._data_name(1) for file in files}) == 2
+
+
+def _compile_one(dtype, path, others):
+    """Compiles a function for one dtype as soon as all processes are here."""
+    os.environ["NUMBA_CACHE_DIR"] = path
+    numba.config.CACHE_DIR = path
+    function = jit_module.jit(_increased)
+    others.wait(60)
+    function(np.ones(3, dtype))
+
+
+def _increased(x):
+    return x + 1
+
+
+@pytest.mark.alone
+def test_processes_that_compile_signatures_at_once(tmp_path, monkeypatch):
+    dtypes = ["float32", "float64", "int32", "int64"]
+    context = multiprocessing.get_context("fork")
+    others = context.Barrier(len(dtypes))
+    processes = [
+        context.Process(target=_compile_one, args=(dtype, str(tmp_path), others))
+        for dtype in dtypes
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert len([*tmp_path.rglob("*.nbc")]) == len(dtypes)
+
+
+def test_one_process_at_a_time_writes_to_a_folder(tmp_path):
+    context = multiprocessing.get_context("fork")
+    inside, leave = context.Event(), context.Event()
+
+    def stay():
+        with jit_module.locked_folder(str(tmp_path)):
+            inside.set()
+            leave.wait(60)
+
+    process = context.Process(target=stay)
+    process.start()
+    assert inside.wait(60)
+    place = os.open(tmp_path, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    leave.set()
+    process.join()
+    fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(place)
+    with jit_module.locked_folder(str(tmp_path / "missing")):
+        pass
 
 
 def test_other_packages_are_left_alone():

@@ -1,7 +1,9 @@
 """Compilation by Numba, with a cache on disk."""
 
+import contextlib
+import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +27,48 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     The machine code is cached on disk. If no folder is writable (a read-only
     installation), every process compiles it again, with one warning.
     """
-    return _on_disk(partial(numba.njit, nogil=True, error_model="numpy"), function)
+    compiled = _on_disk(partial(numba.njit, nogil=True, error_model="numpy"), function)
+    file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if file is not None:
+        file.save = _alone(file.save, file._cache_path)
+    return compiled
+
+
+def _alone(save: Callable[..., Any], folder: str) -> Callable[..., Any]:
+    """A function that writes compiled code, so that one process does at a time.
+
+    Numba numbers the files of a function's signatures. Two processes that compile two
+    signatures at the same time would give both the same number, and later ones would
+    call one signature's code for the other.
+    """
+
+    def saved(*args: Any) -> None:
+        with locked_folder(folder):
+            save(*args)
+
+    return saved
+
+
+@contextlib.contextmanager
+def locked_folder(path: str) -> Iterator[None]:
+    """Waits until no other process is in here; does nothing where files have no locks.
+
+    Args:
+        path: A folder, which is left as it is.
+    """
+    try:
+        import fcntl  # not on Windows
+
+        place = os.open(path, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        with contextlib.suppress(OSError):  # some network file systems
+            fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
 
 
 def jit_inlined(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,7 +82,11 @@ def jit_inlined(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def native(function: Callable[..., Any]) -> Any:
-    """Compiles a function of one `voidptr` that can be called from C."""
+    """Compiles a function of one `voidptr` that can be called from C.
+
+    Functions that differ only in what they close over need a `__qualname__` each: it
+    names the file with their machine code.
+    """
     return _on_disk(partial(numba.cfunc, types.void(types.voidptr)), function)
 
 

@@ -6,6 +6,7 @@ it read in the previous call, and then takes tasks that others have not started.
 """
 
 import functools
+import hashlib
 from array import array
 from typing import Any, Protocol
 
@@ -232,6 +233,8 @@ def entry_of(program: Program) -> Any:
     def entry(at: Any) -> None:
         _task_loop(name, at)
 
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    entry.__qualname__ = f"{type(program).__name__}_{digest}"
     return native(entry)
 
 
