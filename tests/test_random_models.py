@@ -1,19 +1,21 @@
 import pytest
-import random_models
 import torch
-from random_models import case_of, run
+from random_models import cases
+from random_models.cases import case_of
+from random_models.layers import LAYERS
+from random_models.runs import run
 from torch_geometric.nn import SAGEConv
 
 from pyg_hag.nn.mixins import aggregation
 
 CASES, COMPILED = 600, 12
-"""How many random models run here; `python tests/random_models.py` runs more."""
+"""How many random models run here; `python -m random_models` runs more."""
 
 
 @pytest.mark.parametrize("part", range(6))
 def test_random_models_compute_what_pyg_computes(part):
-    cases = [case_of(seed) for seed in range(part, CASES, 6)]
-    outcomes = {str(case): run(case) for case in cases}
+    some = [case_of(seed) for seed in range(part, CASES, 6)]
+    outcomes = {str(case): run(case) for case in some}
     faults = {text: o.reason for text, o in outcomes.items() if o.kind == "fault"}
     assert not faults
     assert sum(outcome.kind == "equal" for outcome in outcomes.values()) > CASES / 20
@@ -51,11 +53,11 @@ def test_what_differs_is_found(monkeypatch):
 
 
 def test_seeds_give_all_kinds_of_cases():
-    cases = [case_of(seed) for seed in range(3000)]
-    assert {case.graph for case in cases} == {*random_models.GRAPHS}
-    assert {case.mode for case in cases} == {*random_models.MODES}
-    assert {case.route for case in cases} == {*random_models.ROUTES}
-    assert {case.weights for case in cases} == {*random_models.WEIGHTS}
-    assert {case.dtype for case in cases} == {*random_models.DTYPES}
-    layers = {cls for case in cases for cls, _ in case.layers}
-    assert layers == {*random_models.LAYERS}
+    found = [case_of(seed) for seed in range(3000)]
+    assert {case.graph for case in found} == {*cases.GRAPHS}
+    assert {case.mode for case in found} == {*cases.MODES}
+    assert {case.route for case in found} == {*cases.ROUTES}
+    assert {case.weights for case in found} == {*cases.WEIGHTS}
+    assert {case.dtype for case in found} == {*cases.DTYPES}
+    layers = {cls for case in found for cls, _ in case.layers}
+    assert layers == {*LAYERS}

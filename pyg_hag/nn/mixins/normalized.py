@@ -6,20 +6,14 @@ import torch
 from torch import Tensor
 
 from pyg_hag.hag import AbstractHAG
-from pyg_hag.nn.mixins.adjacency import (
-    Adjacency,
-    edges_of,
-    gcn_normalized,
-    laplacian,
-    loop_rule,
-    weighted_adjacency,
-)
+from pyg_hag.nn.mixins.adjacency import Adjacency, edges_of, weighted_adjacency
 from pyg_hag.nn.mixins.aggregation import (
     unsupported_aggregation_reason,
     unsupported_sum_reason,
 )
 from pyg_hag.nn.mixins.checks import check_square, refuse_weights
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing, propagate_hag
+from pyg_hag.nn.mixins.normalization import gcn_normalized, laplacian, loop_rule
 
 
 class GCNMixin(HAGMessagePassing):

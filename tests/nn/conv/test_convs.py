@@ -26,7 +26,7 @@ class TestGCN(ConvContract):
         hag, x = fewest_hag(edge_index, n), torch.randn(20, 8)
         _, ours = self.pair(options)
         ours(x, hag)
-        monkeypatch.setattr("pyg_hag.nn.mixins.adjacency._gcn_scales", None)
+        monkeypatch.setattr("pyg_hag.nn.mixins.normalization._gcn_scales", None)
         assert ours(x, hag).shape == (20, 6)
 
     def test_what_a_hag_cannot_do_is_refused(self, options):

@@ -1,0 +1,1 @@
+"""Random models on random graphs: HAGs give what PyG computes on edges."""
