@@ -27,6 +27,7 @@ def missing_edges():
     return data
 
 
+@pytest.mark.filterwarnings("ignore:Unable to accurately infer 'num_nodes'")
 @pytest.mark.parametrize(
     ("make", "message"),
     [

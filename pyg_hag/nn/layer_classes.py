@@ -122,7 +122,10 @@ class _EdgeMixin(nn.Module):
             args, kwargs = (), given
         ordered = per_edge[0] if per_edge else None
         has_weights = given.get("edge_weight") is not None
-        convert = partial(_to_edges, ordered=ordered, has_weights=has_weights)
+        dtype = _dtype_of(given)
+        convert = partial(
+            _to_edges, ordered=ordered, has_weights=has_weights, dtype=dtype
+        )
         args = tuple(map(convert, args))
         kwargs = {name: convert(value) for name, value in kwargs.items()}
         return super().forward(*args, **kwargs)
@@ -142,40 +145,43 @@ class _EdgeMixin(nn.Module):
         if is_missing and hag.weights and torch.compiler.is_compiling():
             edge_index = hag.edge_index_of_any_order()
             weight = hag.weights.of_edges(edge_index)
-            known["edge_weight"] = weight.to(_dtype_of(given, weight.dtype))
+            known["edge_weight"] = weight.to(_dtype_of(given))
         return {**given, **known}
 
 
-def _dtype_of(given: dict[str, Any], default: torch.dtype) -> torch.dtype:
-    """The dtype of the features among the arguments of a layer."""
+def _dtype_of(given: dict[str, Any]) -> torch.dtype | None:
+    """The dtype of the features among the arguments of a layer, or None."""
     for value in given.values():
         x = value[0] if isinstance(value, tuple | list) and value else value
         if isinstance(x, Tensor) and x.is_floating_point():
             return x.dtype
-    return default
+    return None
 
 
-def _to_edges(value: Any, ordered: str | None, has_weights: bool) -> Any:
+def _to_edges(
+    value: Any, ordered: str | None, has_weights: bool, dtype: torch.dtype | None
+) -> Any:
     """What an unsupported module gets for a HAG.
 
     Args:
         value: An argument.
         ordered: The name of an argument that is given edge by edge, if there is one.
         has_weights: Whether the weights of the edges are among the arguments.
+        dtype: The dtype of the features, which the values of a matrix then have.
     """
     if isinstance(value, AbstractHAG):
         if ordered is not None:
             return value.edge_index_in_order(ordered)
         if value.weights is None or has_weights:
             return value.edge_index_of_any_order()
-        return _matrix_of(value)
+        return _matrix_of(value, dtype)
     if type(value) is dict:
-        known = ordered, has_weights
+        known = ordered, has_weights, dtype
         return {key: _to_edges(item, *known) for key, item in value.items()}
     return value
 
 
-def _matrix_of(hag: AbstractHAG) -> Any:
+def _matrix_of(hag: AbstractHAG, dtype: torch.dtype | None) -> Any:
     """The matrix that a HAG stands for: layers have uses of their own for its values.
 
     Some read them as `edge_attr` or as `edge_type`.
@@ -188,11 +194,17 @@ def _matrix_of(hag: AbstractHAG) -> Any:
     weights = hag.weights
     assert weights is not None
     if weights.edge_weight is not None and weights.edge_weight.requires_grad:
-        return _new_matrix(hag, weights.is_optional)
-    return _kept_matrix(hag, weights.is_optional)
+        return _new_matrix(hag, weights.is_optional, dtype)
+    return _kept_matrix(hag, weights.is_optional, dtype)
 
 
-def _new_matrix(hag: HAG, is_optional: bool) -> Any:
+def _new_matrix(hag: HAG, is_optional: bool, dtype: torch.dtype | None) -> Any:
+    weights = hag.weights
+    assert weights is not None
+    if dtype is not None and not weights.is_integral:
+        a, b, weight = (None if t is None else t.to(dtype) for t in weights[:3])
+        changed = weights._replace(src_scale=a, dst_scale=b, edge_weight=weight)
+        hag = hag.unweighted.weighted_by(changed)
     if is_optional:
         return hag.to_adj_t()
     # Of the layouts of PyTorch, COO is that on which layers work under any transform.

@@ -8,6 +8,7 @@ from torch_geometric import nn
 from pyg_hag import HAGTransform, build_hag
 from pyg_hag.data import Data
 from pyg_hag.nn import to_hag
+from pyg_hag.nn.mixins import adjacency as layer_adjacency
 from pyg_hag.ops import weighted
 from pyg_hag.ops.weighted import weighted_sum
 
@@ -171,10 +172,15 @@ def test_transform_for_any_weights():
     with pytest.raises(ValueError, match="'weights' must be"):
         HAGTransform(weights="any")
     shared = fewest_hag(edge_index, n)
-    for weight in (torch.rand(edge_index.size(1)), torch.ones(1).expand(950) + 0):
-        weight = weight.clone().requires_grad_(bool((weight == 1).all()))
-        with pytest.raises(ValueError, match="without aggregates"):
-            to_hag(model)(out.x, shared, weight)
+    layer_adjacency._warn_once.cache_clear()
+    for weight, reason in (
+        (torch.rand(edge_index.size(1)), "is not the product"),
+        (torch.rand(edge_index.size(1)).requires_grad_(), "requires a gradient"),
+    ):
+        with pytest.warns(UserWarning, match=f"{reason}.*not shared"):
+            got = to_hag(model)(out.x, shared, weight)
+        wanted = model(data.x, edge_index, weight)
+        torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_weights_that_change_in_place():

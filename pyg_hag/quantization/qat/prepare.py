@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch_geometric.nn as pyg
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 from torch.utils._pytree import tree_map
 from torch_geometric.nn import MessagePassing
@@ -175,6 +176,9 @@ def _hidden_computation(module: nn.Module) -> str | None:
             "its parameters are computed from others: call "
             "'torch.nn.utils.parametrize.remove_parametrizations' before"
         )
+    weight: Any = module.weight
+    if is_lazy(weight):  # refused with a better reason when it is replaced
+        return None
     if module._forward_pre_hooks or module._forward_hooks or module._backward_hooks:
         return "it has hooks, which its quantized layer does not call: remove them"
     return None
