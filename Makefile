@@ -35,7 +35,8 @@ test-bounds: $(VENV)/installed-dev
 		--ignore tests/nn/conv --ignore tests/nn/test_pytorch.py \
 		--ignore tests/benchmark --ignore tests/quantization/test_prepare.py \
 		--ignore tests/test_demo.py --ignore tests/test_package.py \
-		--ignore tests/test_warmup.py -k "not compile and not instruction_sets"
+		--ignore tests/test_warmup.py --ignore tests/test_lightning.py \
+		-k "not compile and not instruction_sets"
 
 # Builds torch_scatter and torch_sparse against the installed torch: minutes, once.
 test-sparse: $(VENV)/installed-sparse

@@ -109,6 +109,7 @@ TRANSFORMS = {
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.each_value
 @pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("layer", LAYERS)
 def test_transforms_of_layers(layer, transform):

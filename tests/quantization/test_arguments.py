@@ -127,6 +127,7 @@ def check(cls, kwargs):
     return "works"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("cls", LAYERS)
 def test_pairs_of_arguments(cls):
     seen = {}
