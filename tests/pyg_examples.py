@@ -1,6 +1,6 @@
 """Runs PyG's examples as they are and with the README's change, and compares losses.
 
-    python tests/pyg_examples.py --pyg PATH --data PATH [--markdown docs/examples.md]
+    python tests/pyg_examples.py --pyg PATH --data PATH [--markdown FILE]
 
 PATH of `--pyg` is the folder with PyG's `examples/`, that of `--data` holds the data
 sets in the layout of PyG's classes. Both versions start from the same seed; every value
