@@ -7,6 +7,7 @@ import torch
 from tiers import applies, sample
 from torch_geometric import nn
 
+from pyg_hag import to_hag
 from pyg_hag.datasets import ROOT_VARIABLE, load_graphs
 from pyg_hag.ops.dispatch import BACKENDS
 
@@ -22,15 +23,16 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     # PyG writes a class's `propagate` for the first layer that is made. Were that one
     # with several aggregations, none after it would take a sparse matrix.
+    # So it does for the classes that take HAGs.
     for cls in (
         nn.SAGEConv, nn.GraphConv, nn.GCNConv, nn.ARMAConv, nn.TAGConv, nn.SGConv,
         nn.MixHopConv, nn.LEConv, nn.ClusterGCNConv, nn.GENConv, nn.GeneralConv,
         nn.MFConv, nn.EGConv, nn.GATConv, nn.GATv2Conv, nn.TransformerConv,
         nn.ResGatedGraphConv, nn.FiLMConv, nn.FeaStConv,
     ):  # fmt: skip
-        cls(8, 8)
+        to_hag(cls(8, 8))
     for layer in (nn.SimpleConv, nn.LGConv, nn.WLConvContinuous, nn.AGNNConv):
-        layer()
+        to_hag(layer())
     nn.APPNP(1, 0.1), nn.SSGConv(8, 8, 0.1), nn.GatedGraphConv(8, 1)
     nn.GCN2Conv(8, 0.1), nn.GINConv(torch.nn.Linear(8, 8)), nn.CGConv(8)
     nn.RGCNConv(8, 8, 2), nn.FAConv(8), nn.LabelPropagation(1, 0.1)
