@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 import torch
 from hypothesis import strategies as st
+from torch_geometric.explain import Explainer, GNNExplainer
 
 from pyg_hag import HAGTransform, build_hag
 
@@ -245,3 +246,19 @@ def neighbor_lists(hag):
     for v, row in zip(hag.dst.tolist(), out, strict=True):
         ordered[v] = row
     return ordered
+
+
+def explainer_of(model):
+    """An explainer of the nodes' values that a model returns, with a mask per edge."""
+    return Explainer(
+        model,
+        GNNExplainer(epochs=1),
+        explanation_type="model",
+        node_mask_type="object",
+        edge_mask_type="object",
+        model_config={
+            "mode": "regression",
+            "task_level": "node",
+            "return_type": "raw",
+        },
+    )

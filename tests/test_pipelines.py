@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from graphs import near_cliques
+from graphs import explainer_of, near_cliques
 from torch import nn
 from torch_geometric import nn as pyg
 from torch_geometric import transforms as T
@@ -463,22 +463,8 @@ def test_what_a_hag_cannot_do_in_a_model_is_said():
         with pytest.raises(TypeError, match=r"no rows.*to_edge_index"):
             look()
     assert not hasattr(hag, "__array__")
-    from torch_geometric.explain import Explainer, GNNExplainer
-
-    explainer = Explainer(
-        model,
-        GNNExplainer(epochs=1),
-        explanation_type="model",
-        node_mask_type="object",
-        edge_mask_type="object",
-        model_config={
-            "mode": "regression",
-            "task_level": "node",
-            "return_type": "raw",
-        },
-    )
     with pytest.raises((AttributeError, TypeError, ValueError), match="HAG"):
-        explainer(x, hag)
+        explainer_of(model)(x, hag)
 
 
 BIPARTITE = {

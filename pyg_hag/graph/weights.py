@@ -11,6 +11,12 @@ _ROUNDS = 4  # of averaging, which spreads rounding errors over the edges
 MAX_ULPS = 16  # allowed error of a product of factors, in units of rounding
 
 
+def floating_dtype(weight: Tensor) -> torch.dtype:
+    """The dtype of weights: the default dtype for whole numbers and booleans."""
+    dtype = weight.dtype
+    return dtype if dtype.is_floating_point else torch.get_default_dtype()
+
+
 def factors_of(
     edge_index: Tensor, edge_weight: Tensor, size: tuple[int, int]
 ) -> tuple[Tensor, Tensor, str]:
@@ -28,9 +34,7 @@ def factors_of(
     """
     src, dst = edge_index.cpu().long().contiguous().numpy()
     weight = edge_weight.detach().flatten().cpu().double().numpy()
-    dtype = edge_weight.dtype
-    if not dtype.is_floating_point:
-        dtype = torch.get_default_dtype()
+    dtype = floating_dtype(edge_weight)
     epsilon = torch.finfo(dtype).eps
     if np.array_equal(weight.astype(np.float32), weight):  # computed in float32
         epsilon = max(epsilon, torch.finfo(torch.float32).eps)

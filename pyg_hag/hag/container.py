@@ -204,8 +204,8 @@ class HAG(WeightedHAG):
             with an entry (v, u) for each edge from u to v, duplicates included: its
             weight. Without weights, the entries of a `torch.Tensor` are 1.
         """
-        size, weight = (self.num_src, self.num_dst), self.to_edge_weight()
-        return to_adj_t(self.to_edge_index(), size, layout, weight)
+        size, edge_index = (self.num_src, self.num_dst), self.to_edge_index()
+        return to_adj_t(edge_index, size, layout, self.to_edge_weight(edge_index))
 
     def validate(self, edge_index: Tensor | None = None) -> None:
         """Proves that paths and edges are one-to-one.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pyg_hag.graph.weights import factors_of
+from pyg_hag.graph.weights import factors_of, floating_dtype
 
 
 class EdgeWeights(NamedTuple):
@@ -59,8 +59,7 @@ def read_weights(
         tuple: The weights, and why they have no factors, `""` if they have.
     """
     is_integral = not weight.is_floating_point()
-    if is_integral:
-        weight = weight.to(torch.get_default_dtype())
+    weight = weight.to(floating_dtype(weight))
     if weight.requires_grad:
         a, b, error = None, None, "requires a gradient"
     else:

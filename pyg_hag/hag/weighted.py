@@ -77,7 +77,7 @@ class WeightedHAG(FlatHAG):
             )
         return weights._replace(edge_weight=self._sorted_weights(weights.edge_weight))
 
-    def to_edge_weight(self) -> Tensor | None:
+    def to_edge_weight(self, edge_index: Tensor) -> Tensor | None:
         """The weights of the edges of :meth:`to_edge_index`, or None if all are 1.
 
         In the dtype of the matrix that the HAG stands for, or int64 if its values were
@@ -89,8 +89,7 @@ class WeightedHAG(FlatHAG):
         if weights.edge_weight is not None:
             out = self._sorted_weights(weights.edge_weight)
         else:
-            ends = torch.from_numpy(self.host.edge_index()).to(self.device)
-            out = weights.of_edges(ends)
+            out = weights.of_edges(edge_index)
         return out.round().long() if weights.is_integral else out
 
     def _sorted_weights(self, edge_weight: Tensor) -> Tensor:

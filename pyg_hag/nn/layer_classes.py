@@ -194,18 +194,18 @@ def _matrix_of(hag: AbstractHAG, dtype: torch.dtype | None) -> Any:
     weights = hag.weights
     assert weights is not None
     if weights.edge_weight is not None and weights.edge_weight.requires_grad:
-        return _new_matrix(hag, weights.is_optional, dtype)
-    return _kept_matrix(hag, weights.is_optional, dtype)
+        return _new_matrix(hag, dtype)
+    return _kept_matrix(hag, dtype)
 
 
-def _new_matrix(hag: HAG, is_optional: bool, dtype: torch.dtype | None) -> Any:
+def _new_matrix(hag: HAG, dtype: torch.dtype | None) -> Any:
     weights = hag.weights
     assert weights is not None
     if dtype is not None and not weights.is_integral:
         a, b, weight = (None if t is None else t.to(dtype) for t in weights[:3])
         changed = weights._replace(src_scale=a, dst_scale=b, edge_weight=weight)
         hag = hag.unweighted.weighted_by(changed)
-    if is_optional:
+    if weights.is_optional:
         return hag.to_adj_t()
     # Of the layouts of PyTorch, COO is that on which layers work under any transform.
     return hag.to_adj_t(torch.sparse_csr).to_sparse_coo()

@@ -7,9 +7,8 @@ import types
 
 import pytest
 import torch
-from graphs import near_cliques
+from graphs import explainer_of, near_cliques
 from torch import nn
-from torch_geometric.explain import Explainer, GNNExplainer
 from torch_geometric.nn import GCN, GATConv, GCNConv, SAGEConv
 
 from pyg_hag import build_hag, from_hag, hag_support, to_hag
@@ -197,19 +196,7 @@ def test_a_model_is_explained_and_used_again(hag):
     model = GCN(8, 4, 2)
     expected = model(X, EDGES)
     fast = to_hag(model)
-    explainer = Explainer(
-        fast,
-        GNNExplainer(epochs=1),
-        explanation_type="model",
-        node_mask_type="object",
-        edge_mask_type="object",
-        model_config={
-            "mode": "regression",
-            "task_level": "node",
-            "return_type": "raw",
-        },
-    )
-    explainer(X, EDGES)
+    explainer_of(fast)(X, EDGES)
     for other in (fast, saved(fast), to_hag(from_hag(fast))):
         assert_runs(other, expected, hag)
     torch.testing.assert_close(from_hag(fast)(X, EDGES), expected)

@@ -57,10 +57,10 @@ def weighted_adjacency(
         ValueError: If the weights do not match the edges.
     """
     if edge_weight is None:
-        weights = hag.weights
-        if weights is None:
+        carried = hag.weights
+        if carried is None:
             return Adjacency(hag)
-        a, b, edge_weight = weights[:3]
+        a, b, edge_weight = carried[:3]
         if edge_weight is None:
             return Adjacency(hag.unweighted, a, b)
     hag = hag.unweighted
@@ -87,9 +87,7 @@ def weighted_adjacency(
 
 def _floating(weight: Tensor) -> Tensor:
     """Weights that are whole numbers or booleans in the default dtype."""
-    if weight.is_floating_point():
-        return weight
-    return weight.to(torch.get_default_dtype())
+    return weight.to(weights.floating_dtype(weight))
 
 
 def edges_of(hag: AbstractHAG, edge_weight: Any = None) -> tuple[Tensor, Any]:
@@ -167,9 +165,7 @@ def _factors_operator(
 def _(
     edge_weight: Tensor, edge_index: Tensor, num_src: int, num_dst: int, name: str
 ) -> tuple[Tensor, Tensor]:
-    dtype = edge_weight.dtype
-    if not dtype.is_floating_point:
-        dtype = torch.get_default_dtype()
+    dtype = weights.floating_dtype(edge_weight)
     sizes = num_src, num_dst
     a, b = (edge_weight.new_empty(size, dtype=dtype) for size in sizes)
     return a, b
