@@ -228,8 +228,9 @@ def test_transforms_that_leave_values_in_adj_t(layer, options):
     batch = Batch.from_data_list([ours, ours])
     out = fast(batch.x, batch.hag)
     torch.testing.assert_close(out, torch.cat([expected] * 2), rtol=1e-4, atol=1e-5)
-    one = pickle.loads(pickle.dumps(batch))[1]
-    torch.testing.assert_close(fast(one.x, one.hag), expected, rtol=1e-4, atol=1e-5)
+    if WITH_TORCH_SPARSE:  # PyG does not take a batch of other matrices apart
+        one = pickle.loads(pickle.dumps(batch))[1]
+        torch.testing.assert_close(fast(one.x, one.hag), expected, rtol=1e-4, atol=1e-5)
     ours.edge_weight = None
     with pytest.raises(ValueError, match="'edge_weight' was removed"):
         _ = ours.hag
