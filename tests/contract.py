@@ -198,6 +198,7 @@ class AggregateContract:
             x = features(reduce, graph[1][0], width).to(dtype)
             self.compare(x, hag, graph, reduce)
 
+    @pytest.mark.each_value
     def test_a_scratch_of_many_megabytes(self, reduce):
         edge_index, size = random_graph(0, 200, 200, 0.5)
         hag = self.build(edge_index, size=size)
@@ -308,6 +309,7 @@ class AggregateContract:
             out, wanted = self.run(x, hag, reduce), self.reference(x, graph, reduce)
             torch.testing.assert_close(out, wanted.float(), equal_nan=True)
 
+    @pytest.mark.each_value
     def test_gradcheck(self, reduce):
         n = 7 if reduce == "symnorm" else 5
         graph = random_graph(6, 7, n, 0.6)
@@ -322,7 +324,7 @@ class AggregateContract:
         assert gradcheck(function, inputs, check_forward_ad=True)
         assert gradgradcheck(function, inputs, check_fwd_over_rev=True)
 
-    @pytest.mark.each_value
+    @pytest.mark.at_most(3)
     def test_opcheck(self, reduce):
         graph = GRAPHS["dense bipartite"]
         hag = self.build(graph[0], size=graph[1])
@@ -362,7 +364,7 @@ class AggregateContract:
         product = torch.func.vjp(lambda x: self.run(x, hag, reduce), x)[1](tangent)[0]
         assert_close((product * other).sum(), tangent.square().sum())
 
-    @pytest.mark.each_value
+    @pytest.mark.at_most(3)
     def test_torch_compile(self, reduce):
         torch._dynamo.reset()  # it counts the variants of one function over all tests
         compiled = torch.compile(
@@ -382,7 +384,7 @@ class AggregateContract:
             assert_close(out, wanted)
             assert_close(grad, torch.autograd.grad(wanted.sum(), x)[0])
 
-    @pytest.mark.each_value
+    @pytest.mark.at_most(3)
     def test_same_bits_for_any_number_of_threads(self, reduce, monkeypatch):
         # Split by groups where there are many, else by rows or features.
         monkeypatch.setattr("pyg_hag.plan.cpu.MIN_WORK", 0)
@@ -453,21 +455,21 @@ class ManyContract:
         return fewest_hag(graph[0], size=graph[1])
 
     @each_graph
-    def test_forward_and_backward(self, graph, names, ran):
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+    def test_forward_and_backward(self, graph, names, dtype, ran):
         size = graph[1]
         hag = self.build(graph, names)
-        for dtype in (torch.float32, torch.float64, torch.bfloat16):
-            for width in (1, 7, 16, 40, 130):
-                x = features("std", size[0], width).to(dtype).requires_grad_()
-                theirs = x.detach().double().requires_grad_()
-                out = self.run(x, hag, names)
-                wanted = self.reference(theirs, graph, names)
-                assert out.dtype == dtype and out.shape == (size[1], len(names) * width)
-                assert_close(out, wanted)
-                grad = torch.randn_like(out)
-                out.backward(grad)
-                wanted.backward(grad.double())
-                assert_close(x.grad, theirs.grad)
+        for width in (1, 7, 16, 40, 130):
+            x = features("std", size[0], width).to(dtype).requires_grad_()
+            theirs = x.detach().double().requires_grad_()
+            out = self.run(x, hag, names)
+            wanted = self.reference(theirs, graph, names)
+            assert out.dtype == dtype and out.shape == (size[1], len(names) * width)
+            assert_close(out, wanted)
+            grad = torch.randn_like(out)
+            out.backward(grad)
+            wanted.backward(grad.double())
+            assert_close(x.grad, theirs.grad)
         assert set(ran) == {self.backend}
 
     @pytest.mark.parametrize("graph", ["dense", "dense bipartite"])
@@ -482,6 +484,7 @@ class ManyContract:
             wanted = torch.stack(single, 1) if shape == () else torch.cat(single, -1)
             assert_close(out, wanted)
 
+    @pytest.mark.each_value
     def test_gradcheck(self, names):
         graph = random_graph(6, 7, 7 if "symnorm" in names else 5, 0.6)
         hag = self.build(graph, names)
@@ -649,7 +652,7 @@ class ConvContract:
             return
         assert_close(self.call(ours, x, self.build(edge_index, n)), wanted)
 
-    @pytest.mark.each_value
+    @pytest.mark.at_most(4)
     def test_torch_compile(self, options):
         edge_index, (n, _) = SQUARE["near-cliques"]  # of which signed HAGs subtract
         theirs, ours = self.pair(options)

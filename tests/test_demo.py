@@ -62,6 +62,7 @@ def test_a_missing_package_is_named(capsys, monkeypatch):
 
 
 @pytest.mark.data("IMDB-BINARY", "Cora")
+@pytest.mark.full
 def test_on_real_graphs(capsys):
     assert main(["demo", "--epochs", "2"]) == 0
     table = rows(capsys.readouterr().out)

@@ -150,6 +150,7 @@ def test_truncated_file(path):
             HAG.load(path)
 
 
+@pytest.mark.at_most(1)
 @pytest.mark.parametrize("mask", [0x01, 0xFF])
 def test_a_changed_byte_is_noticed_or_does_no_harm(mask, path):
     SMALL.save(path)

@@ -51,6 +51,7 @@ def test_memory_is_used_again():
     ],
     ids=["view", "slice", "numpy", "detached", "graph", "storage", "memoryview"],
 )
+@pytest.mark.at_most(4)
 def test_what_is_still_seen_is_not_used_again(keep):
     first = result()
     address = first.data_ptr()

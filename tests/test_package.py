@@ -2,6 +2,7 @@ import graphlib
 import subprocess
 import sys
 
+import pytest
 from imports import CODE, MODULES
 
 import pyg_hag
@@ -19,6 +20,7 @@ def test_public_names_exist_and_are_few():
         assert getattr(pyg_hag, name).__doc__
 
 
+@pytest.mark.full
 def test_optional_packages_are_not_needed():
     loaded = python(
         "import sys\n"

@@ -12,6 +12,7 @@ CASES, COMPILED = 600, 12
 """How many random models run here; `python -m random_models` runs more."""
 
 
+@pytest.mark.at_most(3)
 @pytest.mark.parametrize("part", range(6))
 def test_random_models_compute_what_pyg_computes(part):
     some = [case_of(seed) for seed in range(part, CASES, 6)]

@@ -4,8 +4,8 @@ A test function that is parametrized several times over (by graph, reduction, dt
 by the class that inherits it) is a cross product. Faults mostly show for one value or
 for a pair of them, so that the quick tier runs a sample in which every pair of values
 occurs that occurs in the product; `pytest --full` runs all. Where tests take long,
-markers let the quick tier do less: `each_value` samples values instead of pairs, and
-`full` leaves the test to the full tier.
+markers let the quick tier do less: `each_value` samples values instead of pairs,
+`at_most` ends the sample early, and `full` leaves the test to the full tier.
 """
 
 import inspect
@@ -62,12 +62,15 @@ def sample(items):
     products = defaultdict(list)
     for item in items:
         if not item.get_closest_marker("full"):
-            key = item.originalname, item.path.parent, len(values(item))
+            # A contract's tests are one product over the classes of a folder.
+            key = item.function.__code__, item.path.parent, len(values(item))
             products[key].append(item)
     kept = set()
     for product in products.values():
         num_values = 1 if product[0].get_closest_marker("each_value") else 2
-        kept.update(map(id, cover(product, num_values)))
+        chosen = cover(product, num_values)
+        limits = [m.args[0] for m in product[0].iter_markers("at_most")]
+        kept.update(map(id, chosen[: min(limits, default=None)]))
     return [item for item in items if id(item) in kept]
 
 

@@ -115,6 +115,7 @@ def test_the_plot_of_aggregations(monkeypatch, root):
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.full
 def test_gpu(monkeypatch, root, capsys):
     """What a GPU is asked, asked of the CPU."""
     monkeypatch.setattr(train, "FULL", [train.Case("clique", "GCN", 2, 8)])
@@ -187,6 +188,7 @@ def test_train(monkeypatch, root, capsys):
     assert "over edge_index" in capsys.readouterr().out
 
 
+@pytest.mark.full
 def test_int8(monkeypatch, root, capsys):
     cases = [
         int8.Case("clique", "GCN", 8, 2, 8),
@@ -218,6 +220,7 @@ def graphs(name, root):
     return made
 
 
+@pytest.mark.at_most(1)
 @pytest.mark.parametrize("dataset", ["Cora", "ego networks"])
 def test_accuracy(monkeypatch, tmp_path, capsys, dataset):
     load = nodes if dataset == "Cora" else graphs
@@ -372,6 +375,7 @@ def test_the_rivals_of_the_lstm_compute_the_same(root):
     torch.testing.assert_close(got, module(x, hag)[order])
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not memory._RESET.exists(), reason="needs '/proc'")
 def test_layers(monkeypatch, root, capsys):
     out = root / "rows.csv"
@@ -391,6 +395,7 @@ def test_layers(monkeypatch, root, capsys):
 
 
 @pytest.mark.filterwarnings("ignore:Sparse ")
+@pytest.mark.full
 def test_models(monkeypatch, root, capsys):
     out = root / "rows.csv"
     arguments = ["models", "clique", "--root", root, "--out", out, "--widths", 8]

@@ -202,6 +202,7 @@ def test_a_model_is_explained_and_used_again(hag):
     torch.testing.assert_close(from_hag(fast)(X, EDGES), expected)
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore:The .grad attribute")
 def test_compiled_models(hag):
     model = GCN(8, 4, 2)

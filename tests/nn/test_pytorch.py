@@ -46,6 +46,7 @@ def close(got, wanted):
     torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.at_most(2)
 def test_compile(case):
     model, ours, x, edge_index, hag = case
     torch._dynamo.reset()
@@ -54,6 +55,7 @@ def test_compile(case):
 
 # PyTorch cannot compile the gradient of PyG's own attention.
 @pytest.mark.unless(lambda case: case == "GAT")
+@pytest.mark.at_most(1)
 def test_compiled_training(case):
     model, ours, x, edge_index, hag = case
     torch._dynamo.reset()
@@ -163,6 +165,7 @@ def test_two_processes():
         assert "equal" in out, error
 
 
+@pytest.mark.at_most(2)
 @pytest.mark.parametrize("aggr", ["sum", "mean", "max"])
 @pytest.mark.parametrize("own", [False, True])
 def test_edge_weights_in_compiled_code(aggr, own):

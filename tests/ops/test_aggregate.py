@@ -226,6 +226,7 @@ def test_the_default_backends_where_they_are_compiled(monkeypatch):
         assert len(seen) == (0 if there else 1)
 
 
+@pytest.mark.full
 def test_triton_is_not_imported_for_the_cpu():
     script = (
         "import sys, torch, pyg_hag\n"

@@ -196,6 +196,7 @@ def test_wide_integers_of_aggregates(monkeypatch, bits, qmax):
         torch.testing.assert_close(out.double(), wanted, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.at_most(1)
 @pytest.mark.parametrize("qmax", [255, 15])
 def test_same_bits_with_any_number_of_threads(qmax):
     edge_index, size = skewed_graph(7, 4000, 60_000)
@@ -389,6 +390,7 @@ for rows, inner, outer in ((1, 1, 1), (3, 7, 5), (100, 64, 64), (33, 1433, 7)):
 """
 
 
+@pytest.mark.full
 @pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="PyTorch without oneDNN"
 )

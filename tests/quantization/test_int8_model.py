@@ -138,6 +138,7 @@ def test_agrees_with_what_was_trained(name, graph, bits):
 
 
 @pytest.mark.parametrize("graph_name", TELLING)
+@pytest.mark.each_value
 def test_same_bits_on_edges_and_hags(name, graph_name):
     edge_index, (n, _) = SQUARE[graph_name]
     x = torch.randn(n, 8)
@@ -334,7 +335,7 @@ def test_copies_and_files(name, graph):
     assert torch.equal(other(x, hag), wanted)
 
 
-@pytest.mark.each_value
+@pytest.mark.at_most(2)
 def test_export(name, graph):
     x, edge_index, hag = graph
     fast = convert(quantized_of(MODELS[name](), x, edge_index), (x, hag))

@@ -216,6 +216,7 @@ def step(quantized, optimizer, x, hag, p):
 @pytest.mark.parametrize(
     ("ranges", "options"), [("ema", {"momentum": 0.1}), ("percentile", SAMPLES)]
 )
+@pytest.mark.each_value
 def test_training_goes_on_exactly_from_a_checkpoint(model, graph, ranges, options):
     x, edge_index, hag = graph
     data = DegreeQuantTransform(0.1, 0.5)(Data(x, edge_index))
@@ -239,6 +240,7 @@ def test_training_goes_on_exactly_from_a_checkpoint(model, graph, ranges, option
     assert runs[0][-1] < runs[0][0]
 
 
+@pytest.mark.at_most(2)
 @pytest.mark.parametrize("name", ["GCN", "SAGE", "GIN", "SGC", "EGC", "GAT"])
 def test_compiled(name, graph):
     x, _, hag = graph

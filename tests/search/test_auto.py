@@ -77,6 +77,7 @@ def test_thousands_of_tiny_graphs():
     capacity=st.none() | st.integers(0, 9),
     min_redundancy=st.integers(2, 4),
 )
+@pytest.mark.at_most(1)
 def test_any_graph(graph, capacity, min_redundancy, build):
     edge_index, size = graph
     hag = build(edge_index, size=size, capacity=capacity, min_redundancy=min_redundancy)

@@ -143,6 +143,7 @@ def test_odd_graphs(graph, order, least):
     check(graph, order, least)
 
 
+@pytest.mark.at_most(1)
 @orders
 def test_thousands_of_tiny_graphs(order):
     shared = 0
@@ -165,6 +166,7 @@ def test_larger_graphs(order, seed):
     check(random_graph(seed, 25, 60, 0.4), order)
 
 
+@pytest.mark.full
 def test_shared_is_never_worse():
     better = 0
     for seed in range(1000):

@@ -46,6 +46,7 @@ def reference(conv, x, hag, h, c):
 @pytest.mark.parametrize("graph", ALL_SQUARE.values(), ids=ALL_SQUARE)
 @pytest.mark.parametrize("order", ["given", "shared"])
 @pytest.mark.parametrize("off_diagonal", [True, False])
+@pytest.mark.each_value
 def test_equals_the_equations(graph, order, off_diagonal):
     edge_index, (num_src, _) = graph
     size = (num_src, num_src)
