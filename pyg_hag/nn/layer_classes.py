@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch_geometric import nn as nn_pyg
 
 from pyg_hag.hag import HAG, AbstractHAG
 from pyg_hag.hag.memo import once_per_hag
@@ -16,6 +17,7 @@ from pyg_hag.nn.mixins.checks import refuse_torchscript
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing, install_propagate
 from pyg_hag.nn.models import MODELS
 from pyg_hag.nn.support import GRAPH_ARGUMENTS, forward_parameters, mixin_of
+from pyg_hag.ops.edges import transforms_are_active
 
 _NAMED: dict[type, type] = {
     cls.pyg_class: cls for cls in (HAGEGConv, HAGGCNConv, HAGGINConv, HAGSAGEConv)
@@ -54,6 +56,8 @@ def model_class(cls: type) -> type:
 def edge_layer_class(cls: type) -> type:
     """The class of an unsupported module that replaces a HAG by its edges."""
     made: type = _make(f"Edges{cls.__name__}", _EdgeMixin, cls, edge_layer_class)
+    if issubclass(cls, nn_pyg.GCN2Conv):  # changes what `propagate` returns in place
+        made.propagate = _copying(cls.propagate)  # type: ignore[attr-defined]
     return made
 
 
@@ -107,6 +111,11 @@ class _EdgeMixin(nn.Module):
 
     __prepare_scriptable__ = refuse_torchscript
 
+    def _set_jittable_templates(self, raise_on_error: bool = False) -> None:
+        # The code that PyG has written for its class serves this one, too.
+        if "_orig_propagate" not in self.pyg_class.__dict__:
+            super()._set_jittable_templates(raise_on_error)  # type: ignore[misc]
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         names: Any = self._arguments
         given = dict(zip(names, args, strict=False)) | kwargs
@@ -147,6 +156,17 @@ class _EdgeMixin(nn.Module):
             weight = hag.weights.of_edges(edge_index)
             known["edge_weight"] = weight.to(_dtype_of(given))
         return {**given, **known}
+
+
+def _copying(propagate: Any) -> Any:
+    """`propagate` that returns a copy: the gradient of a maximum needs the original."""
+
+    @functools.wraps(propagate)
+    def copied(self: Any, *args: Any, **kwargs: Any) -> Tensor:
+        out: Tensor = propagate(self, *args, **kwargs)
+        return out.clone()
+
+    return copied
 
 
 def _dtype_of(given: dict[str, Any]) -> torch.dtype | None:
@@ -193,12 +213,15 @@ def _matrix_of(hag: AbstractHAG, dtype: torch.dtype | None) -> Any:
         )
     weights = hag.weights
     assert weights is not None
+    # Under transforms layers work on COO alone; on CSR, gradients of values and layers
+    # that use the indices twice.
+    layout = torch.sparse_coo if transforms_are_active() else torch.sparse_csr
     if weights.edge_weight is not None and weights.edge_weight.requires_grad:
-        return _new_matrix(hag, dtype)
-    return _kept_matrix(hag, dtype)
+        return _new_matrix(hag, dtype, layout)
+    return _kept_matrix(hag, dtype, layout)
 
 
-def _new_matrix(hag: HAG, dtype: torch.dtype | None) -> Any:
+def _new_matrix(hag: HAG, dtype: torch.dtype | None, layout: torch.layout) -> Any:
     weights = hag.weights
     assert weights is not None
     if dtype is not None and not weights.is_integral:
@@ -207,8 +230,8 @@ def _new_matrix(hag: HAG, dtype: torch.dtype | None) -> Any:
         hag = hag.unweighted.weighted_by(changed)
     if weights.is_optional:
         return hag.to_adj_t()
-    # Of the layouts of PyTorch, COO is that on which layers work under any transform.
-    return hag.to_adj_t(torch.sparse_csr).to_sparse_coo()
+    matrix = hag.to_adj_t(torch.sparse_csr)
+    return matrix if layout == torch.sparse_csr else matrix.to_sparse_coo()
 
 
 _kept_matrix = once_per_hag(_new_matrix)

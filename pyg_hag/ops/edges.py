@@ -20,6 +20,11 @@ def functorch_is_active() -> bool:
     return _functorch_is_active is None or bool(_functorch_is_active())
 
 
+def transforms_are_active() -> bool:
+    """Whether this is called under a transform of `torch.func`, or in forward mode."""
+    return forward_ad._current_level >= 0 or functorch_is_active()
+
+
 def is_transformed(x: Tensor) -> bool:
     """Whether kernels would see wrapped tensors, or lose a tangent.
 
@@ -27,7 +32,7 @@ def is_transformed(x: Tensor) -> bool:
         x: What they would read: features, or a gradient in a backward pass, which may
             be a batch of gradients (`is_grads_batched`).
     """
-    return forward_ad._current_level >= 0 or functorch_is_active() or _is_batch(x)
+    return transforms_are_active() or _is_batch(x)
 
 
 def is_variable(x: Tensor) -> bool:

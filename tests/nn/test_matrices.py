@@ -246,3 +246,38 @@ def test_reductions_over_weights_that_have_no_factors():
     dense = coo(*GRAPHS["normalised"]).to_dense()
     products = (dense[:, :, None] * X).masked_fill(dense[:, :, None] == 0, -np.inf)
     torch.testing.assert_close(aggregate(X, hag, "max"), products.amax(1))
+
+
+ON_EDGES = {  # layers that cannot share, and what they do beyond reading edges
+    "extremes, changed in place": lambda: pyg.GCN2Conv(WIDTH, 0.5, aggr="max"),
+    "indices that are kept": lambda: pyg.CGConv(WIDTH, aggr="softmax"),
+    "deviations": lambda: pyg.MixHopConv(WIDTH, 4, aggr="std"),
+    "loops": lambda: pyg.SimpleConv(aggr="max", combine_root="self_loop"),
+    "heads": lambda: pyg.GATConv(WIDTH, 4),
+}
+
+
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("edges", ["random", "none"])
+@pytest.mark.parametrize("layer", ON_EDGES)
+def test_gradients_of_layers_on_edges(layer, edges, learned):
+    edge_index, weight = GRAPHS["random"]
+    if edges == "none":
+        edge_index, weight = edge_index[:, :0], weight[:0]
+    found = []
+    conv = ON_EDGES[layer]()
+    for model in (conv, to_hag(copy.deepcopy(conv))):
+        x = X.clone().requires_grad_()
+        value = weight.clone().requires_grad_(learned)
+        graph = torch.sparse_coo_tensor(edge_index.flip(0), value, (NODES, NODES))
+        graph = graph.coalesce().to_sparse_csr()
+        if model is not conv:
+            graph = build_hag(graph, capacity=0)
+        again = (x,) if isinstance(conv, pyg.GCN2Conv) else ()
+        out = model(x, *again, graph)
+        out = model(out[:, :WIDTH], *again, graph) if out.size(1) == WIDTH else out
+        leaves = [x, value] if learned else [x]
+        found.append((out, torch.autograd.grad(
+            out.square().sum(), leaves, materialize_grads=True, allow_unused=True
+        )))  # fmt: skip
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-4)

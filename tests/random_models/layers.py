@@ -30,7 +30,9 @@ BIPARTITE = [
 
 READ_VALUES = {pyg.PDNConv, pyg.RGCNConv, pyg.FAConv, pyg.LabelPropagation}
 """Layers of PyG for which a matrix of ones is not a graph without weights."""
-NOT_STATIC = {pyg.WLConvContinuous, pyg.HypergraphConv, *EDGE_LAYERS}
+NOT_STATIC = {
+    pyg.WLConvContinuous, pyg.HypergraphConv, pyg.GeneralConv, *EDGE_LAYERS
+}  # fmt: skip
 """Layers of PyG that take the first dimension for the nodes."""
 
 
