@@ -66,6 +66,8 @@ def test_text_of_one_edge_and_a_comment_that_is_no_utf_8(tmp_path):
     "text",
     [
         ",src,dst\n0,3,4\n1,4,5\n",
+        "Unnamed: 0,src,dst\n0,3,4\n1,4,5\n",
+        "weight of it,source id,src,dst\n1,0,3,4\n1,1,4,5\n",
         "dst,weight,src\n4,1,3\n5,2,4\n",
         "edge_id,u,v\n7,3,4\n8,4,5\n",
         "index,a,b\n0,3,4\n1,4,5\n",

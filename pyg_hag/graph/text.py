@@ -78,7 +78,8 @@ def _first_edge(path: Path, lines: Iterator[tuple[int, str]]) -> tuple[str, _Lay
         text = _strip(line)
         if not text:
             continue
-        comma = re.match(r"[^\s,]*\s*,", text) is not None
+        # After a number; names of columns may hold spaces.
+        comma = re.match(r"[^\s,]*\s*,|[^\d,][^,]*,", text) is not None
         fields = _fields(text, comma)
         if header is None and len(fields) > 1 and not any(map(_is_number, fields[:2])):
             header = [field.strip("\"'").lower() for field in fields]

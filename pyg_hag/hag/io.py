@@ -16,7 +16,9 @@ _MEMBERS = ("format", "num_src", *FIELDS)
 _MARK = "sequential"  # a member that only a sequential HAG has
 _FACTORS = "src_scale", "dst_scale"  # of a HAG with weights
 _WEIGHT = "edge_weight"  # of a plain HAG whose weights have no factors, sorted
-_FLAGS = "weight_flags"  # 1: `EdgeWeights.is_optional`, 2: `is_integral`
+_FLAGS = "weight_flags"
+"""A sum: 1 for `EdgeWeights.is_optional`, 2 for `is_integral`, 4 times the dtype."""
+_DTYPES = torch.float64, torch.float32, torch.float16, torch.bfloat16
 
 
 def write_file(
@@ -45,10 +47,11 @@ def write_file(
         arrays[_MARK] = np.array([1], np.int64)
     if weights is not None:
         flags = weights.is_optional + 2 * weights.is_integral
-        arrays[_FLAGS] = np.array([flags], np.int64)
         for name, vector in zip((*_FACTORS, _WEIGHT), weights[:3], strict=True):
             if vector is not None:  # as bits: any dtype but int64 is refused
                 arrays[name] = vector.detach().cpu().double().numpy().view(np.int64)
+                dtype = _DTYPES.index(vector.dtype)
+        arrays[_FLAGS] = np.array([flags + 4 * dtype], np.int64)
     with open(path, "wb") as file:
         np.savez(file, **arrays)
 
@@ -100,12 +103,16 @@ def read_file(path: str | os.PathLike[str], make: Any) -> Any:
 
 def _read_weights(archive: zipfile.ZipFile, names: tuple[str, ...]) -> EdgeWeights:
     (flags,) = _read_member(archive, _FLAGS)
-    if flags not in range(4):
-        raise ValueError(f"'{_FLAGS}' must be from 0 to 3")
-    found = {
-        name: torch.from_numpy(_read_member(archive, name).view(np.float64))
-        for name in names
-    }
+    if flags not in range(4 * len(_DTYPES)):
+        raise ValueError(f"'{_FLAGS}' must be from 0 to {4 * len(_DTYPES) - 1}")
+    found = {}
+    for name in names:
+        bits = torch.from_numpy(_read_member(archive, name).view(np.float64))
+        found[name] = bits.to(_DTYPES[flags // 4])
+        if not torch.equal(found[name].double().nan_to_num(), bits.nan_to_num()):
+            raise ValueError(
+                f"'{name}' holds numbers that are no {_DTYPES[flags // 4]}"
+            )
     a, b, weight = (found.get(name) for name in (*_FACTORS, _WEIGHT))
     return EdgeWeights(a, b, weight, bool(flags & 1), bool(flags & 2))
 

@@ -183,6 +183,19 @@ def test_copies_keep_the_weights(form, graph, tmp_path):
         torch.testing.assert_close(gat(X, X, other), gat(X, X, hag), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("capacity", [None, 0])
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16]
+)
+def test_copies_keep_the_dtype_of_weights(dtype, capacity, tmp_path):
+    edges, weight = GRAPHS["random" if capacity == 0 else "normalised"]
+    hag = build_hag(coo(edges, weight.to(dtype)), capacity=capacity)
+    for other in copies(hag, tmp_path):
+        for ours, theirs in zip(other.weights[:3], hag.weights[:3], strict=True):
+            assert (ours is None) == (theirs is None)
+            assert ours is None or (ours.dtype == theirs.dtype == dtype)
+
+
 def test_weights_that_cannot_be_shared_are_refused_by_name():
     matrix = coo(*GRAPHS["random"])
     with pytest.raises(ValueError, match=r"values of 'edge_index'.*weighs.*capacity=0"):
