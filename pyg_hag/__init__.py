@@ -1,15 +1,20 @@
 """GNN aggregation without redundant work, for PyTorch Geometric."""
 
-from pyg_hag._warmup import warmup
-from pyg_hag.analysis import analyze
-from pyg_hag.cost import CostModel
-from pyg_hag.data import HAGData, HAGHeteroData
-from pyg_hag.hag import HAG, HAGStats
-from pyg_hag.nn import from_hag, hag_support, to_hag
-from pyg_hag.ops import aggregate
-from pyg_hag.runtime.memory import release_memory
-from pyg_hag.search import SearchOptions, build_hag
-from pyg_hag.transforms import HAGTransform
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyg_hag._warmup import warmup
+    from pyg_hag.analysis import analyze
+    from pyg_hag.cost import CostModel
+    from pyg_hag.data import HAGData, HAGHeteroData
+    from pyg_hag.hag import HAG, HAGStats
+    from pyg_hag.nn import from_hag, hag_support, to_hag
+    from pyg_hag.ops import aggregate
+    from pyg_hag.runtime.memory import release_memory
+    from pyg_hag.search import SearchOptions, build_hag
+    from pyg_hag.transforms import HAGTransform
 
 __version__ = "0.1.0"
 
@@ -30,3 +35,44 @@ __all__ = [
     "to_hag",  # makes any model of PyG's layers take a HAG
     "warmup",  # compiles ahead of the first call
 ]
+
+_HOMES = {
+    "_warmup": ["warmup"],
+    "analysis": ["analyze"],
+    "cost": ["CostModel"],
+    "data": ["HAGData", "HAGHeteroData"],
+    "hag": ["HAG", "HAGStats"],
+    "nn": ["from_hag", "hag_support", "to_hag"],
+    "ops": ["aggregate"],
+    "runtime.memory": ["release_memory"],
+    "search": ["SearchOptions", "build_hag"],
+    "transforms": ["HAGTransform"],
+}
+"""The modules of the names, in the order in which they are imported."""
+
+
+def __getattr__(name: str) -> Any:
+    # Names are imported when the first is used: the command line prints its help
+    # without them, at a tenth of the time.
+    if name not in __all__ and name not in _packages():
+        raise AttributeError(f"module 'pyg_hag' has no attribute '{name}'")
+    _import_all()
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_packages()})
+
+
+def _packages() -> set[str]:
+    return {home.split(".")[0] for home in _HOMES}
+
+
+def _import_all() -> None:
+    for home, names in _HOMES.items():
+        module = importlib.import_module(f"pyg_hag.{home}")
+        globals().update({name: getattr(module, name) for name in names})
+
+
+if "torch" in sys.modules:  # whose `torch.load` then knows the classes
+    _import_all()

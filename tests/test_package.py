@@ -32,6 +32,39 @@ def test_optional_packages_are_not_needed():
     assert "pyg_hag.nn" in loaded
 
 
+def test_the_help_of_the_command_imports_no_library():
+    loaded = python(
+        "import contextlib, io, sys\n"
+        "import pyg_hag.cli\n"
+        "with contextlib.suppress(SystemExit):\n"
+        "    with contextlib.redirect_stdout(io.StringIO()):\n"
+        "        pyg_hag.cli.main(['--help'])\n"
+        "print(*sys.modules)"
+    )
+    assert not {"torch", "numba", "torch_geometric"} & {*loaded}
+
+
+def test_names_are_there_when_they_are_used():
+    homes = [name for names in pyg_hag._HOMES.values() for name in names]
+    assert sorted(homes) == sorted(pyg_hag.__all__)
+    loaded = python(
+        "import pyg_hag\n"
+        "assert {'HAG', 'nn', 'warmup'} <= {*dir(pyg_hag)}\n"
+        "print(pyg_hag.nn.to_hag.__name__, pyg_hag.HAG.__name__)\n"
+        "import sys\n"
+        "before = pyg_hag.HAG\n"
+        "from pyg_hag import *\n"
+        "print(HAG is before, hasattr(pyg_hag, 'no_such_name'))"
+    )
+    assert loaded == ["to_hag", "HAG", "True", "False"]
+
+
+def test_a_type_checker_sees_the_same_names():
+    """What a type checker reads and what is imported at run time are the same."""
+    typed = {room_of(name) for name in MODULES["pyg_hag"]}
+    assert typed == {home.split(".")[0] for home in pyg_hag._HOMES}
+
+
 MAY_IMPORT = {
     "utils": "",
     "runtime": "",

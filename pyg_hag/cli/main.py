@@ -6,10 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pyg_hag import __version__
-from pyg_hag.cli.analyze import run_analysis
-from pyg_hag.cli.demo import run_demo
-
-_COMMANDS: dict[str, Callable[..., str]] = {"demo": run_demo, "analyze": run_analysis}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,11 +19,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_analyze(commands)
     options = vars(parser.parse_args(arguments))
     try:
-        print(_COMMANDS[options.pop("command")](**options))
+        print(_command(options.pop("command"))(**options))
     except ValueError as error:
         print(f"pyg-hag: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _command(name: str) -> Callable[..., str]:
+    """The function of a command; imports what it needs, which takes seconds."""
+    if name == "demo":
+        from pyg_hag.cli.demo import run_demo
+
+        return run_demo
+    from pyg_hag.cli.analyze import run_analysis
+
+    return run_analysis
 
 
 def _add_demo(commands: Any) -> None:
