@@ -16,6 +16,7 @@ from pyg_hag.nn.conv import HAGEGConv, HAGGCNConv, HAGGINConv, HAGSAGEConv
 from pyg_hag.nn.mixins.checks import refuse_torchscript
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing, install_propagate
 from pyg_hag.nn.models import MODELS
+from pyg_hag.nn.own_layers import OwnLayerMixin, message_input
 from pyg_hag.nn.support import GRAPH_ARGUMENTS, forward_parameters, mixin_of
 from pyg_hag.ops.edges import transforms_are_active
 
@@ -36,7 +37,10 @@ def hag_layer_class(cls: type) -> type:
         return _NAMED[cls]
     mixin = mixin_of(cls)
     assert mixin is not None
-    return make_layer(f"HAG{cls.__name__}", mixin, cls, hag_layer_class)
+    made = make_layer(f"HAG{cls.__name__}", mixin, cls, hag_layer_class)
+    if issubclass(made, OwnLayerMixin):
+        made.message_input = message_input(cls)
+    return made
 
 
 @functools.cache

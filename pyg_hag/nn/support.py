@@ -11,6 +11,7 @@ from torch_geometric.nn import MessagePassing
 from pyg_hag.nn.layer_table import MIXINS, UNSUPPORTED
 from pyg_hag.nn.mixins.checks import PER_EDGE_METHODS, replaced_method
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing
+from pyg_hag.nn.own_layers import OwnLayerMixin, message_input
 from pyg_hag.utils.tables import text_table
 
 GRAPH_ARGUMENTS = ("edge_index", "hyperedge_index", "adj", "adj_t")
@@ -86,8 +87,14 @@ def check_module(model: object) -> None:
 
 
 def mixin_of(cls: type, table: dict[type, type] = MIXINS) -> type | None:
-    """The mix-in of a class of layers in a table, or None if it has none."""
-    return next((table[base] for base in cls.__mro__ if base in table), None)
+    """The mix-in of a class of layers in a table, or None if it has none.
+
+    Layers of users have one, too, if their messages are those of a layer in the table.
+    """
+    found = next((table[base] for base in cls.__mro__ if base in table), None)
+    if found is None and table is MIXINS and message_input(cls) is not None:
+        return OwnLayerMixin
+    return found
 
 
 def pyg_class_of(module: nn.Module) -> type | None:
@@ -103,7 +110,9 @@ def unsupported_reason(module: nn.Module) -> str | None:
         return module.unsupported_reason(module)
     mixin = mixin_of(cls)
     if mixin is not None:
-        method = _overridden_method(cls) or replaced_method(module)
+        own = mixin is OwnLayerMixin
+        method = None if own else _overridden_method(cls)
+        method = method or replaced_method(module)
         if method is not None:
             return f"it overrides '{method}'"
         reason_of: Any = getattr(mixin, "unsupported_reason", None)

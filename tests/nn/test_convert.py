@@ -1,6 +1,7 @@
 import copy
 import io
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -236,6 +237,15 @@ def test_strict(graph):
         ValueError, match=r"(?s)deep.conv \(GENConv\): 'aggr' must be one of"
     ):
         to_hag(model, strict=True)
+
+
+def test_a_model_that_cannot_share_says_so_with_the_reasons():
+    with pytest.warns(UserWarning, match=r"(?s)no layer.*convs\.1 \(GATConv\): att"):
+        to_hag(pyg.GAT(8, 8, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        to_hag(Own())  # one layer can
+        to_hag(pyg.GCN(8, 8, 2))
 
 
 def test_support_is_a_table():

@@ -55,7 +55,10 @@ def check_shareable(conv: Any) -> None:
 
 def overridden_method(cls: type) -> str | None:
     """The first of :data:`PER_EDGE_METHODS` that is not PyG's own, or None."""
+    shared = getattr(cls, "shared_methods", ())  # that do what PyG's own do
     for name in PER_EDGE_METHODS:
+        if name in shared and getattr(cls, name) is getattr(cls.pyg_class, name):  # type: ignore[attr-defined]
+            continue
         if not getattr(cls, name).__module__.startswith("torch_geometric."):
             return name
     return None
