@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pyg_hag.hag.abstract import AbstractHAG
@@ -24,6 +25,11 @@ def check_aggregate(
         )
     if not isinstance(x, Tensor):
         raise TypeError(f"'x' must be a torch.Tensor (got {type(x).__name__})")
+    if x.layout != torch.strided:
+        raise TypeError(
+            f"'x' must be a dense tensor (got {x.layout}); convert it with "
+            f"'x.to_dense()'"
+        )
     if x.dtype not in DTYPES:
         raise TypeError(
             f"'x' must be float32, float64, float16 or bfloat16 (got {x.dtype}); "

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from torch import Tensor
 from torch_geometric.data import Batch, Data, HeteroData
+from torch_geometric.data.data import BaseData
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import AddSelfLoops, BaseTransform
 
@@ -88,6 +89,12 @@ class HAGTransform(BaseTransform):
         options: SearchOptions | None = None,
         **search_options: Any,
     ) -> None:
+        if isinstance(add_self_loops, BaseData):
+            raise TypeError(
+                f"'HAGTransform' is a class, which got data "
+                f"({type(add_self_loops).__name__}): write 'HAGTransform()', with "
+                f"parentheses, and 'HAGTransform()(data)'"
+            )
         if not isinstance(add_self_loops, bool):
             raise TypeError(f"'add_self_loops' must be a bool (got {add_self_loops!r})")
         if not isinstance(remove_edge_index, bool):

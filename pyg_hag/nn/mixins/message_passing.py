@@ -3,6 +3,7 @@
 from typing import Any
 
 from torch import Tensor
+from torch_geometric.data.data import BaseData
 from torch_geometric.nn.conv import MessagePassing
 
 from pyg_hag.hag import HAG, AbstractHAG
@@ -122,6 +123,11 @@ def _propagate(self: Any, edge_index: Any, size: Any = None, **kwargs: Any) -> A
         return self._propagate_hag(edge_index, size=size, **kwargs)
     if isinstance(edge_index, Adjacency):
         return self._propagate_hag(edge_index, size=size, **kwargs)
+    if isinstance(edge_index, BaseData):
+        raise TypeError(
+            f"'edge_index' of '{type(self).__name__}' got the data itself "
+            f"({type(edge_index).__name__}): pass 'data.hag' or 'data.edge_index'"
+        )
     return self._edge_propagate(edge_index, size=size, **kwargs)
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,6 +140,12 @@ def convert(model: nn.Module, example: Any) -> INT8Model:
         raise ValueError(
             f"'model' must be on the CPU or on one CUDA device to run in INT8 (got "
             f"{[str(d) for d in (device, *devices)]}): use 'model.cpu()'"
+        )
+    if not isinstance(example, tuple | list | Mapping | Data):
+        raise TypeError(
+            f"'example' must be the inputs of one forward pass, such as "
+            f"'(data.x, data.hag)', a dictionary of them or a Data object (got "
+            f"{type(example).__name__})"
         )
     _check(model)
     with torch.inference_mode(False):

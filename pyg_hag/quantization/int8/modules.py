@@ -147,6 +147,11 @@ class INT8Linear(nn.Module):
 
     def forward(self, x: Any) -> Any:
         """The linear layer on a tensor, or within a layer on quantized features."""
+        if x.size(-1) != self.in_channels:
+            raise ValueError(
+                f"'x' must have {self.in_channels} features, those that the model was "
+                f"trained with (got {x.size(-1)})"
+            )
         if not isinstance(x, Tensor):
             return self._deferred(x if self.input is None else self._quantized(x))
         if x.dim() != 2:

@@ -51,6 +51,21 @@ class QATModel(nn.Module):
         self.protection = Protection(config.seed)
         self._state = state
 
+    def load_state_dict(self, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
+        """Loads the state of a quantized model (see :class:`torch.nn.Module`).
+
+        Raises:
+            ValueError: If it is the state of the model before :func:`prepare_qat`.
+        """
+        mine, given = {*self.state_dict()}, {*state_dict}
+        inner = {key.removeprefix("model.") for key in mine}
+        if given and not given & mine and given & inner:
+            raise ValueError(
+                "'state_dict' is that of a model that is not quantized: load it before "
+                "'prepare_qat', or into 'model.model' with 'strict=False'"
+            )
+        return super().load_state_dict(state_dict, *args, **kwargs)
+
     def forward(
         self, *args: Any, protect_prob: Tensor | None = None, **kwargs: Any
     ) -> Any:
