@@ -38,10 +38,11 @@ def names():
     }
 
 
+WITH_SNIPPETS = [page for page in PAGES if snippets(page)]
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    "page", [p for p in PAGES if snippets(p)], ids=lambda p: p.name
-)
+@pytest.mark.parametrize("page", WITH_SNIPPETS, ids=lambda page: page.name)
 def test_snippets_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     DEFAULT_COST.save("cost.json")

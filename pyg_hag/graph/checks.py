@@ -22,9 +22,11 @@ def check_edge_index(edge_index: object, size: tuple[int, int]) -> Tensor:
     if edge_index.dtype not in _INTEGERS:
         raise TypeError(f"'edge_index' must hold integers (got {edge_index.dtype})")
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
+        turned = edge_index.dim() == 2 and edge_index.size(1) == 2
+        advice = ": pass 'edge_index.t()'" if turned else ""
         raise ValueError(
             f"'edge_index' must have shape [2, num_edges] (got "
-            f"{list(edge_index.shape)})"
+            f"{list(edge_index.shape)}){advice}"
         )
     if edge_index.is_meta:
         raise ValueError(

@@ -11,7 +11,7 @@ from torch_geometric.transforms import AddSelfLoops, BaseTransform
 
 from pyg_hag.data import HAGData, HAGHeteroData
 from pyg_hag.data.graphs import Part, parts_of, shallow_copy
-from pyg_hag.data.store import attach
+from pyg_hag.data.store import KEY, attach
 from pyg_hag.graph.checks import check_edge_index
 from pyg_hag.graph.formats import Edges, edges_of, is_unweighted
 from pyg_hag.hag import HAG
@@ -236,6 +236,11 @@ def _ensure_edges(store: Any) -> Edges:
         The edges, with the weights if the matrix has any.
     """
     where = "" if store._key is None else f" (edge type {store._key!r})"
+    if KEY in store and store.get("edge_index") is None and "adj_t" not in store:
+        raise ValueError(
+            f"'data' has a HAG and no 'edge_index' any more{where}: apply "
+            f"'HAGTransform(remove_edge_index=True)' once, as the last transform"
+        )
     edges = edges_of(store, f"a HAG needs a graph{where}")
     store["edge_index"] = edges.edge_index
     if is_unweighted(edges.weight):
