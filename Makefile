@@ -10,7 +10,7 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet \
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 .PHONY: demo test test-full lint test-bounds test-sparse test-triton test-pyg \
-	benchmark clean
+	docs benchmark clean
 
 demo: $(VENV)/installed
 	$(BIN)/pyg-hag demo
@@ -55,12 +55,20 @@ test-pyg: $(VENV)/installed-sparse
 		-p pyg_suite.plugin -p no:xdist -p no:cacheprovider --disable-warnings \
 		--pyg-suite-report "$(CURDIR)/$(VENV)/pyg-suite.csv" $(PYG_TESTS)
 
+# The documentation as pages, in .venv/docs; a warning is an error.
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q docs $(VENV)/docs
+
 benchmark: $(VENV)/installed
 	$(BIN)/python -m pyg_hag.benchmark search
 	$(BIN)/python -m pyg_hag.benchmark aggregate
 
 $(VENV)/installed-triton: $(VENV)/installed-dev
 	$(INSTALL) --editable .[gpu]
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(INSTALL) --editable .[docs]
 	touch $@
 
 clean:
