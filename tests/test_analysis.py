@@ -7,7 +7,7 @@ import torch
 from graphs import ODD_GRAPHS, biclique, clique, edge_index_of, fewest_hag
 
 from pyg_hag import build_hag
-from pyg_hag.analysis import Forecast, analyze
+from pyg_hag.analysis import Forecast, analyze, times
 from pyg_hag.cli import main
 from pyg_hag.cost import DEFAULT_COST
 from pyg_hag.datasets import ROOT_VARIABLE
@@ -77,6 +77,32 @@ def test_forecasts_are_those_of_the_cost_model():
     assert result.forecasts[1].speedup > 1 and not result.forecasts[1].is_plain
 
 
+def test_three_ways_are_compared():
+    """What PyG takes grows with edges and features; its memory holds all messages."""
+    size = (200, 200)
+    forecasts = analyze(BICLIQUE, size, (16, 512)).forecasts
+    for f in forecasts:
+        assert f.pyg_seconds > f.plain_seconds >= f.hag_seconds > 0
+        assert f.speedup_over_pyg == f.pyg_seconds / f.hag_seconds
+        assert f.pyg_bytes == 4 * f.width * (BICLIQUE.size(1) + 200)
+        assert 4 * f.width * 200 <= f.hag_bytes < f.pyg_bytes
+        assert not f.is_measured
+    assert "HAG: " in forecasts[1].verdict and "x PyG" in forecasts[1].verdict
+
+
+@pytest.mark.parametrize("messages", [1 << 30, 1 << 12])
+def test_times_are_measured_on_demand(monkeypatch, messages):
+    monkeypatch.setattr(times, "_SECONDS", 0.0)
+    monkeypatch.setattr(times, "_MESSAGES", messages)  # more are sampled
+    before = torch.get_rng_state()
+    for graph, size in (next(iter(ODD_GRAPHS.values())), (BICLIQUE, (200, 200))):
+        result = analyze(graph, size, (32,), measure=True)
+        (f,) = result.forecasts
+        assert f.is_measured and f.pyg_seconds > 0 and f.hag_seconds > 0
+        assert " measured:" in result.to_table().replace("\n", " ")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_cost_model_changes_search_and_forecast():
     free = type(DEFAULT_COST)(2, 1e-3, (0.0,) * 4, 0.0, 0.0, (0.0,) * 4, 0.0, 0.0, 0.0)
     (forecast,) = analyze(BICLIQUE, (200, 200), (512,), free).forecasts
@@ -125,7 +151,8 @@ def test_the_command_prints_the_numbers(capsys, file):
     forecasts = out.split("\n\n")[1].splitlines()[2:]
     assert [line.split()[0] for line in forecasts] == ["7", "300"]
     assert all(line.endswith("never") and " plain " in line for line in forecasts)
-    assert "300 features: plain: no aggregate saves time" in out
+    verdict = r"300 features: left plain, on our kernel: [\d.]+x PyG on edge_index \(no"
+    assert re.search(verdict, out)
 
 
 def test_self_loops_are_added(capsys, file, tmp_path):
@@ -160,7 +187,9 @@ def test_a_hag_that_pays(capsys, tmp_path):
     assert main(["analyze", str(path), "--widths", "512"]) == 0
     out = capsys.readouterr().out
     assert cells(out)["aggregations"] == "8,260 -> 59 (140.00x fewer)"
-    assert "512 features: HAG: predicted to take" in out
+    assert re.search(
+        r"512 features: HAG: \d+\.\dx PyG on edge_index \(predicted to", out
+    )
     assert out.split("\n\n")[1].splitlines()[2].endswith(("epochs", "epoch"))
 
 

@@ -80,7 +80,7 @@ MAY_IMPORT = {
     "nn": "data graph hag ops plan utils",
     "quantization": "data graph hag nn ops runtime utils",
     "datasets": "",
-    "analysis": "cost graph hag search utils",
+    "analysis": "cost graph hag ops plan search utils",
     "_warmup": "ops plan runtime search",
     "cli": "analysis cost datasets graph nn ops search transforms utils",
     "benchmark": "*",

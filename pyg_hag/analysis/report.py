@@ -1,22 +1,13 @@
-"""Prediction of what a HAG would save on a graph, before anything is trained."""
+"""What an analysis has found, and how it is shown."""
 
 import math
-import time
 from dataclasses import dataclass, field
-from typing import Any
 
-import torch
 from torch import Tensor
 
-from pyg_hag.cost import DEFAULT_COST, CostModel
-from pyg_hag.graph.checks import check_edge_index
-from pyg_hag.hag import HAG
 from pyg_hag.hag.stats import HAGStats
-from pyg_hag.search import build_hag
-from pyg_hag.utils.checks import check_count
 from pyg_hag.utils.tables import markdown_table, text_table
 
-WIDTHS = (16, 64, 128, 256)
 _PASSES = 4  # aggregations of an epoch: two layers, forward and backward
 
 
@@ -27,15 +18,37 @@ class Forecast:
     width: int
     """Features per node."""
     plain_seconds: float
-    """Predicted time of one aggregation over the plain graph."""
+    """Time of one aggregation over the plain graph, by our kernel."""
     hag_seconds: float
-    """Predicted time of one aggregation over the HAG that `build_hag` returns."""
+    """Time of one aggregation over what `build_hag` returns."""
     search_seconds: float
     """Measured time of the search for this HAG."""
     is_plain: bool
     """Whether the search returned the plain graph."""
     decision: str
     """What the search chose, and why."""
+    pyg_seconds: float = math.nan
+    """Time of one aggregation by PyG on `edge_index`."""
+    pyg_bytes: int = 0
+    """Memory of one aggregation by PyG: the messages of all edges, and the result."""
+    hag_bytes: int = 0
+    """Memory of one aggregation here: aggregates in use at a time, and the result."""
+    is_measured: bool = False
+    """Whether the three times were measured rather than predicted."""
+
+    @property
+    def speedup_over_pyg(self) -> float:
+        """Time of PyG on `edge_index` over that of what `build_hag` returns."""
+        return self.pyg_seconds / self.hag_seconds if self.hag_seconds else 1.0
+
+    @property
+    def verdict(self) -> str:
+        """What was chosen, how it compares with PyG, and why, in a line."""
+        ratio = f"{self.speedup_over_pyg:.1f}x PyG on edge_index"
+        if self.is_plain:
+            reason = self.reason.removeprefix("plain: ")
+            return f"left plain, on our kernel: {ratio} ({reason})"
+        return f"HAG: {ratio} ({self.reason.removeprefix('HAG: ')})"
 
     @property
     def reason(self) -> str:
@@ -107,14 +120,18 @@ class Analysis:
         graph = table([["graph", name], *self._rows()])
         forecasts = table(self._forecast_rows())
         decisions = "\n".join(
-            f"{'- ' if markdown else ''}{f.width} features: {f.reason}"
+            f"{'- ' if markdown else ''}{f.width} features: {f.verdict}"
             for f in self.forecasts
         )
+        measured = any(f.is_measured for f in self.forecasts)
+        how = "measured" if measured else "predicted (to measure it: --measure)"
         return (
             f"{graph}\n\n{forecasts}\n\n{decisions}\n\n"
-            "Aggregations, reads: of the HAG of fewest aggregations. Time: of one "
-            "aggregation, predicted by\nthe cost model. Search: measured. Paid back: "
-            "epochs of a two-layer model that save the search's time."
+            f"Aggregations, reads: of the HAG of fewest aggregations. Time: of one "
+            f"sum, {how}:\nby PyG on edge_index, by pyg_hag on the graph as it is "
+            f"(plain), and on the HAG that it builds.\nMemory: of the same, with the "
+            f"result. Search: measured. Paid back: epochs of a two-layer model\nin "
+            f"which the HAG saves, over plain, the time of the search."
         )
 
     def _rows(self) -> list[list[str]]:
@@ -147,16 +164,24 @@ class Analysis:
         ]
 
     def _forecast_rows(self) -> list[list[str]]:
-        """The table of the predictions."""
-        rows = [["width", "plain", "HAG", "speed-up", "search", "paid back after"]]
+        """The table of times and memory."""
+        rows = [
+            [
+                *("width", "PyG", "plain", "HAG", "over PyG", "memory PyG", "here"),
+                *("search", "paid back after"),
+            ]
+        ]
         for f in self.forecasts:
             epochs = f.payback_epochs
             rows.append(
                 [
                     str(f.width),
+                    f"{1e3 * f.pyg_seconds:.2f} ms",
                     f"{1e3 * f.plain_seconds:.2f} ms",
                     "plain" if f.is_plain else f"{1e3 * f.hag_seconds:.2f} ms",
-                    f"{f.speedup:.2f}x",
+                    f"{f.speedup_over_pyg:.1f}x",
+                    f"{f.pyg_bytes / 1e6:,.1f} MB",
+                    f"{f.hag_bytes / 1e6:,.1f} MB",
                     f"{f.search_seconds:.2f} s",
                     "never"
                     if epochs is None
@@ -164,90 +189,6 @@ class Analysis:
                 ]
             )
         return rows
-
-
-def analyze(
-    edge_index: Tensor,
-    size: tuple[int, int],
-    widths: tuple[int, ...] = WIDTHS,
-    cost_model: CostModel | None = None,
-) -> Analysis:
-    """Measures the redundancy of a graph and predicts what a HAG would save.
-
-    Args:
-        edge_index (torch.Tensor): Integers of shape `[2, num_edges]`.
-        size (tuple[int, int]): Numbers of sources and destinations; the graph is
-            bipartite where they differ.
-        widths (tuple[int, ...]): Features per node of the layers to predict for.
-        cost_model (CostModel, optional): Cost model of the machine to predict for.
-
-    Returns:
-        Analysis: The properties of the graph and the predictions.
-
-    Raises:
-        TypeError: If an argument has the wrong type.
-        ValueError: If an argument has an invalid value.
-    """
-    for width in widths:
-        check_count("widths", width, 1)
-    edges = check_edge_index(edge_index, size).cpu()
-    model = cost_model or DEFAULT_COST
-    _warm_up(model)
-    plain, _ = _search(edges, size, capacity=0)
-    before = [model.seconds(plain, width) for width in widths]
-    fewest, seconds = _search(edges, size, objective="aggregations")
-    forecasts = []
-    for width, plain_seconds in zip(widths, before, strict=True):
-        hag, spent = _search(edges, size, num_features=width, cost_model=cost_model)
-        forecasts.append(
-            Forecast(
-                width=width,
-                plain_seconds=plain_seconds,
-                hag_seconds=model.seconds(hag, width),
-                search_seconds=spent,
-                is_plain=hag.num_aggregates == 0,
-                decision=hag.stats.decision,
-            )
-        )
-    return Analysis(
-        **_describe(edges, size),
-        size=size,
-        num_edges=edges.size(1),
-        stats=fewest.stats,
-        search_seconds=seconds,
-        forecasts=forecasts,
-    )
-
-
-def _search(edges: Tensor, size: tuple[int, int], **options: Any) -> tuple[HAG, float]:
-    """The HAG of a graph, and the seconds that the search took."""
-    start = time.perf_counter()
-    hag = build_hag(edges, size=size, **options)
-    return hag, time.perf_counter() - start
-
-
-def _warm_up(model: CostModel) -> None:
-    """Compiles all that is timed."""
-    edges = torch.cartesian_prod(torch.arange(16), torch.arange(16)).t()
-    model.seconds(_search(edges, (16, 16), objective="aggregations")[0], 1024)
-    _search(edges, (16, 16), num_features=1024)
-
-
-def _describe(edges: Tensor, size: tuple[int, int]) -> dict[str, Any]:
-    """The properties of a graph, as arguments of :class:`Analysis`."""
-    src, dst = edges
-    out_degree = torch.bincount(src, minlength=size[0])
-    in_degree = torch.bincount(dst, minlength=size[1])
-    square = size[0] == size[1]
-    lonely_src, lonely_dst = out_degree == 0, in_degree == 0
-    if square:
-        lonely_src = lonely_dst = lonely_src & lonely_dst
-    return {
-        "duplicate_edges": dst.numel() - torch.unique(dst * size[0] + src).numel(),
-        "self_loops": int((src == dst).sum()) if square else None,
-        "isolated": (int(lonely_src.sum()), int(lonely_dst.sum())),
-        "in_degree": in_degree,
-    }
 
 
 def _change(before: int, after: int) -> str:

@@ -1,0 +1,6 @@
+"""What a HAG would save on a graph, before anything is trained."""
+
+from pyg_hag.analysis.graph import WIDTHS, analyze
+from pyg_hag.analysis.report import Analysis, Forecast
+
+__all__ = ["WIDTHS", "Analysis", "Forecast", "analyze"]
