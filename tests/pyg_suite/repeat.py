@@ -1,5 +1,7 @@
 """Repeats one call of a layer on HAGs of the same edges."""
 
+import itertools
+import random
 import warnings
 from typing import NamedTuple
 
@@ -12,6 +14,8 @@ from pyg_suite.comparison import canonical, difference
 from pyg_suite.copies import Inputs, RandomState, map_tensors, module_copy
 from pyg_suite.graphs import OPTIONS, bind, with_edges, with_hags
 from pyg_suite.refusals import refusal
+
+_SEEDS = itertools.count()
 
 
 class Run(NamedTuple):
@@ -56,6 +60,9 @@ class Call:
                 return self._repeat()
         finally:
             after.restore()
+            # PyG names the code of a `Sequential` by such a number: that of a copy must
+            # not be that of the next one.
+            random.seed(next(_SEEDS))
 
     def _repeat(self):
         try:
