@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch_geometric.nn import LightGCN
 from torch_geometric.nn.models.basic_gnn import BasicGNN
+from torch_geometric.nn.to_hetero_module import ToHeteroMessagePassing
 
 from pyg_hag.data import HAGData
 from pyg_hag.data.store import KEY
@@ -23,6 +24,23 @@ class LightGCNMixin(torch.nn.Module):
             edge_label_index = edge_index.edge_index_of_any_order()
         out: Tensor = super().forward(edge_index, edge_label_index, edge_weight)
         return out
+
+
+class ToHeteroMixin(torch.nn.Module):
+    """`ToHeteroMessagePassing`, which splits one graph by the types of its edges."""
+
+    def forward(
+        self,
+        x: Any,
+        edge_index: Any,
+        node_type: Tensor | None = None,
+        edge_type: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """See `torch_geometric.nn.to_hetero_module.ToHeteroMessagePassing`."""
+        if isinstance(edge_index, AbstractHAG):
+            edge_index = edge_index.edge_index_in_order("edge_type")
+        return super().forward(x, edge_index, node_type, edge_type, **kwargs)
 
 
 class BasicGNNMixin(torch.nn.Module):
@@ -71,5 +89,9 @@ class BasicGNNMixin(torch.nn.Module):
         return x.to(embedding_device)
 
 
-MODELS: dict[type, type] = {LightGCN: LightGCNMixin, BasicGNN: BasicGNNMixin}
+MODELS: dict[type, type] = {
+    LightGCN: LightGCNMixin,
+    BasicGNN: BasicGNNMixin,
+    ToHeteroMessagePassing: ToHeteroMixin,
+}
 """The mix-ins of models, which contain the layers."""

@@ -11,8 +11,9 @@ from torch_geometric import nn as pyg
 from torch_geometric import transforms as T
 from torch_geometric.data import Data, HeteroData
 from torch_geometric.nn import models
+from torch_geometric.nn.to_hetero_module import ToHeteroMessagePassing
 
-from pyg_hag import HAG, HAGTransform
+from pyg_hag import HAG, HAGTransform, build_hag
 from pyg_hag.nn import HAGGCNConv, from_hag, hag_support, to_hag
 from pyg_hag.nn.support import SupportTable
 
@@ -372,3 +373,27 @@ def test_transform_of_normalised_graphs(graph):
     assert isinstance(data.hag, HAG)
     model = pyg.GCN(8, 8, 2, 4, normalize=False)
     same(model, data.edge_index, data.hag, data.edge_weight)
+
+
+def test_one_graph_of_several_types():
+    """What `ToHeteroMessagePassing` takes besides dictionaries."""
+    pairs = torch.cartesian_prod(torch.arange(5), torch.arange(5, 9)).t()
+    edge_index = torch.cat([pairs, pairs.flip(0)], 1)
+    node_type = torch.tensor([0] * 5 + [1] * 4)
+    edge_type = torch.tensor([0] * 20 + [1] * 20)
+    kinds = [("a", "to", "b"), ("b", "to", "a")]
+    model = ToHeteroMessagePassing(pyg.SAGEConv(8, 4), ["a", "b"], kinds)
+    x = torch.randn(9, 8)
+    wanted = model(x, edge_index, node_type, edge_type)
+    fast = to_hag(model)
+    for options in ({"objective": "aggregations"}, {"capacity": 0}):
+        hag = build_hag(edge_index, **options)
+        torch.testing.assert_close(fast(x, hag, node_type, edge_type), wanted)
+    with pytest.raises(ValueError, match="order of its edges"):
+        fast(x, pickle.loads(pickle.dumps(hag)), node_type, edge_type)
+    hags = {
+        kinds[0]: build_hag(torch.stack([pairs[0], pairs[1] - 5]), size=(5, 4)),
+        kinds[1]: build_hag(torch.stack([pairs[1] - 5, pairs[0]]), size=(4, 5)),
+    }
+    out = fast({"a": x[:5], "b": x[5:]}, hags)
+    torch.testing.assert_close(torch.cat([out["a"], out["b"]]), wanted)
