@@ -189,6 +189,8 @@ def _features(bound, key):
     kinds = {name: p.kind for name, p in bound.signature.parameters.items()}
     values = []
     for name, value in given.items():
+        if name.startswith("edge_"):  # has a row for each edge
+            continue
         is_list = kinds[name] is inspect.Parameter.VAR_POSITIONAL
         values += value if is_list else [value]
     if isinstance(key, tuple):  # of a heterogeneous graph
