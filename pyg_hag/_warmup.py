@@ -1,17 +1,24 @@
 """Compilation ahead of the first call."""
 
+import os
 import time
+from collections.abc import Iterable
 
 import torch
+from torch import Tensor
+from torch_geometric.data import Data
 
+from pyg_hag.hag import HAG
 from pyg_hag.ops.aggregate import aggregate
 from pyg_hag.ops.cpu.backend import compile_ahead
 from pyg_hag.ops.reductions import DTYPES
 from pyg_hag.plan.cpu import MIN_WORK
+from pyg_hag.runtime import first_use
 from pyg_hag.runtime.thread_pool import num_threads
 from pyg_hag.search import build_hag
+from pyg_hag.transforms import HAGTransform
 
-_CLIQUE = 8  # nodes, enough for aggregates
+_NODES = 24  # of a graph, enough for aggregates
 
 
 def warmup(dtypes: tuple[torch.dtype, ...] = (torch.float32,)) -> float:
@@ -19,9 +26,10 @@ def warmup(dtypes: tuple[torch.dtype, ...] = (torch.float32,)) -> float:
 
     Only lists of reductions are compiled on their first use.
 
-    The machine code is kept on disk: this takes up to a minute in a fresh installation,
+    The machine code is kept on disk: this takes about a minute in a fresh installation,
     and a moment in later processes. Call it when an image is built, or before the
-    workers of a `DataLoader` start.
+    workers of a `DataLoader` start. Without it, the first call starts a process that
+    does the same in the background.
 
     Args:
         dtypes (tuple[torch.dtype, ...]): The dtypes of the features.
@@ -35,26 +43,82 @@ def warmup(dtypes: tuple[torch.dtype, ...] = (torch.float32,)) -> float:
     if not isinstance(dtypes, tuple | list) or any(d not in DTYPES for d in dtypes):
         raise TypeError(f"'dtypes' must be some of {DTYPES} (got {dtypes!r})")
     begin = time.perf_counter()
-    nodes = torch.arange(_CLIQUE, device="cpu")
-    pairs = torch.cartesian_prod(nodes, nodes).t()
-    edge_index = pairs[:, pairs[0] != pairs[1]]
-    signed = build_hag(edge_index, objective="aggregations", subtract=True)
-    hag = build_hag(edge_index, objective="aggregations")
-    plain = build_hag(edge_index, capacity=0)
-    build_hag(edge_index)
-    build_hag(edge_index, method="greedy")
+    if not first_use.is_complete():
+        first_use.start_compiling(first="kernels")
+    first_use.readiness.compile_now()
+    _compile_default()
+    _compile_options()
+    _compile_kernels(dtypes)
+    first_use.mark_complete()
+    return time.perf_counter() - begin
+
+
+def fill_cache(first: str) -> None:
+    """Compiles everything, in the process in the background.
+
+    Args:
+        first: `"search"` or `"kernels"`.
+    """
+    first_use.readiness.compile_now()
+    os.nice(5)
+    if first == "kernels":
+        _compile_kernels((torch.float32,))
+        _compile_options()
+        _compile_default()
+    else:
+        _compile_default()
+        first_use.mark_complete()
+        _compile_kernels((torch.float32,))
+        _compile_options()
+    first_use.mark_complete()
+
+
+def _compile_default() -> None:
+    """What a HAG without options needs, and layers forward and backward on it."""
+    for edge_index in (_clique(), _mixed()):
+        data = Data(edge_index=edge_index, num_nodes=_NODES)
+        _ = HAGTransform()(data).hag
+        hag = HAGTransform(objective="aggregations")(data).hag
+        _use(edge_index, hag)
+    _use(edge_index, build_hag(edge_index, capacity=0))
+    aggregate(_features(hag, 1), hag, "max").sum().backward()
+
+
+def _compile_options() -> None:
+    """What the options of a search need."""
+    edge_index = _clique()
     build_hag(edge_index, order="sequential", neighbor_order="shared")
-    for graph in (hag, signed):
-        graph.validate(edge_index)
-        graph.closed()
-        graph.t()
-    # Features for one thread, and enough for all threads:
-    widths = [1] if num_threads() == 1 else [1, MIN_WORK // signed.stats.reads + 1]
-    for graph in (hag, signed, plain):
-        for width in widths:
-            x = torch.ones(_CLIQUE, width, device="cpu", requires_grad=True)
-            aggregate(x, graph).sum().backward()
-    aggregate(x[:, :1], hag, "max").sum().backward()
+    _use(edge_index, build_hag(edge_index, objective="aggregations", subtract=True))
+    build_hag(edge_index, method="greedy")
+
+
+def _compile_kernels(dtypes: Iterable[torch.dtype]) -> None:
     for dtype in dtypes:
         compile_ahead(dtype)
-    return time.perf_counter() - begin
+
+
+def _clique() -> Tensor:
+    nodes = torch.arange(8, device="cpu")
+    pairs = torch.cartesian_prod(nodes, nodes).t()
+    return pairs[:, pairs[0] != pairs[1]]
+
+
+def _mixed() -> Tensor:
+    """Edges between nodes that share neighbours, but no two of them all."""
+    u, v = torch.cartesian_prod(*2 * [torch.arange(_NODES, device="cpu")]).t()
+    kept = (u * v + 7 * (u + v)) % 5 < 2
+    return torch.stack([u[kept], v[kept]])
+
+
+def _features(hag: HAG, width: int) -> Tensor:
+    return torch.ones(hag.num_src, width, device="cpu", requires_grad=True)
+
+
+def _use(edge_index: Tensor, hag: HAG) -> None:
+    hag.validate(edge_index)
+    hag.closed()
+    hag.t()
+    # Features for one thread, and enough for all threads:
+    widths = [1] if num_threads() == 1 else [1, MIN_WORK // hag.stats.reads + 1]
+    for width in widths:
+        aggregate(_features(hag, width), hag).sum().backward()

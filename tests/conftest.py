@@ -10,6 +10,7 @@ from torch_geometric import nn
 from pyg_hag import to_hag
 from pyg_hag.datasets import ROOT_VARIABLE, load_graphs
 from pyg_hag.ops.dispatch import BACKENDS
+from pyg_hag.runtime import first_use
 
 
 def pytest_addoption(parser):
@@ -21,6 +22,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    first_use.mark_complete()  # nothing runs as Python, here and in other processes
     # PyG writes a class's `propagate` for the first layer that is made. Were that one
     # with several aggregations, none after it would take a sparse matrix.
     # So it does for the classes that take HAGs.

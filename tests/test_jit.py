@@ -11,37 +11,36 @@ from pyg_hag.graph.csr import to_rows
 from pyg_hag.ops.cpu.program import entry_of
 from pyg_hag.ops.cpu.reduction import Reduction
 from pyg_hag.plan.cpu_schedule import schedule
+from pyg_hag.runtime import code_cache
 from pyg_hag.runtime import jit as jit_module
 
 
 def test_cached_code_is_dated_by_the_whole_package():
     for function in (schedule, to_rows):
         cache = function._cache
-        assert (
-            cache._impl.locator.get_source_stamp() == jit_module._PackageLocator.stamp
-        )
-        assert cache._cache_file._source_stamp == jit_module._PackageLocator.stamp
+        assert cache._impl.locator.get_source_stamp() == code_cache.PackageLocator.stamp
+        assert cache._cache_file._source_stamp == code_cache.PackageLocator.stamp
 
 
 def test_the_stamp_changes_with_any_file(monkeypatch, tmp_path):
-    monkeypatch.setattr(jit_module, "PACKAGE", tmp_path)
-    monkeypatch.setattr(jit_module, "COMPILED", ("deep", "cost.py"))
+    monkeypatch.setattr(code_cache, "PACKAGE", tmp_path)
+    monkeypatch.setattr(code_cache, "COMPILED", ("deep", "cost.py"))
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / "cost.py").write_text("1")
     file = tmp_path / "deep" / "er" / "kernel.py"
     file.write_text("1")
-    stamps = {jit_module.source_stamp()}
+    stamps = {code_cache.source_stamp()}
     file.write_text("12")
     os.utime(file, ns=(0, 0))
-    stamps.add(jit_module.source_stamp())
+    stamps.add(code_cache.source_stamp())
     later = file.stat().st_mtime_ns + 10**18 * 2
     os.utime(file, ns=(0, later))
-    stamps.add(jit_module.source_stamp())
+    stamps.add(code_cache.source_stamp())
     (tmp_path / "cost.py").write_text("12")
-    stamps.add(jit_module.source_stamp())
+    stamps.add(code_cache.source_stamp())
     assert len(stamps) == 4
     (tmp_path / "beside.py").write_text("1")
-    assert jit_module.source_stamp() in stamps
+    assert code_cache.source_stamp() in stamps
 
 
 def test_the_stamp_has_all_that_machine_code_comes_from():
@@ -54,8 +53,8 @@ def test_the_stamp_has_all_that_machine_code_comes_from():
     while found != compiled:
         found, compiled = compiled, compiled.union(*map(MODULES.get, compiled))
     stamped = set()
-    for name in jit_module.COMPILED:
-        stamped |= {*jit_module._sources(jit_module.PACKAGE / name)}
+    for name in code_cache.COMPILED:
+        stamped |= {*code_cache._sources(code_cache.PACKAGE / name)}
     files = {FILES[name] for name in compiled}
     assert {f for f in files - stamped if f.name != "__init__.py"} == set()
 
@@ -104,7 +103,7 @@ def test_one_process_at_a_time_writes_to_a_folder(tmp_path):
     inside, leave = context.Event(), context.Event()
 
     def stay():
-        with jit_module.locked_folder(str(tmp_path)):
+        with code_cache.locked_folder(str(tmp_path)):
             inside.set()
             leave.wait(60)
 
@@ -118,7 +117,7 @@ def test_one_process_at_a_time_writes_to_a_folder(tmp_path):
     process.join()
     fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(place)
-    with jit_module.locked_folder(str(tmp_path / "missing")):
+    with code_cache.locked_folder(str(tmp_path / "missing")):
         pass
 
 
@@ -129,16 +128,16 @@ def test_other_packages_are_left_alone():
     other = numba.njit(cache=True)(function)
     assert other(1) == 2
     locator = other._cache._impl.locator
-    assert locator.get_source_stamp() != jit_module._PackageLocator.stamp
+    assert locator.get_source_stamp() != code_cache.PackageLocator.stamp
 
 
 def test_compiles_without_a_folder_to_write_to(monkeypatch):
     def nowhere(function, path):
         return None
 
-    for locator in jit_module.caching.CompileResultCacheImpl._locator_classes:
+    for locator in code_cache.caching.CompileResultCacheImpl._locator_classes:
         monkeypatch.setattr(locator, "from_function", nowhere)
-    jit_module._warn_once.cache_clear()
+    code_cache._warn_once.cache_clear()
     with pytest.warns(RuntimeWarning, match="NUMBA_CACHE_DIR") as caught:
         twice, thrice = jit_module.jit(lambda x: 2 * x), jit_module.jit(lambda x: 3 * x)
     assert len(caught) == 1

@@ -81,7 +81,7 @@ MAY_IMPORT = {
     "quantization": "data graph hag nn ops runtime utils",
     "datasets": "",
     "analysis": "cost graph hag ops plan search utils",
-    "_warmup": "ops plan runtime search",
+    "_warmup": "hag ops plan runtime search transforms",
     "cli": "analysis cost datasets graph nn ops search transforms utils",
     "benchmark": "*",
     "__init__": "*",

@@ -132,3 +132,12 @@ def bucket(group: I32, num_groups: int) -> tuple[I64, I32]:
         out[fill[g]] = i
         fill[g] += 1
     return ptr, out
+
+
+@jit
+def lengths(ptr: I64, count: int) -> I64:
+    """The lengths of the first `count` rows of a CSR: `np.diff(ptr)[:count]`."""
+    out = np.empty(count, np.int64)
+    for v in range(count):
+        out[v] = ptr[v + 1] - ptr[v]
+    return out

@@ -45,10 +45,14 @@ def fingerprint(u: I64, v: I64, flat: Flat, sizes: I64) -> I64:
     starts = np.zeros((num_graphs + 1, 5), np.int64)
     sources = np.zeros(num_graphs + 1, np.int64)
     for g in range(num_graphs):
-        starts[g + 1] = starts[g] + sizes[g, :5]
+        for k in range(5):
+            starts[g + 1, k] = starts[g, k] + sizes[g, k]
         sources[g + 1] = sources[g] + sizes[g, NUM_SRC]
-        node, first, group, s, a = starts[g]
-        node_end, last, group_end, s_end, a_end = starts[g + 1]
+        node, node_end = starts[g, 0], starts[g + 1, 0]
+        first, last = starts[g, 1], starts[g + 1, 1]
+        group, group_end = starts[g, 2], starts[g + 1, 2]
+        s, s_end = starts[g, 3], starts[g + 1, 3]
+        a, a_end = starts[g, 4], starts[g + 1, 4]
         row, row_end = node + first, node_end + last
         out[g] += _hash_part(flat.src, sources[g], s, s_end, 1)
         out[g] += _hash_part(flat.agg, first, a, a_end, 2)
@@ -61,14 +65,25 @@ def fingerprint(u: I64, v: I64, flat: Flat, sizes: I64) -> I64:
             out[g] += _hash_part(flat.src_minus, 0, row, row_end, 8)
             out[g] += _hash_part(flat.agg_minus, 0, row, row_end, 9)
         out[g] += hash_of_three(10, sizes[g, HAG_TYPE], sizes[g, NUM_SRC])
-    nodes = starts[:, 0].copy()
     g = 0
     for e in range(u.size if num_graphs > 0 else 0):
         if u[e] < sources[g] or u[e] >= sources[g + 1]:
-            g = np.searchsorted(sources, u[e], "right") - 1
-            g = min(max(g, 0), num_graphs - 1)
-        out[g] += hash_of_three(0, u[e] - sources[g], v[e] - nodes[g])
+            g = _graph_of(sources, u[e])
+        out[g] += hash_of_three(0, u[e] - sources[g], v[e] - starts[g, 0])
     return out.view(np.int64)
+
+
+@jit
+def _graph_of(sources: I64, u: int) -> int:
+    """The last graph whose sources start at u or before it, or the first of all."""
+    first, end = 0, sources.size - 1
+    while end - first > 1:
+        middle = (first + end) >> 1
+        if sources[middle] <= u:
+            first = middle
+        else:
+            end = middle
+    return first
 
 
 @jit
@@ -95,7 +110,8 @@ def headers(packed: I64) -> tuple[I64, bool]:
     out = np.empty((count, HEADER), np.int64)
     place = 0
     for g in range(count):
-        out[g] = packed[place : place + HEADER]
+        for k in range(HEADER):
+            out[g, k] = packed[place + k]
         place += _record(packed, place)
     return out, True
 
@@ -126,9 +142,14 @@ def unpack(packed: I64, sizes: I64) -> Flat:
         packed: The records, one after the other.
         sizes: Their headers, `[num_graphs, 8]`.
     """
-    totals = sizes[:, :5].sum(0)
+    totals = np.zeros(5, np.int64)
+    is_signed = False
+    for g in range(sizes.shape[0]):
+        for k in range(5):
+            totals[k] += sizes[g, k]
+        is_signed |= sizes[g, HAG_TYPE] & KIND == SIGNED
     num_rows = totals[0] + totals[1]
-    num_minus = num_rows if (sizes[:, HAG_TYPE] & KIND == SIGNED).any() else 0
+    num_minus = num_rows if is_signed else 0
     src = np.empty(totals[3], np.int64)
     agg = np.empty(totals[4], np.int64)
     src_count = np.empty(num_rows, np.int64)
@@ -146,7 +167,8 @@ def unpack(packed: I64, sizes: I64) -> Flat:
     s = 0
     a = 0
     for g in range(sizes.shape[0]):
-        nodes, aggs, groups, num_src, num_agg = sizes[g, :5]
+        nodes, aggs, groups = sizes[g, 0], sizes[g, 1], sizes[g, 2]
+        num_src, num_agg = sizes[g, 3], sizes[g, 4]
         row, rows = node + first, nodes + aggs
         p = _copied(packed, p + HEADER, src, s, num_src, source)
         p = _copied(packed, p, dst, node, nodes, node)

@@ -1,74 +1,27 @@
-"""Compilation by Numba, with a cache on disk."""
+"""Compilation by Numba."""
 
-import contextlib
-import os
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from functools import cache, partial
-from pathlib import Path
-from typing import Any, ClassVar
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numba
 from numba import types
-from numba.core import caching
 
-PACKAGE = Path(__file__).parent.parent
-COMPILED = (
-    *("utils", "runtime", "graph", "hag", "plan", "search", "ops/cpu"),
-    *("ops/backend.py", "ops/qparams.py", "ops/reductions.py"),
-    *("cost.py", "quantization/random"),
-)
-"""The folders and files with compiled code, and those that they depend on."""
+from pyg_hag.runtime.code_cache import alone, on_disk
+from pyg_hag.runtime.first_use import Jitted
 
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compiles a function of arrays that runs without the GIL.
 
-    The machine code is cached on disk. If no folder is writable (a read-only
-    installation), every process compiles it again, with one warning.
+    The machine code is cached on disk; before it is there, the function may run as
+    Python: see :mod:`pyg_hag.runtime.first_use`.
     """
-    compiled = _on_disk(partial(numba.njit, nogil=True, error_model="numpy"), function)
+    compiled = on_disk(partial(numba.njit, nogil=True, error_model="numpy"), function)
     file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if file is not None:
-        file.save = _alone(file.save, file._cache_path)
-    return compiled
-
-
-def _alone(save: Callable[..., Any], folder: str) -> Callable[..., Any]:
-    """A function that writes compiled code, so that one process does at a time.
-
-    Numba numbers the files of a function's signatures. Two processes that compile two
-    signatures at the same time would give both the same number, and later ones would
-    call one signature's code for the other.
-    """
-
-    def saved(*args: Any) -> None:
-        with locked_folder(folder):
-            save(*args)
-
-    return saved
-
-
-@contextlib.contextmanager
-def locked_folder(path: str) -> Iterator[None]:
-    """Waits until no other process is in here; does nothing where files have no locks.
-
-    Args:
-        path: A folder, which is left as it is.
-    """
-    try:
-        import fcntl  # not on Windows
-
-        place = os.open(path, os.O_RDONLY)
-    except (ImportError, OSError):
-        yield
-        return
-    try:
-        with contextlib.suppress(OSError):  # some network file systems
-            fcntl.flock(place, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(place)
+        file.save = alone(file.save, file._cache_path)
+    return _wrapped(compiled)
 
 
 def jit_inlined(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -78,7 +31,11 @@ def jit_inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     short loop.
     """
     options = {"nogil": True, "error_model": "numpy", "inline": "always"}
-    return _on_disk(partial(numba.njit, **options), function)
+    return _wrapped(on_disk(partial(numba.njit, **options), function))
+
+
+def _wrapped(compiled: Any) -> Any:
+    return compiled if numba.config.DISABLE_JIT else Jitted(compiled)
 
 
 def native(function: Callable[..., Any]) -> Any:
@@ -87,71 +44,4 @@ def native(function: Callable[..., Any]) -> Any:
     Functions that differ only in what they close over need a `__qualname__` each: it
     names the file with their machine code.
     """
-    return _on_disk(partial(numba.cfunc, types.void(types.voidptr)), function)
-
-
-def _on_disk(compiler: Callable[..., Any], function: Callable[..., Any]) -> Any:
-    try:
-        return compiler(cache=True)(function)
-    except RuntimeError:  # "cannot cache function: no locator available"
-        _warn_once()
-        return compiler()(function)
-
-
-@cache
-def _warn_once() -> None:
-    warnings.warn(
-        "pyg_hag has no writable folder for compiled code, so every process compiles "
-        "it again: make the package folder writable, or set NUMBA_CACHE_DIR",
-        RuntimeWarning,
-        stacklevel=2,
-    )
-
-
-def source_stamp() -> tuple[int, int]:
-    """A value that changes with any source file that compiled code may come from."""
-    files = [file.stat() for name in COMPILED for file in _sources(PACKAGE / name)]
-    return max(file.st_mtime_ns for file in files), sum(file.st_size for file in files)
-
-
-def _sources(path: Path) -> Iterable[Path]:
-    return path.rglob("*.py") if path.is_dir() else [path]
-
-
-class _PackageLocator:
-    """Invalidates cached machine code when another file of this package changes.
-
-    Numba only compares the file of the function itself, and would keep using code
-    that an older version of another file was compiled into.
-    """
-
-    stamp = source_stamp()
-    chosen: ClassVar[dict[Path, Any]] = {}
-    """The class of Numba's locator for each folder of sources.
-
-    Numba writes a file to find it, which would double the time of an import.
-    """
-
-    @classmethod
-    def from_function(cls, function: Any, path: str) -> Any:
-        """Numba's own locator with our stamp; None outside this package."""
-        if PACKAGE not in Path(path).parents:
-            return None
-        folder = Path(path).parent
-        if folder in cls.chosen:
-            return cls._with_stamp(cls.chosen[folder](function, path))
-        for other in caching.CompileResultCacheImpl._locator_classes:
-            locator = None if other is cls else other.from_function(function, path)
-            if locator is not None:
-                cls.chosen[folder] = type(locator)
-                return cls._with_stamp(locator)
-        return None
-
-    @classmethod
-    def _with_stamp(cls, locator: Any) -> Any:
-        locator.get_source_stamp = lambda: cls.stamp
-        return locator
-
-
-if hasattr(caching.CompileResultCacheImpl, "_locator_classes"):
-    caching.CompileResultCacheImpl._locator_classes.insert(0, _PackageLocator)
+    return on_disk(partial(numba.cfunc, types.void(types.voidptr)), function)

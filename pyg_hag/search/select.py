@@ -77,7 +77,12 @@ def is_cheaper_transposed(src: I64, dst: I64, num_src: int, num_dst: int) -> boo
     for e in range(src.size):
         row_len[dst[e]] += 1
         col_len[src[e]] += 1
-    return 4 * (col_len * col_len).sum() < (row_len * row_len).sum()
+    by_row, by_col = 0, 0
+    for v in range(num_dst):
+        by_row += row_len[v] * row_len[v]
+    for u in range(num_src):
+        by_col += col_len[u] * col_len[u]
+    return 4 * by_col < by_row
 
 
 def _plain(src: I64, dst: I64, num_src: int, num_dst: int) -> HAG:

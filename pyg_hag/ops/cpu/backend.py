@@ -225,7 +225,9 @@ def compile_ahead(dtype: torch.dtype) -> None:
         is_sum = result in ("sum", "scaled_sum")
         for scaled, signed, has_aggregates in product(flags, flags, flags):
             if is_sum or not (scaled or signed):
-                for prefetch, stream in product(flags, flags):
+                if signed and not has_aggregates:
+                    continue
+                for prefetch, stream in ((False, False), (True, False), (True, True)):
                     options = scaled, signed, has_aggregates, prefetch, stream, checked
                     entry_of(_reduction((result,), name, *options))
     wide = "float64" if name == "float64" else "float32"

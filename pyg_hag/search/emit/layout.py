@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyg_hag.graph.csr import bucket
+from pyg_hag.graph.csr import bucket, lengths
 from pyg_hag.runtime.jit import jit
 from pyg_hag.runtime.union_find import find, union
 from pyg_hag.search.emit.rules import IndexedRules
@@ -127,7 +127,7 @@ def write(
     aggs = aggs[: aggs_ptr[-2]]
     dsts_ptr, dsts = bucket(groups.of_row, groups.num_groups)
     out = _new_output(rules, keep, aggs)
-    in_start, in_count = rules.in_ptr[:-1], np.diff(rules.in_ptr)
+    in_start, in_count = rules.in_ptr[:-1], lengths(rules.in_ptr, rules.in_ptr.size - 1)
     for g in range(groups.num_groups + 1):
         members = aggs[aggs_ptr[g] : aggs_ptr[g + 1]]
         _write_rows(out, members, in_start, in_count, rules.inputs, rules, origin)
@@ -135,7 +135,8 @@ def write(
         _write_rows(out, members, rules.start, rules.length, rules.row, rules, origin)
     num_groups = groups.num_groups + (1 if dsts_ptr[-1] > dsts_ptr[-2] else 0)
     group_aggs = np.zeros(num_groups, np.int64)
-    group_aggs[: groups.num_groups] = np.diff(aggs_ptr)[: groups.num_groups]
+    for g in range(groups.num_groups):
+        group_aggs[g] = aggs_ptr[g + 1] - aggs_ptr[g]
     return (
         out.src,
         out.agg,
@@ -143,7 +144,7 @@ def write(
         out.agg_count,
         dsts.astype(np.int64),
         group_aggs,
-        np.diff(dsts_ptr)[:num_groups].copy(),
+        lengths(dsts_ptr, num_groups),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 from pyg_hag.runtime.jit import jit
 from pyg_hag.search.pairs.components import Component
@@ -33,8 +33,21 @@ class BitSets(NamedTuple):
     num_active: I64
 
 
+def _popcount(word: Any) -> int:
+    """The number of bits that are set, where this runs as Python."""
+    return int(word).bit_count()
+
+
+@overload(_popcount)
+def _compiled_popcount(word: Any) -> Any:
+    def popcount(word: Any) -> Any:
+        return _count_bits(word)
+
+    return popcount
+
+
 @intrinsic
-def _popcount(_: Any, word: Any) -> Any:
+def _count_bits(_: Any, word: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         i64 = ir.IntType(64)
         function = cgutils.get_or_insert_function(

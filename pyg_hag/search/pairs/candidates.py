@@ -13,6 +13,7 @@ import numpy as np
 
 from pyg_hag.runtime.hashing import splitmix64
 from pyg_hag.runtime.jit import jit
+from pyg_hag.runtime.sorting import stable_order
 from pyg_hag.search.pairs import row_lists
 from pyg_hag.search.pairs.components import Component
 from pyg_hag.search.pairs.row_lists import RowLists, Scratch
@@ -141,8 +142,7 @@ def _order_rows(state: State) -> None:
             first[x] = min(first[x], h)
             second[x] = min(second[x], g)
     # Sort by the first hash and, among equals, by the second:
-    order = np.argsort(second, kind="mergesort")
-    order = order[np.argsort(first[order], kind="mergesort")]
+    order = stable_order(stable_order(np.arange(num_items), second), first)
     fill = row_ptr[:num_rows].copy()
     for r in range(num_items):
         x = order[r]

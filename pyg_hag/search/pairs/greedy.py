@@ -19,7 +19,7 @@ import numpy as np
 from pyg_hag.runtime.jit import jit
 from pyg_hag.search.pairs import bit_sets, max_heap, row_lists
 from pyg_hag.search.pairs.bit_sets import BitSets
-from pyg_hag.search.pairs.capacity import grown
+from pyg_hag.search.pairs.capacity import grown, grown_rows
 from pyg_hag.search.pairs.components import Component
 from pyg_hag.search.pairs.row_lists import RowLists, Scratch
 from pyg_hag.search.progress import MERGED, STOP
@@ -200,7 +200,7 @@ def _grown(state: _State, dense: bool) -> _State:
     as_lists = 0 if dense else capacity
     size = grown(state.size, capacity)
     sets = BitSets(
-        grown(state.sets.bits, as_sets),
+        grown_rows(state.sets.bits, as_sets),
         size,
         grown(state.sets.active, as_sets),
         state.sets.num_active,

@@ -17,7 +17,7 @@ from pyg_hag.search.pairs.candidates import (
     find_place,
     upper_bound,
 )
-from pyg_hag.search.pairs.capacity import grown
+from pyg_hag.search.pairs.capacity import grown, grown_rows
 from pyg_hag.search.pairs.components import Component
 from pyg_hag.search.pairs.row_lists import RowLists, Scratch
 from pyg_hag.search.progress import MERGED, STOP
@@ -185,8 +185,8 @@ def _grown(
         state.component,
         lists,
         grown(state.rank, capacity),
-        grown(state.candidate, capacity),
-        grown(state.num_shared, capacity),
+        grown_rows(state.candidate, capacity),
+        grown_rows(state.num_shared, capacity),
         grown(state.others, capacity),
     )
     scratch = Scratch(grown(scratch.counts, capacity), grown(scratch.touched, capacity))

@@ -69,9 +69,10 @@ def merge_pairs(
     for c in is_large.nonzero()[0].tolist():
         _search_large(merged, c, min_redundancy, control)
     bounds = _chunks(np.where(is_large, 0, sizes))
+    search_range = _search_exactly if exact else _search_range
     thread_pool.run(
-        lambda i: _search_range(
-            merged, bounds[i], bounds[i + 1], is_large, exact, min_redundancy, control
+        lambda i: search_range(
+            merged, bounds[i], bounds[i + 1], is_large, min_redundancy, control
         ),
         len(bounds) - 1,
     )
@@ -133,7 +134,6 @@ def _search_range(
     begin: int,
     end: int,
     done: Bool,
-    exact: bool,
     min_redundancy: int,
     control: I64,
 ) -> None:
@@ -142,22 +142,34 @@ def _search_range(
         component = _component(merged, c)
         if component.row_len.size < 2 or done[c] or control[STOP] != 0:
             continue
+        pairs = merged.pairs[component.row_ptr[0] // 2 :]
+        state = candidates.new_state(component)
+        candidates.find_first_candidates(
+            state, 0, component.num_items, min_redundancy, control
+        )
+        merged.num_new[c] = sampled.merge_pairs(state, min_redundancy, pairs, control)
+
+
+@jit
+def _search_exactly(
+    merged: MergedPairs,
+    begin: int,
+    end: int,
+    done: Bool,
+    min_redundancy: int,
+    control: I64,
+) -> None:
+    """The same, looking through all rows of an item rather than a sample."""
+    for c in range(begin, end):
+        component = _component(merged, c)
+        if component.row_len.size < 2 or done[c] or control[STOP] != 0:
+            continue
         first = component.row_ptr[0] // 2
-        pairs = merged.pairs[first:]
-        if exact:
-            merged.num_new[c] = greedy.merge_pairs(
-                component,
-                _is_dense(component),
-                min_redundancy,
-                pairs,
-                merged.num_shared[first:],
-                control,
-            )
-        else:
-            state = candidates.new_state(component)
-            candidates.find_first_candidates(
-                state, 0, component.num_items, min_redundancy, control
-            )
-            merged.num_new[c] = sampled.merge_pairs(
-                state, min_redundancy, pairs, control
-            )
+        merged.num_new[c] = greedy.merge_pairs(
+            component,
+            _is_dense(component),
+            min_redundancy,
+            merged.pairs[first:],
+            merged.num_shared[first:],
+            control,
+        )

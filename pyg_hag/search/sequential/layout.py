@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyg_hag.graph.csr import bucket
+from pyg_hag.graph.csr import bucket, lengths
 from pyg_hag.hag.arrays import Flat
 from pyg_hag.runtime.jit import jit
 from pyg_hag.search.sequential.prefix_trie import Steps, Trie
@@ -86,8 +86,8 @@ def write(
         out.src_count,
         out.agg_count,
         dst_order.astype(np.int64),
-        np.diff(aggs_ptr)[:groups].copy(),
-        np.diff(dsts_ptr)[:groups].copy(),
+        lengths(aggs_ptr, groups),
+        lengths(dsts_ptr, groups),
         none,
         none,
     )

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pyg_hag.graph.csr import lengths
 from pyg_hag.runtime.jit import jit
 from pyg_hag.utils.arrays import I32, I64, Bool
 
@@ -82,7 +83,7 @@ def order_rows(
     where[part_rows] = np.arange(num_rows)
     rows = _Rows(
         row_ptr,
-        np.diff(row_ptr),
+        lengths(row_ptr, num_rows),
         row,
         np.empty(row.size, np.int32),
         row_ptr[:num_rows].copy(),
