@@ -110,7 +110,7 @@ def test_what_is_loaded_can_be_written_to(path):
 def test_the_file_is_plain_arrays(path):
     SMALL.save(path)
     with np.load(path, allow_pickle=False) as arrays:
-        assert sorted(arrays) == sorted(["format", "num_src", *FIELDS])
+        assert sorted(arrays) == sorted(["decisions", "format", "num_src", *FIELDS])
         for name in FIELDS:
             assert arrays[name].tolist() == getattr(SMALL, name).tolist()
 

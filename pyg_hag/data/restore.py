@@ -120,7 +120,8 @@ def _restore(stored: list[Any], size: tuple[int, int], name: str) -> tuple[HAG, 
     # A batch of HAGs of several kinds has no order:
     sequential = {*(kinds & packing.KIND).tolist()} == {packing.SEQUENTIAL}
     hag = HAG(size[0], *map(torch.from_numpy, flat), sequential=sequential)
-    return hag, int(np.bitwise_or.reduce(kinds, initial=0))
+    hag.decided(*(kinds >> packing.DECISION).tolist())
+    return hag, int(np.bitwise_or.reduce(kinds & packing.FLAGS, initial=0))
 
 
 def _stale(name: str, reason: str) -> str:

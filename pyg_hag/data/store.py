@@ -52,13 +52,14 @@ def _record(hag: HAG, has_edges: bool) -> Tensor:
     kind = packing.SIGNED if hag.is_signed else kind
     if hag.weights is not None:
         kind |= packing.WEIGHTED | packing.OPTIONAL * hag.weights.is_optional
+    code = hag.decisions[0] if len(hag.decisions) == 1 else 0
     sizes = [
         hag.num_dst,
         hag.num_aggregates,
         hag.group_aggs.numel(),
         hag.src.numel(),
         hag.agg.numel(),
-        kind,
+        kind | code << packing.DECISION,
         hag.num_src,
     ]
     header = torch.tensor([[*sizes, 0]], device="cpu")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pyg_hag.hag.abstract import AbstractHAG, Handle
 from pyg_hag.hag.arrays import FIELDS
+from pyg_hag.hag.decision import Decision, describe
 from pyg_hag.hag.edge_weights import EdgeWeights, same_weights
 from pyg_hag.hag.host import HostHAG
 from pyg_hag.hag.stats import HAGStats
@@ -25,7 +26,8 @@ class FlatHAG(AbstractHAG):
 
     Attributes:
         host: The arrays on the host, and what is computed from them.
-        decision: What the search chose and why; empty if there was no search.
+        decisions: What the search chose and why, a number for each graph of a batch:
+            see :class:`pyg_hag.hag.decision.Decision`.
         given_edge_index: The edges in the order in which they were given, or None.
         kept: Results of :func:`pyg_hag.hag.memo.once_per_hag`.
     """
@@ -40,7 +42,7 @@ class FlatHAG(AbstractHAG):
     src_minus: Tensor
     agg_minus: Tensor
     host: HostHAG
-    decision: str
+    decisions: tuple[int, ...]
     given_edge_index: Tensor | None
     kept: dict[Hashable, Any]
 
@@ -88,7 +90,7 @@ class FlatHAG(AbstractHAG):
         values["_is_sequential"] = sequential
         values.update(zip(FIELDS, tensors, strict=True))
         values["host"] = host or HostHAG(num_src, tensors, sequential)
-        values["decision"] = ""
+        values["decisions"] = ()
         values["given_edge_index"] = None
         values["_weights"] = None
         values["_unread_weights"] = False
@@ -207,16 +209,22 @@ class FlatHAG(AbstractHAG):
     @cached_property
     def stats(self) -> HAGStats:
         """The cost of the HAG, compared with that of the plain graph."""
-        return self.host.stats(self.decision)
+        return self.host.stats(describe(self.decisions))
 
     def in_order_of(self: Self, edge_index: Tensor) -> Self:
         """Stores the edges in the order in which they were given; returns the HAG."""
         self.__dict__["given_edge_index"] = ordinary(edge_index)
         return self
 
-    def decided(self: Self, decision: str) -> Self:
-        """Stores what the search chose and why; returns the HAG."""
-        self.__dict__["decision"] = decision
+    def decided(self: Self, *decisions: Decision | int) -> Self:
+        """Stores what the search chose and why; returns the HAG.
+
+        Args:
+            *decisions: One for each graph of a batch, as such or as numbers.
+        """
+        self.__dict__["decisions"] = tuple(
+            d.code if isinstance(d, Decision) else d for d in decisions
+        )
         return self
 
     def __copy__(self: Self) -> Self:

@@ -234,7 +234,14 @@ class HAG(WeightedHAG):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the HAG to `path`, an uncompressed .npz file of plain arrays."""
         weights = None if self.weights is None else self.weights_of_file()
-        write_file(path, self.num_src, self.host.flat, self.is_sequential, weights)
+        write_file(
+            path,
+            self.num_src,
+            self.host.flat,
+            self.is_sequential,
+            weights,
+            self.decisions,
+        )
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> "HAG":

@@ -4,6 +4,7 @@ from typing import Any
 
 from pyg_hag.graph.read import read_graph
 from pyg_hag.hag.container import HAG
+from pyg_hag.hag.decision import Decision, Reason
 from pyg_hag.hag.edge_weights import read_weights
 from pyg_hag.hag.plain import plain_flat
 
@@ -26,7 +27,7 @@ def plain_hag(
     src, dst = edge_index.detach().long().cpu().numpy()
     flat = plain_flat(src, dst, size, sequential)
     hag = HAG.from_arrays(size[0], flat, sequential).to(edge_index.device)
-    hag = hag.in_order_of(edge_index).decided("plain: no search was asked for")
+    hag = hag.in_order_of(edge_index).decided(Decision(Reason.NO_SEARCH))
     if weight is None:
         return hag
     weights, _ = read_weights(edge_index, weight, size, is_optional)

@@ -3,6 +3,7 @@
 import os
 import re
 import zipfile
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from pyg_hag.hag.edge_weights import EdgeWeights
 FORMAT = 1  # incremented when the layout changes
 _MEMBERS = ("format", "num_src", *FIELDS)
 _MARK = "sequential"  # a member that only a sequential HAG has
+_DECISIONS = "decisions"  # a member that older files do not have
 _FACTORS = "src_scale", "dst_scale"  # of a HAG with weights
 _WEIGHT = "edge_weight"  # of a plain HAG whose weights have no factors, sorted
 _FLAGS = "weight_flags"
@@ -27,6 +29,7 @@ def write_file(
     flat: Flat,
     sequential: bool,
     weights: EdgeWeights | None = None,
+    decisions: Sequence[int] = (),
 ) -> None:
     """Writes a HAG to a file.
 
@@ -37,6 +40,7 @@ def write_file(
         sequential: Whether the HAG is sequential.
         weights: The weights of its edges; those of single edges sorted as the edges
             of :meth:`pyg_hag.HAG.to_edge_index`.
+        decisions: Those of the HAG.
     """
     arrays = {
         "format": np.array([FORMAT], np.int64),
@@ -45,6 +49,8 @@ def write_file(
     }
     if sequential:
         arrays[_MARK] = np.array([1], np.int64)
+    if decisions:
+        arrays[_DECISIONS] = np.array(decisions, np.int64)
     if weights is not None:
         flags = weights.is_optional + 2 * weights.is_integral
         for name, vector in zip((*_FACTORS, _WEIGHT), weights[:3], strict=True):
@@ -78,7 +84,8 @@ def read_file(path: str | os.PathLike[str], make: Any) -> Any:
                         f"it has format {version}, but this version of pyg_hag reads "
                         f"format {FORMAT}: build the HAG again"
                     )
-            extra = [f"{_MARK}.npy"] * sequential
+            decided = f"{_DECISIONS}.npy" in found
+            extra = [f"{_MARK}.npy"] * sequential + [f"{_DECISIONS}.npy"] * decided
             weighted = f"{_FLAGS}.npy" in found
             if weighted:
                 own = f"{_WEIGHT}.npy" in found
@@ -90,8 +97,10 @@ def read_file(path: str | os.PathLike[str], make: Any) -> Any:
                 raise ValueError(f"'{_MARK}' must be 1")
             (num_src,) = _read_member(archive, "num_src")
             tensors = [torch.from_numpy(_read_member(archive, name)) for name in FIELDS]
+            decisions = _read_member(archive, _DECISIONS) if decided else np.empty(0)
             weights = _read_weights(archive, kinds) if weighted else None
         hag = make(int(num_src), *tensors, sequential=sequential)
+        hag.decided(*decisions.tolist())
         if weights is not None:
             hag.take_stored_weights(weights)
         return hag

@@ -13,6 +13,8 @@ HAG_TYPE, NUM_SRC = 5, 6  # columns of a header, see `headers`
 SET, SEQUENTIAL, SIGNED = range(3)  # the values of HAG_TYPE, plus flags:
 WEIGHTED, OPTIONAL = 4, 8  # the edges have weights; see `EdgeWeights.is_optional`
 KIND = 3  # the bits of HAG_TYPE that are not flags
+FLAGS = 15  # the bits of kinds and flags
+DECISION = 8  # the first bit of the number of the decision, see `hag.decision`
 HEADER = 8  # numbers of a header
 MAX_SRC = 2**31 - 1
 

@@ -53,7 +53,7 @@ class WeightedHAG(FlatHAG):
         hag = self.trusted(self.num_src, tensors, self.is_sequential, self.host)
         if self.given_edge_index is not None:
             hag.in_order_of(self.given_edge_index.to(device))
-        hag.decided(self.decision)
+        hag.decided(*self.decisions)
         return hag if self.weights is None else hag.weighted_by(self.weights.to(device))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -62,6 +62,8 @@ class WeightedHAG(FlatHAG):
             state["_sequential"] = True
         if self.weights is not None:
             state["weights"] = tuple(self.weights_of_file())
+        if self.decisions:
+            state["decisions"] = self.decisions
         return type(self), (self.num_src, *self.tensors), state or None
 
     def weights_of_file(self) -> EdgeWeights:
@@ -102,6 +104,7 @@ class WeightedHAG(FlatHAG):
         sequential = bool(state.get("_sequential", False))
         self._set(self.num_src, self.tensors, sequential)
         check_structure(self.num_src, self.host.flat, self.is_sequential)
+        self.decided(*state.get("decisions", ()))
         if "weights" in state:
             self.take_stored_weights(EdgeWeights(*state["weights"]))
 
@@ -120,7 +123,7 @@ class WeightedHAG(FlatHAG):
         hag = self.trusted(self.num_src, self.tensors, self.is_sequential, self.host)
         if self.given_edge_index is not None:
             hag.in_order_of(self.given_edge_index)
-        return hag.decided(self.decision)
+        return hag.decided(*self.decisions)
 
     def _set_weights(self: Self, weights: EdgeWeights, bare: Self) -> None:
         self.__dict__.update(_weights=weights, _unweighted=bare)

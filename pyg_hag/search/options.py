@@ -7,12 +7,12 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from pyg_hag.cost import DEFAULT_COST, CostModel
+from pyg_hag.hag.decision import NEIGHBOR_ORDERS
 from pyg_hag.utils.checks import check_choice, check_count, check_seconds
 
 METHODS = ("auto", "greedy")
 OBJECTIVES = ("time", "aggregations")
 ORDERS = ("set", "sequential")
-NEIGHBOR_ORDERS = ("given", "degree", "shared")
 
 IGNORED_BY = {
     ("order", "sequential"): (

@@ -4,6 +4,7 @@ import numpy as np
 
 from pyg_hag.graph.csr import to_rows
 from pyg_hag.hag import HAG
+from pyg_hag.hag.decision import Decision, Reason
 from pyg_hag.hag.plain import plain_flat
 from pyg_hag.runtime.jit import jit
 from pyg_hag.search.emit.assemble import Prices, assemble
@@ -12,6 +13,7 @@ from pyg_hag.search.options import SearchOptions
 from pyg_hag.search.pairs.copies import separate_copies
 from pyg_hag.search.pairs.parts import count_parts, merge_in_parts
 from pyg_hag.search.pairs.search import MergedPairs
+from pyg_hag.search.progress import STOP
 from pyg_hag.search.signed.find import find_signed
 from pyg_hag.search.twins.contraction import Contraction
 from pyg_hag.utils.arrays import I32, I64, Bool
@@ -28,42 +30,43 @@ def find_hag(
     src: I64, dst: I64, num_src: int, num_dst: int, options: SearchOptions, control: I64
 ) -> HAG:
     """The best HAG of the graph, or the graph as it is."""
+
+    def plain(reason: Reason, **numbers: int) -> HAG:
+        flat = plain_flat(src, dst, (num_src, num_dst))
+        hag = HAG.from_arrays(num_src, flat)
+        return hag.decided(Decision(reason, **numbers))
+
     if options.capacity == 0:
-        return _plain(src, dst, num_src, num_dst).decided("plain: 'capacity' is 0")
+        return plain(Reason.NO_CAPACITY)
     if options.num_passes is not None and options.objective == "time":
-        plain = _plain(src, dst, num_src, num_dst)
-        seconds = options.effective_cost_model.seconds(plain, options.num_features)
+        hag = plain(Reason.FEW_PASSES)
+        seconds = options.effective_cost_model.seconds(hag, options.num_features)
         if options.num_passes * seconds < _SEARCH_SECONDS * src.size:
-            return plain.decided(
-                f"plain: {options.num_passes} passes of about {1e6 * seconds:.0f} "
-                f"microseconds cannot pay for a search"
-            )
+            microseconds = round(1e6 * seconds)
+            numbers = {"number": options.num_passes, "width": microseconds}
+            return plain(Reason.FEW_PASSES, **numbers)
     work = 2 if options.subtract else 1  # what is found is kept for a comparison
     num_parts = count_parts(options.memory_limit, work * src.size, num_src + num_dst)
     if num_parts == 0:
-        plain = _plain(src, dst, num_src, num_dst)
-        return plain.decided("plain: no search fits into 'memory_limit'")
+        return plain(Reason.NO_MEMORY)
     transpose = options.method == "auto" and is_cheaper_transposed(
         src, dst, num_src, num_dst
     )
     ends = (dst, src, num_dst, num_src) if transpose else (src, dst, num_src, num_dst)
     row_ptr, row = to_rows(*ends)
     rules, origin, keep = _search(row_ptr, row, *ends[2:], options, num_parts, control)
+    limits = {"is_cut": int(control[STOP] != 0), "is_split": int(num_parts > 1)}
     if options.objective == "aggregations":
         hag = _assemble(rules, origin, keep, options.capacity, None, transpose)
-        return hag.decided("HAG of fewest aggregations")
+        return hag.decided(Decision(Reason.FEWEST, **limits))
     hag, ratio = _select_fastest(rules, origin, keep, options, transpose)
-    if hag.num_aggregates == 0:
-        return hag.decided("plain: no aggregate saves time")
-    share = (
-        f"predicted to take {ratio:.2f} of plain's time at {options.num_features} "
-        f"features"
-    )
+    count = hag.num_aggregates
+    if count == 0:
+        return plain(Reason.NONE_SAVES, **limits)
+    limits |= {"percent": round(100 * ratio), "width": options.num_features}
     if ratio < _MAX_RATIO:
-        return hag.decided(f"HAG: {share}")
-    return _plain(src, dst, num_src, num_dst).decided(
-        f"plain: a HAG of {hag.num_aggregates} aggregates was {share}"
-    )
+        return hag.decided(Decision(Reason.PAYS, **limits))
+    return plain(Reason.PAYS_NOT, number=count, **limits)
 
 
 @jit
@@ -83,11 +86,6 @@ def is_cheaper_transposed(src: I64, dst: I64, num_src: int, num_dst: int) -> boo
     for u in range(num_src):
         by_col += col_len[u] * col_len[u]
     return 4 * by_col < by_row
-
-
-def _plain(src: I64, dst: I64, num_src: int, num_dst: int) -> HAG:
-    """The graph as it is."""
-    return HAG.from_arrays(num_src, plain_flat(src, dst, (num_src, num_dst)))
 
 
 def _search(

@@ -6,8 +6,9 @@ import numpy as np
 
 from pyg_hag.graph.csr import bucket, label_groups, to_lists, to_rows
 from pyg_hag.hag import HAG
+from pyg_hag.hag.decision import Decision, Reason
 from pyg_hag.hag.plain import flat_of_rows
-from pyg_hag.search.options import NEIGHBOR_ORDERS, SearchOptions
+from pyg_hag.search.options import SearchOptions
 from pyg_hag.search.pairs.copies import separate_copies
 from pyg_hag.search.sequential.layout import write
 from pyg_hag.search.sequential.prefix_order import order_rows
@@ -33,14 +34,14 @@ class _Shared(NamedTuple):
     """Lists in some order, and what they share.
 
     Attributes:
-        order: The name of the order.
+        orders: The names of the orders: one for all lists, or of each component's.
         lists: Pointers and sources of the lists.
         trie: Their prefixes.
         keep: The prefixes that become aggregates, `[num_nodes]`.
         steps: The steps of an aggregator over these.
     """
 
-    order: str
+    orders: tuple[str, ...]
     lists: Lists
     trie: Trie
     keep: Bool
@@ -71,19 +72,16 @@ def build_sequential(
     if options.capacity == 0:
         flat = flat_of_rows(*_ORDERS[order](*graph), num_src)
         hag = HAG.from_arrays(num_src, flat, sequential=True)
-        return hag.decided("plain: 'capacity' is 0")
+        return hag.decided(Decision(Reason.NO_CAPACITY))
     groups = label_groups(*to_lists(src, dst, num_dst), num_src)
     if order == "shared":
         lists = {name: _ORDERS[name](*graph) for name in ("shared", "degree", "given")}
         found = _share_most(lists, groups, num_src, options)
     else:
-        found = _share(order, _ORDERS[order](*graph), num_src, options)
+        found = _share((order,), _ORDERS[order](*graph), num_src, options)
     flat = write(*found.lists, found.trie, found.keep, found.steps, *groups)
     hag = HAG.from_arrays(num_src, flat, sequential=True)
-    description = f"'{found.order}' order"
-    if found.order not in NEIGHBOR_ORDERS:
-        description = f"the best of {found.order} order in each component"
-    return hag.decided(f"sequential HAG: prefixes shared in {description}")
+    return hag.decided(Decision.in_order(found.orders))
 
 
 def _in_given_order(src: I64, dst: I64, num_src: int, num_dst: int) -> Lists:
@@ -115,7 +113,9 @@ def _by_prefix(src: I64, dst: I64, num_src: int, num_dst: int) -> Lists:
 _ORDERS = {"given": _in_given_order, "degree": _by_degree, "shared": _by_prefix}
 
 
-def _share(order: str, lists: Lists, num_src: int, options: SearchOptions) -> _Shared:
+def _share(
+    orders: tuple[str, ...], lists: Lists, num_src: int, options: SearchOptions
+) -> _Shared:
     """What lists share, within the limits of the options."""
     row_ptr, row = lists
     trie = build_trie(row_ptr, row, num_src)
@@ -130,7 +130,7 @@ def _share(order: str, lists: Lists, num_src: int, options: SearchOptions) -> _S
         order_of_loss = np.argsort(steps.loss[kept], kind="stable")
         keep[kept[order_of_loss[: (excess + 1) // 2]]] = False
         steps = count_steps(row_ptr, trie, keep)
-    return _Shared(order, lists, trie, keep, steps)
+    return _Shared(orders, lists, trie, keep, steps)
 
 
 def _share_most(
@@ -141,7 +141,7 @@ def _share_most(
     found: list[_Shared] = []  # the best so far
     group_steps = []
     for name, lists in orders.items():
-        shared = _share(name, lists, num_src, options)
+        shared = _share((name,), lists, num_src, options)
         group_steps.append(
             count_group_steps(
                 shared.trie, options.effective_min_redundancy, group, num_groups
@@ -153,6 +153,6 @@ def _share_most(
         row_ptr, _ = found[0].lists
         choice = np.repeat(best[group], np.diff(row_ptr))  # lists without group: empty
         row = np.choose(choice, [row for _, row in orders.values()])
-        names = ", ".join(f"'{name}'" for i, name in enumerate(orders) if i in best)
+        names = tuple(name for i, name in enumerate(orders) if i in best)
         found.append(_share(names, (row_ptr, row), num_src, options))
     return min(found, key=lambda s: s.steps.total)
