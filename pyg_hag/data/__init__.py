@@ -6,6 +6,7 @@ import torch
 from torch_geometric.data import Data, HeteroData
 
 from pyg_hag.data.restore import remember, restored
+from pyg_hag.data.storages import adopt
 from pyg_hag.data.store import KEY, stored_in, take
 from pyg_hag.hag import HAG
 
@@ -20,6 +21,10 @@ class HAGData(Data):
     To combine it with your own data class, derive that class from `HAGData` and pass
     its objects to the transform.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        adopt(self._store)
 
     @property
     def hag(self) -> HAG:
@@ -38,6 +43,9 @@ class HAGData(Data):
     @hag.setter
     def hag(self, hag: HAG) -> None:
         take(self._store, hag, "data.hag")
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._store or super().__contains__(key)
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
         return 0 if key == KEY else super().__inc__(key, value, *args, **kwargs)
@@ -60,6 +68,28 @@ class HAGHeteroData(HeteroData):
     in place of `edge_index_dict`: `model(data.x_dict, data.hag_dict)`.
     """
 
+    @classmethod
+    def from_dict(cls, mapping: dict[str, Any]) -> "HAGHeteroData":
+        """Makes data of the result of `to_dict`."""
+        data = super().from_dict(mapping)
+        for store in data.edge_stores:
+            adopt(store)
+        return data
+
+    def hag_of(self, edge_type: Any) -> HAG:
+        """The HAG of one edge type; see :attr:`hag_dict`."""
+        caches = self.__dict__.setdefault("_hag_cache", {})
+        size = self[edge_type[0]].num_nodes, self[edge_type[-1]].num_nodes
+        cache = caches.setdefault(edge_type, {})
+        name = f"data.hag_dict[{edge_type!r}]"
+        return restored(self[edge_type], size, cache, name)
+
+    def get_edge_store(self, src: str, rel: str, dst: str) -> Any:
+        """The storage of an edge type, which is made if it is new."""
+        store = super().get_edge_store(src, rel, dst)
+        adopt(store)
+        return store
+
     @property
     def hag_dict(self) -> dict[Any, HAG]:
         """The HAG of each edge type.
@@ -68,14 +98,7 @@ class HAGHeteroData(HeteroData):
             ValueError: If a graph or its stored HAG has been changed since the HAG was
                 built.
         """
-        caches = self.__dict__.setdefault("_hag_cache", {})
-        hags = {}
-        for edge_type in self.edge_types:
-            size = self[edge_type[0]].num_nodes, self[edge_type[-1]].num_nodes
-            cache = caches.setdefault(edge_type, {})
-            name = f"data.hag_dict[{edge_type!r}]"
-            hags[edge_type] = restored(self[edge_type], size, cache, name)
-        return hags
+        return {edge_type: self.hag_of(edge_type) for edge_type in self.edge_types}
 
     @hag_dict.setter
     def hag_dict(self, hags: dict[Any, HAG]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyg_hag.data.store import hashes, stored_in
+from pyg_hag.data.store import given, hashes, stored_in
 from pyg_hag.hag import HAG, packing
 from pyg_hag.hag.edge_weights import EdgeWeights, read_weights
 from pyg_hag.utils.tensors import ordinary
@@ -51,7 +51,7 @@ def _weights(
 
 def has_unread_weights(store: Any) -> bool:
     """Whether a store has one number per edge that is not called `edge_weight`."""
-    value, edge_index = store.get("edge_attr"), store.get("edge_index")
+    value, edge_index = given(store, "edge_attr"), given(store, "edge_index")
     if not isinstance(value, Tensor) or not isinstance(edge_index, Tensor):
         return False
     if store.get("edge_weight") is not None or not value.is_floating_point():

@@ -19,7 +19,12 @@ attribute, and each increment, costs time whenever a batch is collated."""
 
 def stored_in(store: Any) -> list[Any]:
     """The stored HAG, the edges and their weights; None for what is missing."""
-    return [store.get(key) for key in (KEY, "edge_index", "edge_weight")]
+    return [given(store, key) for key in (KEY, "edge_index", "edge_weight")]
+
+
+def given(store: Any, key: str) -> Any:
+    """What is stored under a key, not what a HAG stands for; None if nothing is."""
+    return store._mapping.get(key)
 
 
 def attach(store: Any, hags: Sequence[HAG], remove_edge_index: bool = False) -> None:
@@ -52,6 +57,7 @@ def _record(hag: HAG, has_edges: bool) -> Tensor:
     kind = packing.SIGNED if hag.is_signed else kind
     if hag.weights is not None:
         kind |= packing.WEIGHTED | packing.OPTIONAL * hag.weights.is_optional
+    kind |= 0 if has_edges else packing.REMOVED
     code = hag.decisions[0] if len(hag.decisions) == 1 else 0
     sizes = [
         hag.num_dst,
@@ -86,7 +92,7 @@ def take(store: Any, hag: Any, name: str) -> None:
             f"'{name}' must be a HAG (got {type(hag).__name__}): build it with "
             f"'build_hag(edge_index)'"
         )
-    edge_index = store.get("edge_index")
+    edge_index = given(store, "edge_index")
     if edge_index is None:
         raise ValueError(f"'{name}' needs 'edge_index', which it stands for")
     size = store.size()
@@ -102,8 +108,8 @@ def take(store: Any, hag: Any, name: str) -> None:
             f"'{name}' is not a HAG of the edges of the data: {error}"
         ) from None
     if hag.weights is not None:
-        given = hag.given_edge_index
-        if given is None or not torch.equal(given, edge_index):
+        known = hag.given_edge_index
+        if known is None or not torch.equal(known, edge_index):
             raise ValueError(
                 f"'{name}' has weights of edges in another order than 'edge_index'"
             )

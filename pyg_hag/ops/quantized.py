@@ -123,7 +123,7 @@ def quantize(
         torch.Tensor: uint8 `[N, F]`.
 
     Raises:
-        ValueError: If `x` is not a matrix.
+        ValueError: If `x` is not a matrix, or a result would be NaN.
     """
     if x.dim() != 2:
         raise ValueError(

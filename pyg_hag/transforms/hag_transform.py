@@ -11,7 +11,8 @@ from torch_geometric.transforms import AddSelfLoops, BaseTransform
 
 from pyg_hag.data import HAGData, HAGHeteroData
 from pyg_hag.data.graphs import Part, parts_of, shallow_copy
-from pyg_hag.data.store import KEY, attach
+from pyg_hag.data.storages import adopt
+from pyg_hag.data.store import KEY, attach, given
 from pyg_hag.graph.checks import check_edge_index
 from pyg_hag.graph.formats import Edges, edges_of, is_unweighted
 from pyg_hag.hag import HAG
@@ -210,6 +211,7 @@ def _copy(data: Any) -> Any:
         cls = type(make_batch(_base_cls=ours)) if is_batch else ours
         object.__setattr__(out, "__class__", cls)  # `Data` would store it
     for store in out.stores:
+        adopt(store)
         if isinstance(store.get("hag"), HAG):  # set on data that did not know HAGs
             del store["hag"]
     if isinstance(data, Data) and out.x is None and "num_nodes" not in out:
@@ -236,7 +238,7 @@ def _ensure_edges(store: Any) -> Edges:
         The edges, with the weights if the matrix has any.
     """
     where = "" if store._key is None else f" (edge type {store._key!r})"
-    if KEY in store and store.get("edge_index") is None and "adj_t" not in store:
+    if KEY in store and given(store, "edge_index") is None and "adj_t" not in store:
         raise ValueError(
             f"'data' has a HAG and no 'edge_index' any more{where}: apply "
             f"'HAGTransform(remove_edge_index=True)' once, as the last transform"

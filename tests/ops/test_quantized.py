@@ -248,9 +248,35 @@ def test_nothing_is_written_beyond_the_last_row(threads, monkeypatch):
 
 
 def test_quantize_halves_and_non_finite_values():
-    x = torch.tensor([[0.5, 1.5, 2.5, -0.5, torch.inf, -torch.inf, torch.nan, 1e30]])
+    x = torch.tensor([[0.5, 1.5, 2.5, -0.5, torch.inf, -torch.inf, 1e30]])
     out = quantize(x, QParams(1.0, 10))
-    assert out.tolist() == [[10, 12, 12, 10, 255, 0, 0, 255]]
+    assert out.tolist() == [[10, 12, 12, 10, 255, 0, 255]]
+
+
+@pytest.mark.parametrize("columns", [1, 5, 8, 16, 33, 300, 1000])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_nan_is_refused(columns, threads):
+    to = QParams(1.0, 10)
+    with num_threads(threads):
+        for rows in (1, 7, 500):
+            places = {0, rows * columns // 2, rows * columns - 1}
+            for place in places:
+                x = torch.ones(rows, columns)
+                quantize(x, to)
+                x.view(-1)[place] = torch.nan
+                with pytest.raises(ValueError, match=r"'x' has NaN.*nan_to_num"):
+                    quantize(x, to)
+                finite = torch.ones(rows, columns)
+                for i, size in enumerate((rows, columns, columns)):
+                    factors = [None, None, None]
+                    factors[i] = torch.ones(size)
+                    quantize(finite, to, *factors)
+                    factors[i][place % size] = torch.nan
+                    with pytest.raises(ValueError, match="'x' has NaN"):
+                        quantize(finite, to, *factors)
+        # An infinite feature times zero:
+        with pytest.raises(ValueError, match="'x' has NaN"):
+            quantize(torch.full((3, 5), torch.inf), to, torch.zeros(3))
 
 
 def test_empty():

@@ -48,6 +48,7 @@ _NUMBER, _FAILED = FIELDS.index("number"), FIELDS.index("failed")
 _SCRATCH_FIELD = FIELDS.index("scratch")
 _OUT, _OUT_FIELD = OPERANDS.index("out"), FIELDS.index("out")
 _NO_TENSORS = [0] * len(OPERANDS)
+_BEYOND = IndexError, "a HAG reads beyond its inputs: was it changed in place?"
 
 
 class Program(Protocol):
@@ -93,6 +94,10 @@ class Block:
         self.failure = failure
         for i, name in enumerate(FIELDS):
             setattr(self, name, b.load(b.gep(at, [I64(i)])))
+
+    def fail(self, b: Any) -> None:
+        """Emits the code that notes a failure."""
+        b.store(I64(1), b.gep(self.at, [I64(_FAILED)]))
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"a block of parameters has no field {name!r}")
@@ -151,7 +156,7 @@ class Call:
         self.result = result_of(known, sizes[1::2], num_dst, row.numel)
         self.scratch = scratch
         self.memory = scratch * threads + VECTOR_BYTES if scratch else 0
-        self.checked = program.checked
+        self.failure = getattr(program, "failure", _BEYOND)
         self.entry: Any = entry_of(program) if tasks else None
         self._array = np.array(tasks, np.int64)
         self._plan = plan  # keeps its arrays alive
@@ -216,8 +221,9 @@ def run(call: Call, *tensors: Tensor | None) -> Tensor:
         if team is not None:
             block[_NUMBER] = team.number
         openmp.run(call.entry, address, call.tasks, team)
-    if call.checked and block[_FAILED]:
-        raise IndexError("a HAG reads beyond its inputs: was it changed in place?")
+    if block[_FAILED]:
+        kind, message = call.failure
+        raise kind(message)
     return out
 
 
@@ -280,7 +286,7 @@ def _task_loop(_: Any, name: Any, at: Any) -> Any:
             b.branch(head)
 
         b.position_at_end(failed)
-        b.store(I64(1), b.gep(at, [I64(_FAILED)]))
+        block.fail(b)
         b.branch(done)
         b.position_at_end(done)
         return context.get_dummy_value()

@@ -1,5 +1,6 @@
 """Quantization to uint8, after integer sums and in programs of its own."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,10 @@ PARAMETERS = (
 """Float32 parameters of a call: scale and zero point of the inputs, the lower bound of
 the results, scale and zero point of the residual, and one over the scale, the zero
 point and the largest quantized value of the results."""
+NAN_MESSAGE = (
+    "'x' has NaN, for which there is no value in INT8: replace it first, as in "
+    "x.nan_to_num()"
+)
 MAX_VECTORS = 8
 """The largest number of vectors in a tile."""
 _PREFETCH_DISTANCE = 4096
@@ -30,6 +35,8 @@ processors prefetch no further than the end of a page."""
 @dataclass(frozen=True, eq=False)
 class Quantization:
     """Quantizes float32 features, after factors of features and rows and a bias.
+
+    Fails if one is NaN.
 
     Attributes:
         stream: Whether results are written past the caches.
@@ -42,6 +49,7 @@ class Quantization:
     max_vectors = MAX_VECTORS
     slot_vectors = 0
     format = Format(F32, F32, 4)
+    failure = ValueError, NAN_MESSAGE
 
     def operands(self, sizes: Sizes) -> Operands:
         """The tensors that it reads and writes."""
@@ -61,14 +69,15 @@ class Quantization:
         reads = Tile(b, self.format, variant, task.width)
         writes = Tile(b, Format(I8, F32, 1), variant, task.width)
         params = Parameters(b, block, reads)
+        flags = ir.VectorType(I32, reads.format.lanes)
         stride = b.mul(block.columns, I64(4))
         step = I64(reads.count * reads.format.lanes)
 
-        def row(r: Any, values: list[Any]) -> list[Any]:
+        def row(r: Any, invalid: list[Any]) -> list[Any]:
             x = b.add(block.x, b.mul(r, stride))
             out = b.add(block.out, b.mul(r, block.columns))
 
-            def part(k: Any, values: list[Any]) -> list[Any]:
+            def part(k: Any, invalid: list[Any]) -> list[Any]:
                 feature = b.add(task.feature, b.mul(k, step))
                 if reads.is_exact:  # the last part overlaps the one before
                     last = b.sub(block.columns, step)
@@ -81,14 +90,20 @@ class Quantization:
                 y = per_feature(b, reads, y, feature, block.bias, b.fadd)
                 y = params.scale_row(y, block.next_scale, r)
                 writes.store(b.add(out, feature), params.quantize(y), self.stream)
-                return values
+                found = [b.sext(b.fcmp_unordered("uno", v, v), flags) for v in y]
+                return [functools.reduce(b.or_, found, *invalid)]
 
             parts = I64(1)
             if reads.is_exact:
                 parts = b.sdiv(b.add(task.width, b.sub(step, I64(1))), step)
-            return loop(b, I64(0), parts, values, part)
+            return loop(b, I64(0), parts, invalid, part)
 
-        loop(b, task.first, task.last, [], row)
+        none = ir.Constant(flags, [0] * reads.format.lanes)
+        invalid = loop(b, task.first, task.last, [none], row)
+        name = f"llvm.vector.reduce.or.v{reads.format.lanes}i32"
+        any_invalid = b.call(intrinsic_of(b, name, I32, [flags]), invalid)
+        with b.if_then(b.icmp_signed("!=", any_invalid, I32(0))):
+            block.fail(b)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pyg_hag.hag import HAG
+from pyg_hag.ops.cpu.quantize import NAN_MESSAGE
 from pyg_hag.ops.cpu.quantized import accumulator, quantized_counts
 from pyg_hag.ops.qparams import Epilogue, QParams, Residual
 from pyg_hag.ops.triton.backend import arrays_of, launch, start
@@ -84,12 +85,22 @@ def compute_quantized(
     rows, columns = x.shape
     out = torch.empty_like(x, dtype=torch.uint8)
     if out.numel() > 0:
+        _refuse_nan(x, row_scale, channel_scale, bias)
         start(
             _kernels().quantize_rows, (-(-rows // 16), -(-columns // 128)), x,
             x, out, channel_scale, bias, row_scale, rows, columns,
             *_output_numbers(qparams), ROWS=16, TILE=128,
         )  # fmt: skip
     return out
+
+
+def _refuse_nan(*tensors: Tensor | None) -> None:
+    """Waits for the device; not in a CUDA graph, where nothing may wait."""
+    if tensors[0].is_cuda and torch.cuda.is_current_stream_capturing():  # type: ignore[union-attr]
+        return
+    given = [tensor for tensor in tensors if tensor is not None]
+    if torch.stack([tensor.isnan().any() for tensor in given]).any():
+        raise ValueError(NAN_MESSAGE)
 
 
 def compute_linear(
