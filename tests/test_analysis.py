@@ -1,3 +1,4 @@
+import gzip
 import re
 import sys
 
@@ -167,6 +168,23 @@ def test_self_loops_are_added(capsys, file, tmp_path):
     message = fails(capsys, str(path), "--add-self-loops")
     assert "'--add-self-loops' needs as many sources as destinations" in message
     assert "3 sources and 2 destinations" in message
+
+
+def test_undirected(tmp_path, capsys):
+    path = tmp_path / "edges.csv.gz"
+    path.write_bytes(gzip.compress(b"source,target\nann,bob\nbob,ann\nbob,cy\ncy,cy\n"))
+    assert main(["analyze", str(path), "--undirected", "--widths", "4"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"nodes +3\n", shown) and re.search(r"\nedges +5\n", shown)
+    path = tmp_path / "edges.mtx"
+    path.write_text("%%MatrixMarket matrix coordinate pattern general\n2 3 1\n1 3\n")
+    assert main(["analyze", str(path), "--undirected"]) == 2
+    assert "got 2 sources and 3 destinations" in capsys.readouterr().err
+
+
+def test_folders(tmp_path, capsys):
+    assert main(["analyze", str(tmp_path)]) == 2
+    assert "is a folder: name a file in it" in capsys.readouterr().err
 
 
 def test_bipartite_graph_and_markdown(capsys, tmp_path):

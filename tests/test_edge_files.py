@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import numpy as np
@@ -93,7 +94,10 @@ def test_columns_of_tables(tmp_path, text):
         ("0 1\n2.0 3\n", "line 2: expected two integers (got '2.0 3')"),
         ("0 1\n2 nan\n", "line 2: expected two integers (got '2 nan')"),
         ("0.5 1.5\n", "line 1: expected two integers (got '0.5 1.5')"),
-        ("a b\nc d\n0 1\n", "line 2: expected two integers (got 'c d')"),
+        (
+            "a b\nc d\n0 1\n",
+            "line 3: expected the names of two nodes, as in 'a b' (got '0 1')",
+        ),
         ("1 b\n0 1\n", "line 1: expected two integers (got '1 b')"),
         ("edges\n0 1\n", "line 1: expected two integers (got 'edges')"),
         (f"0 1\n{'x' * 99}\n", f"line 2: expected two integers (got '{'x' * 40}...')"),
@@ -105,7 +109,7 @@ def test_columns_of_tables(tmp_path, text):
         ("", "holds no edges"),
         ("# only\n\n% comments\n", "holds no edges"),
         ("source,target\n", "holds no edges"),
-        ("%%MatrixMarket matrix\n3 3 1\n1 1\n", "is a Matrix Market file"),
+        ("%%MatrixMarket matrix\n3 3 1\n1 1\n", "name it .mtx"),
     ],
 )
 def test_bad_text(tmp_path, text, problem):
@@ -330,6 +334,132 @@ def test_broken_pt(tmp_path):
     expect(path, "cannot be loaded with weights_only=True")
 
 
+# NumPy arrays, packed text, names, Matrix Market
+
+
+def test_npy(tmp_path):
+    path = tmp_path / "graph.npy"
+    np.save(path, np.array(EDGES, np.int32))
+    assert read(path) == (EDGES, (4, 4))
+    np.save(path, np.array(EDGES).T)
+    expect(path, "must have shape [2, E] (got [4, 2]): save its transpose")
+    np.save(path, np.array(EDGES) / 2)
+    expect(path, "must hold integers (got float64)")
+    np.save(path, np.array([{}, None]), allow_pickle=True)
+    expect(path, "not a valid .npy file of a plain array")
+    path.write_bytes(b"no array")
+    expect(path, "not a valid .npy file")
+    with path.open("wb") as file:
+        np.savez(file, edge_index=np.array(EDGES))
+    expect(path, "is an archive: name it .npz")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".txt", ".tsv", ".edges"])
+def test_packed_text(tmp_path, suffix):
+    path = tmp_path / f"graph{suffix}.gz"
+    text = "\n".join(f"{u},{v}" for u, v in zip(*EDGES, strict=True))
+    path.write_bytes(gzip.compress(text.encode()))
+    assert read(path) == (EDGES, (4, 4))
+    long = gzip.compress("".join(f"{u},{u + 1}\n" for u in range(9999)).encode())
+    path.write_bytes(long[: len(long) // 2])
+    expect(path, "it is cut short")
+    path.write_text(text)
+    expect(path, "cannot read")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "source,target\nann,bob\nbob,cy\nann,bob\n",
+        "ann,bob\nbob,cy\nann,bob",
+        "# a comment\n\nann bob\nbob cy # who\n\nann bob\n",
+        'from,to,weight\n"ann","bob",0.5\n"bob","cy",1\n"ann","bob",2\n',
+        "id\tweight\tsrc\tdst\n1\t.5\tann\tbob\n2\t1\tbob\tcy\n3\t2\tann\tbob",
+    ],
+)
+def test_names(tmp_path, text):
+    path = tmp_path / "graph.csv"
+    path.write_text(text)
+    assert read(path) == ([[0, 1, 0], [1, 2, 1]], (3, 3))
+
+
+@pytest.mark.parametrize("text", ["ann,bob\nbob,cy\nann\n", "ann,bob\nbob,cy\n,bob\n"])
+def test_names_that_are_missing(tmp_path, text):
+    path = tmp_path / "graph.csv"
+    path.write_text(text)
+    expect(path, "line 3: expected the names of two nodes, as in 'ann,bob'")
+
+
+@pytest.mark.parametrize("between", [" ", ",", "\t"])
+@pytest.mark.parametrize(
+    "lists", [[[0, 1, 2], [1, 0]], [[0, 1], [1, 0, 2, 3]], [[4, 6], [1, 2], [0, 1, 3]]]
+)
+def test_lists_of_neighbours_are_refused(tmp_path, lists, between):
+    path = tmp_path / "graph.txt"
+    path.write_text("\n".join(between.join(map(str, row)) for row in lists))
+    expect(path, "as in lists of neighbours: write one edge per line")
+    path.write_text("0 1 7\n1 2 8\n")  # a weight
+    assert read(path)[0] == [[0, 1], [1, 2]]
+    path.write_text("0 1\n1 2 0.5\n")  # a weight that may be missing
+    assert read(path)[0] == [[0, 1], [1, 2]]
+
+
+MATRIX = "%%MatrixMarket matrix coordinate"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("text", "edges", "size"),
+    [
+        ("real general\n% c\n3 4 2\n1 2 0.5\n3 4 -1e3\n", [[0, 2], [1, 3]], (3, 4)),
+        ("pattern general\n\n2 2 1\n2 1\n", [[1], [0]], (2, 2)),
+        ("integer symmetric\n3 3 2\n2 1 5\n3 3 1\n", [[1, 2, 0], [0, 2, 1]], (3, 3)),
+        ("real skew-symmetric\n2 2 1\n2 1 5\n", [[1, 0], [0, 1]], (2, 2)),
+        ("complex hermitian\n2 2 1\n2 1 5 1\n", [[1, 0], [0, 1]], (2, 2)),
+        ("real general\n5 5 0\n", [[], []], (5, 5)),
+    ],
+)
+def test_matrix_market(tmp_path, text, edges, size, packed):
+    path = tmp_path / ("graph.mtx.gz" if packed else "graph.mtx")
+    data = f"{MATRIX} {text}".encode()
+    path.write_bytes(gzip.compress(data) if packed else data)
+    assert read(path) == (edges, size)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "must begin with '%%MatrixMarket"),
+        ("1 2\n", "must begin with '%%MatrixMarket"),
+        ("%%MatrixMarket matrix array real general\n1 1\n0\n", "a dense matrix"),
+        (f"{MATRIX} real odd\n1 1 0\n", "unknown kind of matrix 'real odd'"),
+        (f"{MATRIX} real general\n", "no line 'rows columns entries'"),
+        (f"{MATRIX} real general\n3 3\n", "no line 'rows columns entries'"),
+        (f"{MATRIX} real general\n3 3 2\n1 1 1\n", "holds 1 entries, but says 2"),
+        (f"{MATRIX} real general\n3 3 1\n0 1 1\n", "must be in [1, 3] (got 0)"),
+        (f"{MATRIX} real general\n3 3 1\n1 4 1\n", "must be in [1, 3] (got 4)"),
+        (f"{MATRIX} real general\n3 3 1\n1 x 1\n", "an entry is not 'row column'"),
+        (f"{MATRIX} real general\n3 3 1\n1\n", "an entry is not 'row column'"),
+        (f"{MATRIX} real general\n{2**40} 3 0\n", "sizes must be below 2**31"),
+    ],
+)
+def test_matrices_that_are_wrong(tmp_path, text, problem):
+    path = tmp_path / "graph.mtx"
+    path.write_text(text)
+    expect(path, problem)
+
+
+def test_matrix_market_as_scipy_writes_it(tmp_path):
+    scipy = pytest.importorskip("scipy")
+    matrix = scipy.sparse.random(20, 30, 0.1, random_state=0)
+    scipy.io.mmwrite(tmp_path / "graph.mtx", matrix)
+    edges, size = read(tmp_path / "graph.mtx")
+    assert sorted(zip(*edges, strict=True)) == sorted(
+        zip(*matrix.nonzero(), strict=True)
+    )
+    assert size == matrix.shape
+
+
 # Other files
 
 
@@ -338,7 +468,8 @@ def test_files_that_are_not_there_or_of_another_kind(tmp_path):
         expect(tmp_path / name, "cannot read", "No such file")
     (tmp_path / "folder.csv").mkdir()
     expect(tmp_path / "folder.csv", "cannot read", "Is a directory")
-    expect(tmp_path / "graph.mtx", "none of the known suffixes: .npz, .pt, .csv")
+    expect(tmp_path / "graph.json", "none of the known suffixes: .npz, .npy, .pt, .mtx")
+    expect(tmp_path / "graph.npz.gz", "none of the known suffixes")
 
 
 def test_what_pytorch_may_load_stays_as_it_was(tmp_path):

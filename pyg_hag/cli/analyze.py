@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric.utils import to_undirected
 
 from pyg_hag.analysis import WIDTHS, Analysis, analyze
 from pyg_hag.cost import CostModel
 from pyg_hag.datasets import as_one_graph, find_root, load_graphs
-from pyg_hag.graph.files import SUFFIXES, read_edges
+from pyg_hag.graph.files import SUFFIXES, read_edges, suffix_of
 from pyg_hag.utils.figures import new_figure
 
 _SIZE = 10.0, 4.2  # of the figure, in inches
@@ -27,6 +28,7 @@ def run_analysis(
     add_self_loops: bool = False,
     markdown: bool = False,
     measure: bool = False,
+    undirected: bool = False,
 ) -> str:
     """Analyses a graph and returns the tables.
 
@@ -39,6 +41,7 @@ def run_analysis(
         add_self_loops (bool): Whether to add a self-loop to every node first.
         markdown (bool): Whether to format the tables as Markdown.
         measure (bool): Whether to measure times rather than predict them.
+        undirected (bool): Whether to add the reverse of every edge that lacks it.
 
     Returns:
         str: The tables.
@@ -51,6 +54,8 @@ def run_analysis(
     if plot is not None:
         _check_plot(Path(plot))  # before a long search rather than after
     edge_index, size = load_graph(graph, root)
+    if undirected:
+        edge_index = _undirected(edge_index, size)
     if add_self_loops:
         edge_index = _with_self_loops(edge_index, size)
     edges = edge_index.size(1)
@@ -60,6 +65,16 @@ def run_analysis(
     if plot is not None:
         draw(analysis, name, plot)
     return analysis.to_table(name, markdown)
+
+
+def _undirected(edge_index: Tensor, size: tuple[int, int]) -> Tensor:
+    if size[0] != size[1]:
+        raise ValueError(
+            f"'--undirected' needs a graph with the same nodes at both ends (got "
+            f"{size[0]} sources and {size[1]} destinations)"
+        )
+    out: Tensor = to_undirected(edge_index, num_nodes=size[0])
+    return out
 
 
 def load_graph(graph: str, root: str | None = None) -> tuple[Tensor, tuple[int, int]]:
@@ -79,7 +94,13 @@ def load_graph(graph: str, root: str | None = None) -> tuple[Tensor, tuple[int, 
     """
     if Path(graph).is_file():
         return read_edges(graph)
-    if Path(graph).suffix.lower() in SUFFIXES or not re.fullmatch(r"\w[\w.-]*", graph):
+    is_name = re.fullmatch(r"\w[\w.-]*", graph) is not None
+    if Path(graph).is_dir() and not (is_name and (find_root(root) / graph).is_dir()):
+        raise ValueError(
+            f"'{graph}' is a folder: name a file in it, or a data set and, with "
+            f"--root, the folder that holds it"
+        )
+    if suffix_of(Path(graph)) in SUFFIXES or not is_name:
         raise ValueError(f"no file '{graph}' (and no data set has such a name)")
     folder = find_root(root) / graph
     is_new = not folder.exists()

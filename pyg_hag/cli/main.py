@@ -88,8 +88,9 @@ def _add_analyze(commands: Any) -> None:
     analyze.add_argument(
         "graph",
         metavar="PATH_OR_DATASET",
-        help="a file (.npz with edge_index or from scipy.sparse.save_npz, .pt, .csv, "
-        ".txt, .tsv, .edges) or the name of a data set, such as Cora or COLLAB",
+        help="a file (.npz with edge_index or from scipy.sparse.save_npz, .npy, .pt, "
+        ".mtx, .csv, .txt, .tsv, .edges, also packed as .csv.gz and so on) or the name "
+        "of a data set, such as Cora or COLLAB",
     )
     analyze.add_argument(
         "--root", help="folder of data sets in PyG's layout ($PYG_HAG_DATA)"
@@ -114,6 +115,12 @@ def _add_analyze(commands: Any) -> None:
     )
     analyze.add_argument(
         "--add-self-loops", action="store_true", help="add a self-loop to every node"
+    )
+    analyze.add_argument(
+        "--undirected",
+        action="store_true",
+        help="add the reverse of every edge that lacks it: most edge lists hold each "
+        "edge once",
     )
     analyze.add_argument(
         "--measure",

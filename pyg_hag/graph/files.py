@@ -2,6 +2,7 @@
 
 import os
 import re
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyg_hag.graph.checks import MAX_NODES
-from pyg_hag.graph.text import read_edge_text
+from pyg_hag.graph.matrix_market import read_matrix_market
+from pyg_hag.graph.text import open_text, read_edge_text
 
 TEXT = (".csv", ".txt", ".tsv", ".edges")
-SUFFIXES = (".npz", ".pt", *TEXT)
+SUFFIXES = (".npz", ".npy", ".pt", ".mtx", *TEXT)
+_PACKED = (".mtx", *TEXT)  # which may be followed by .gz
 
 _KEYS = (
     *("edge_index", "num_nodes"),
@@ -38,7 +41,12 @@ def read_edges(path: str | os.PathLike[str]) -> tuple[Tensor, tuple[int, int]]:
               `edge_index` and, optionally, `num_nodes`.
             * `.csv`, `.txt`, `.tsv` or `.edges`: a source and a destination per
               line, separated by a comma, tabs or spaces. Further columns, a header
-              line and comments after `#` or `%` are ignored.
+              line and comments after `#` or `%` are ignored. Nodes are numbers from 0,
+              or names, which are then numbered as they appear.
+            * `.mtx`: a sparse matrix in the Matrix Market format.
+            * `.npy`: an array of integers of shape `[2, E]`.
+
+            Text may be packed (`.csv.gz`, `.mtx.gz`, ...).
 
     Returns:
         tuple[torch.Tensor, tuple[int, int]]: `edge_index`, int64, and the numbers of
@@ -49,17 +57,35 @@ def read_edges(path: str | os.PathLike[str]) -> tuple[Tensor, tuple[int, int]]:
             the wrong line or key.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
+    suffix = suffix_of(path)
     try:
         if suffix == ".npz":
             return _read_npz(path)
+        if suffix == ".npy":
+            return _finish(path, _read_npy(path), None)
         if suffix == ".pt":
             return _read_pt(path)
         if suffix in TEXT:
             return _finish(path, read_edge_text(path), None)
+        if suffix == ".mtx":
+            with open_text(path) as file:
+                edges, size = read_matrix_market(path, file)
+            return torch.from_numpy(edges), size
+    except (EOFError, zlib.error) as error:
+        raise ValueError(f"cannot read '{path}': it is cut short") from error
     except OSError as error:
         raise ValueError(f"cannot read '{path}': {error.strerror or error}") from error
-    raise ValueError(f"'{path}' has none of the known suffixes: {', '.join(SUFFIXES)}")
+    raise ValueError(
+        f"'{path}' has none of the known suffixes: {', '.join(SUFFIXES)}, and .gz "
+        f"after those of text"
+    )
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix that tells the format, without `.gz`."""
+    suffix = path.suffix.lower()
+    before = Path(path.stem).suffix.lower()
+    return before if suffix == ".gz" and before in _PACKED else suffix
 
 
 # NumPy and SciPy #############################################################
@@ -72,6 +98,19 @@ def _read_npz(path: Path) -> tuple[Tensor, tuple[int, int]]:
         return torch.from_numpy(edges), size
     edges = _get(path, arrays, "edge_index")
     return _finish(path, edges, arrays.get("num_nodes"))
+
+
+def _read_npy(path: Path) -> Any:
+    with path.open("rb") as file:
+        try:
+            loaded = np.load(file, allow_pickle=False)
+        except Exception as error:  # a broken file can raise anything
+            raise ValueError(
+                f"{path}: not a valid .npy file of a plain array ({error})"
+            ) from error
+    if not isinstance(loaded, np.ndarray):
+        raise ValueError(f"{path}: is an archive: name it .npz")
+    return loaded
 
 
 def _load_npz(path: Path) -> dict[str, Any]:
@@ -198,7 +237,10 @@ def _integers(path: Path, key: str, value: Any, shape: Iterable[int | None]) -> 
     fits = all(n in (None, m) for n, m in zip(shape, array.shape, strict=False))
     if array.ndim != len(shape) or not fits:
         wanted = ", ".join("E" if n is None else str(n) for n in shape)
-        _fail(path, key, f"must have shape [{wanted}] (got {list(array.shape)})")
+        turned = shape == [2, None] and array.ndim == 2 and array.shape[1] == 2
+        advice = ": save its transpose" if turned else ""
+        got = list(array.shape)
+        _fail(path, key, f"must have shape [{wanted}] (got {got}){advice}")
     return np.ascontiguousarray(array.astype(np.int64, copy=False)).reshape(array.shape)
 
 

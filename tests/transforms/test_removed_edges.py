@@ -92,9 +92,7 @@ def _listed(value):
 def test_what_they_cannot_keep_raises(transform):
     """They choose nodes, or features of edges whose order is not kept."""
     data = transform(REMOVE(_data()))
-    with pytest.raises(
-        ValueError, match=r"not belong to this|order of the edges"
-    ):
+    with pytest.raises(ValueError, match=r"not belong to this|order of the edges"):
         _ = data.edge_index
 
 
