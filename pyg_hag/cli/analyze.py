@@ -95,7 +95,11 @@ def load_graph(graph: str, root: str | None = None) -> tuple[Tensor, tuple[int, 
     if Path(graph).is_file():
         return read_edges(graph)
     is_name = re.fullmatch(r"\w[\w.-]*", graph) is not None
-    if Path(graph).is_dir() and not (is_name and (find_root(root) / graph).is_dir()):
+    if (
+        graph
+        and Path(graph).is_dir()
+        and not (is_name and (find_root(root) / graph).is_dir())
+    ):
         raise ValueError(
             f"'{graph}' is a folder: name a file in it, or a data set and, with "
             f"--root, the folder that holds it"
