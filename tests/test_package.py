@@ -80,7 +80,7 @@ MAY_IMPORT = {
     "nn": "data graph hag ops plan utils",
     "quantization": "data graph hag nn ops runtime utils",
     "datasets": "",
-    "analysis": "cost graph hag ops plan search utils",
+    "analysis": "cost graph hag ops plan runtime search utils",
     "_warmup": "hag ops plan runtime search transforms",
     "cli": "analysis cost datasets graph nn ops search transforms utils",
     "benchmark": "*",

@@ -16,14 +16,17 @@ from tqdm import tqdm
 from pyg_hag.cli.demo_models import GCN, GIN
 from pyg_hag.datasets import (
     as_one_graph,
+    generate_communities,
     generate_ego_networks,
-    generate_social_graph,
+    generate_meta_path,
     load_graphs,
 )
 from pyg_hag.search import build_hag
 from pyg_hag.transforms import HAGTransform
 
 BATCH_SIZE = 128
+COLLABORATIONS, META_PATHS = "collaborations", "meta-paths"
+"""Names of graphs that are always generated."""
 
 
 @dataclass
@@ -76,7 +79,10 @@ def graph_task(
         seed (int): Seed of the split.
         objective (str): Objective of the search.
     """
-    graphs, name = _load(name, root, generated, generate_ego_networks, 400)
+    if name == COLLABORATIONS:
+        graphs, name = generate_ego_networks(300, large=True), f"{name} (generated)"
+    else:
+        graphs, name = _load(name, root, generated, lambda: generate_ego_networks(400))
     if graphs[0].x is None:
         graphs = _with_degree_features(graphs, name)
     stats, seconds = _search(graphs, objective)
@@ -116,9 +122,10 @@ def node_task(
     objective: str,
 ) -> Task:
     """A task of node classification, for GCN; see :func:`graph_task`."""
-    graphs, name = _load(
-        name, root, generated, lambda n: [generate_social_graph(n)], 60
-    )
+    if name == META_PATHS:
+        graphs, name = [generate_meta_path(2500)], f"{name} (generated)"
+    else:
+        graphs, name = _load(name, root, generated, lambda: [_citations()])
     graph = graphs[0]
     stats, seconds = _search([graph], objective)
     data = HAGTransform(objective=objective)(graph)
@@ -129,8 +136,8 @@ def node_task(
         data.train_mask, data.test_mask = chosen < 0.6, chosen >= 0.8
     return Task(
         name=name,
-        model="GCN 2x16",
-        make=lambda use_hag: GCN(use_hag, data.num_features, 16, int(data.y.max()) + 1),
+        model="GCN 2x64",
+        make=lambda use_hag: GCN(use_hag, data.num_features, 64, int(data.y.max()) + 1),
         train=lambda: iter([data]),
         test=lambda: iter([data]),
         search_seconds=seconds,
@@ -140,21 +147,26 @@ def node_task(
     )
 
 
-def _generate_social_graph(num_graphs: int) -> list[Data]:
-    return [generate_social_graph(num_graphs)]
+def _citations() -> Data:
+    """A graph as sparse as Cora."""
+    data = generate_communities(2708, 10_556, 7)
+    generator = torch.Generator().manual_seed(0)
+    data.y = torch.randint(7, (data.num_nodes,), generator=generator)
+    data.x = torch.randn(data.num_nodes, 16, generator=generator)
+    data.x[:, :7] += 2 * torch.nn.functional.one_hot(data.y, 7)
+    return data
 
 
 def _load(
     name: str,
     root: str | None,
     generated: bool,
-    generate: Callable[[int], list[Data]],
-    count: int,
+    generate: Callable[[], list[Data]],
 ) -> tuple[list[Data], str]:
-    """The graphs and the name of a data set, or `count` generated ego networks."""
+    """The graphs and the name of a data set, or generated ones."""
     label = f"generated (for {name})"
     if generated:
-        return generate(count), label
+        return generate(), label
     try:
         return load_graphs(name, root), name
     except ImportError as error:
@@ -167,8 +179,8 @@ def _load(
         report(
             f"'{name}' is not in the data folder and cannot be downloaded ({error});"
         )
-        report("using generated ego networks instead")
-        return generate(count), label
+        report("using a generated one instead")
+        return generate(), label
 
 
 def _with_degree_features(graphs: list[Data], name: str) -> list[Data]:
