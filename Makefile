@@ -10,7 +10,7 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet \
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 .PHONY: demo test test-full lint test-bounds test-sparse test-triton test-pyg \
-	docs benchmark clean
+	docs package benchmark clean
 
 demo: $(VENV)/installed
 	$(BIN)/pyg-hag demo
@@ -62,6 +62,17 @@ docs: $(VENV)/installed-docs
 benchmark: $(VENV)/installed
 	$(BIN)/python -m pyg_hag.benchmark search
 	$(BIN)/python -m pyg_hag.benchmark aggregate
+
+# The package as it is published, in dist, installed into an empty environment, in which
+# the demo then runs.
+package: $(VENV)/installed
+	rm -rf dist $(VENV)/package
+	$(INSTALL) hatchling
+	$(BIN)/python -m hatchling build
+	$(PYTHON) -m venv $(VENV)/package
+	$(VENV)/package/bin/python -m pip --disable-pip-version-check install --quiet \
+		--constraint .ci/constraints.txt dist/*.whl
+	cd $(VENV) && package/bin/pyg-hag demo --generated --epochs 1
 
 $(VENV)/installed-triton: $(VENV)/installed-dev
 	$(INSTALL) --editable .[gpu]
