@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch_geometric.data import Data, HeteroData
 
+from pyg_hag.data.display import data_html, hetero_data_html
 from pyg_hag.data.restore import remember, restored
-from pyg_hag.data.store import KEY, stored_in, take
+from pyg_hag.data.store import KEY, cache_of, stored_in, take
 from pyg_hag.hag import HAG
 
 
@@ -31,9 +32,8 @@ class HAGData(Data):
             ValueError: If the graph or the stored HAG has been changed since the HAG
                 was built.
         """
-        cache = self.__dict__.setdefault("_hag_cache", {})
-        num_nodes = self.num_nodes
-        return restored(self._store, (num_nodes, num_nodes), cache, "data.hag")
+        size = self.num_nodes, self.num_nodes
+        return restored(self._store, size, cache_of(self._store), "data.hag")
 
     @hag.setter
     def hag(self, hag: HAG) -> None:
@@ -46,8 +46,11 @@ class HAGData(Data):
         """Applies a function to all tensors, or to the named ones."""
         before = stored_in(self._store)
         super().apply(func, *args)
-        remember(self.__dict__.setdefault("_hag_cache", {}), before, self._store)
+        remember(cache_of(self._store), before, self._store)
         return self
+
+    def _repr_html_(self) -> str:
+        return data_html(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return _without_cache(self)
@@ -68,14 +71,7 @@ class HAGHeteroData(HeteroData):
             ValueError: If a graph or its stored HAG has been changed since the HAG was
                 built.
         """
-        caches = self.__dict__.setdefault("_hag_cache", {})
-        hags = {}
-        for edge_type in self.edge_types:
-            size = self[edge_type[0]].num_nodes, self[edge_type[-1]].num_nodes
-            cache = caches.setdefault(edge_type, {})
-            name = f"data.hag_dict[{edge_type!r}]"
-            hags[edge_type] = restored(self[edge_type], size, cache, name)
-        return hags
+        return {edge_type: self._hag_of(edge_type) for edge_type in self.edge_types}
 
     @hag_dict.setter
     def hag_dict(self, hags: dict[Any, HAG]) -> None:
@@ -87,6 +83,12 @@ class HAGHeteroData(HeteroData):
                 )
             take(self[edge_type], hag, f"data.hag_dict[{edge_type!r}]")
 
+    def _hag_of(self, edge_type: Any) -> HAG:
+        store = self[edge_type]
+        size = self[edge_type[0]].num_nodes, self[edge_type[-1]].num_nodes
+        name = f"data.hag_dict[{edge_type!r}]"
+        return restored(store, size, cache_of(store), name)
+
     def __setattr__(self, key: str, value: Any) -> None:
         if key == "hag_dict":  # `HeteroData` would store it as an attribute
             object.__setattr__(self, key, value)
@@ -97,10 +99,12 @@ class HAGHeteroData(HeteroData):
         """Applies a function to all tensors, or to the named ones."""
         before = {key: stored_in(self[key]) for key in self.edge_types}
         super().apply(func, *args)
-        caches = self.__dict__.setdefault("_hag_cache", {})
         for edge_type, stored in before.items():
-            remember(caches.setdefault(edge_type, {}), stored, self[edge_type])
+            remember(cache_of(self[edge_type]), stored, self[edge_type])
         return self
+
+    def _repr_html_(self) -> str:
+        return hetero_data_html(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return _without_cache(self)

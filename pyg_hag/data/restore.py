@@ -23,7 +23,8 @@ def restored(
     state = *size, _state(stored)
     if cache.get("state") != state or _has_changed(cache):
         packed, edge_index, _ = stored
-        hag, kind = _restore(_on_host(cache, stored), size, name)
+        hag, kind, key = _restore(_on_host(cache, stored), size, name)
+        hag.decided(cache.get("decisions", {}).get(key, ""))
         hag = hag.to(packed.device)
         if edge_index is not None:
             hag.in_order_of(edge_index)
@@ -96,8 +97,14 @@ def _on_host(cache: dict[str, Any], stored: list[Tensor | None]) -> list[Tensor 
     return [None if t is None else t.cpu() for t in stored]
 
 
-def _restore(stored: list[Any], size: tuple[int, int], name: str) -> tuple[HAG, int]:
-    """Unpacks a HAG after checking that it belongs to the graph, and its flags."""
+def _restore(
+    stored: list[Any], size: tuple[int, int], name: str
+) -> tuple[HAG, int, tuple[int, ...]]:
+    """Unpacks a HAG after checking that it belongs to the graph.
+
+    Returns:
+        The HAG, its flags, and the hashes of the graphs of a batch.
+    """
     packed, edge_index, _ = stored
     changed = _stale(name, "the stored HAG has changed")
     if packed.dim() != 1 or packed.dtype != torch.long:
@@ -120,7 +127,8 @@ def _restore(stored: list[Any], size: tuple[int, int], name: str) -> tuple[HAG, 
     # A batch of HAGs of several kinds has no order:
     sequential = {*(kinds & packing.KIND).tolist()} == {packing.SEQUENTIAL}
     hag = HAG(size[0], *map(torch.from_numpy, flat), sequential=sequential)
-    return hag, int(np.bitwise_or.reduce(kinds, initial=0))
+    flags = int(np.bitwise_or.reduce(kinds, initial=0))
+    return hag, flags, tuple(headers[:, packing.HASH].tolist())
 
 
 def _stale(name: str, reason: str) -> str:

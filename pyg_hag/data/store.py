@@ -32,6 +32,7 @@ def attach(store: Any, hags: Sequence[HAG], remove_edge_index: bool = False) -> 
         remove_edge_index: Whether the edges are removed.
     """
     device = store["edge_index"].device
+    decisions = {hag.decision for hag in hags}
     records = [_record(hag, not remove_edge_index) for hag in hags]
     store[KEY] = torch.cat(
         [torch.empty(0, dtype=torch.long, device="cpu"), *records]
@@ -42,8 +43,20 @@ def attach(store: Any, hags: Sequence[HAG], remove_edge_index: bool = False) -> 
         sizes = torch.tensor(lengths, device="cpu")
         slices[KEY] = sizes.cumsum(0)
         slices_of(store, "_inc_dict")[KEY] = None  # type: ignore[index]
+    if len(decisions) == 1:  # the cache keeps it: a batch has no place for texts
+        known = cache_of(store).setdefault("decisions", {})
+        known[tuple(int(record[packing.HASH]) for record in records)] = decisions.pop()
     if remove_edge_index:
         del store["edge_index"]
+
+
+def cache_of(store: Any) -> dict[str, Any]:
+    """What a data object keeps of the HAG in one of its storages of edges.
+
+    Copies share it; stored data and batches do not have it.
+    """
+    caches: dict[Any, Any] = store._parent().__dict__.setdefault("_hag_cache", {})
+    return caches if store._key is None else caches.setdefault(store._key, {})
 
 
 def _record(hag: HAG, has_edges: bool) -> Tensor:

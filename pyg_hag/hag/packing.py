@@ -9,7 +9,7 @@ from pyg_hag.runtime.hashing import hash_of_three
 from pyg_hag.runtime.jit import jit
 from pyg_hag.utils.arrays import I64
 
-HAG_TYPE, NUM_SRC = 5, 6  # columns of a header, see `headers`
+HAG_TYPE, NUM_SRC, HASH = 5, 6, 7  # columns of a header, see `headers`
 SET, SEQUENTIAL, SIGNED = range(3)  # the values of HAG_TYPE, plus flags:
 WEIGHTED, OPTIONAL = 4, 8  # the edges have weights; see `EdgeWeights.is_optional`
 KIND = 3  # the bits of HAG_TYPE that are not flags
