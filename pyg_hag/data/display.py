@@ -1,5 +1,6 @@
 """Data objects as tables, for notebooks."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +12,13 @@ from pyg_hag.utils.html import html_facts, html_table
 
 def data_html(data: Any) -> str:
     """The table of a :class:`pyg_hag.HAGData`."""
-    hag, shown, decision = _described(lambda: data.hag)
+    with warnings.catch_warnings():  # of PyG, if the number of nodes is a guess
+        warnings.simplefilter("ignore")
+        num_nodes = data.num_nodes
+        hag, shown, decision = _described(lambda: data.hag)
     num_edges = data.num_edges if hag is None else hag.num_edges
     facts: list[tuple[str, ...]] = [
-        ("nodes", _count(data.num_nodes)),
+        ("nodes", _count(num_nodes)),
         ("edges", _count(num_edges)),
         ("features", _count(data.num_features)),
         ("HAG", "", shown),

@@ -36,15 +36,14 @@ def draw_summary(
     left.bar_label(bars, [f"{before:,}", f"{after:,}\n{times:.2f}x fewer"], fontsize=9)
     left.margins(y=0.22)
     left.set_ylabel(name)
-    if not per_level:
+    if per_level:
+        right.bar(range(1, len(per_level) + 1), per_level, color=COLORS[AGGREGATE])
+        right.set(xlabel="level", ylabel="aggregates")
+        for axis in (right.xaxis, right.yaxis):
+            axis.get_major_locator().set_params(integer=True)
+    else:
+        right.set_axis_off()
         right.text(0.5, 0.5, "no aggregates", ha="center", transform=right.transAxes)
-        right.set(xticks=[], yticks=[])
-    levels = range(1, len(per_level) + 1)
-    right.bar(levels, per_level, color=COLORS[AGGREGATE])
-    right.set_xlabel("level")
-    right.set_ylabel("aggregates")
-    right.xaxis.get_major_locator().set_params(integer=True)
-    right.yaxis.get_major_locator().set_params(integer=True)
     for panel in (left, right):
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(labelsize=9)
