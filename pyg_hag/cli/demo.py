@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch_geometric.data import Data
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyg_hag.cli.demo_tasks import Task, graph_task, node_task, report
 from pyg_hag.ops import aggregate
