@@ -39,7 +39,7 @@ def hetero_data_html(data: Any) -> str:
     ]
     edges = [["edges", "number", "HAG", "decision"]]
     for edge_type in data.edge_types:
-        hag, *shown = _described(lambda: data._hag_of(edge_type))  # noqa: B023
+        hag, *shown = _described(lambda: data.hag_of(edge_type))  # noqa: B023
         count = data[edge_type].num_edges if hag is None else hag.num_edges
         edges.append([", ".join(edge_type), _count(count), *shown])
     return html_table(type(data).__name__, nodes) + html_table("", edges)
@@ -52,7 +52,7 @@ def _described(hag_of: Callable[[], HAG]) -> tuple[HAG | None, str, str]:
     except ValueError as error:
         return None, f"none: {error}", ""
     plain = "" if hag.num_aggregates or hag.is_signed else "plain: no aggregates"
-    return hag, repr(hag), hag.decision or plain
+    return hag, repr(hag), hag.stats.decision or plain
 
 
 def _count(number: int | None) -> str:
