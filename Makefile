@@ -10,7 +10,7 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet \
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 .PHONY: demo test test-full lint test-bounds test-sparse test-triton test-pyg \
-	docs package benchmark clean
+	docs notebooks package benchmark clean
 
 demo: $(VENV)/installed
 	$(BIN)/pyg-hag demo
@@ -58,6 +58,10 @@ test-pyg: $(VENV)/installed-sparse
 # The documentation as pages, in .venv/docs; a warning is an error.
 docs: $(VENV)/installed-docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q docs $(VENV)/docs
+
+# Runs every notebook from its first cell to its last; what they show is left as it is.
+notebooks: $(VENV)/installed-dev
+	$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 -p no:xdist notebooks
 
 benchmark: $(VENV)/installed
 	$(BIN)/python -m pyg_hag.benchmark search

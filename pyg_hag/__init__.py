@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyg_hag._warmup import warmup
-    from pyg_hag.analysis import analyze
+    from pyg_hag.analysis import analyze, plot_savings
     from pyg_hag.cost import CostModel
     from pyg_hag.data import HAGData, HAGHeteroData
-    from pyg_hag.hag import HAG, HAGStats
+    from pyg_hag.hag import HAG, HAGStats, to_networkx
     from pyg_hag.nn import from_hag, hag_support, to_hag
     from pyg_hag.ops import aggregate
     from pyg_hag.runtime.memory import release_memory
@@ -31,17 +31,19 @@ __all__ = [
     "build_hag",  # from an edge_index to its HAG
     "from_hag",  # the model of PyG's own layers again
     "hag_support",  # which layers of a model share work, and why others do not
+    "plot_savings",  # what `analyze` has found, as a figure
     "release_memory",  # gives memory kept for large results back to the system
     "to_hag",  # makes any model of PyG's layers take a HAG
+    "to_networkx",  # a HAG as a graph of networkx
     "warmup",  # compiles ahead of the first call
 ]
 
 _HOMES = {
     "_warmup": ["warmup"],
-    "analysis": ["analyze"],
+    "analysis": ["analyze", "plot_savings"],
     "cost": ["CostModel"],
     "data": ["HAGData", "HAGHeteroData"],
-    "hag": ["HAG", "HAGStats"],
+    "hag": ["HAG", "HAGStats", "to_networkx"],
     "nn": ["from_hag", "hag_support", "to_hag"],
     "ops": ["aggregate"],
     "runtime.memory": ["release_memory"],

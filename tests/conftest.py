@@ -22,6 +22,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    os.environ["MPLBACKEND"] = "Agg"  # no windows
     first_use.mark_complete()  # nothing runs as Python, here and in other processes
     # PyG writes a class's `propagate` for the first layer that is made. Were that one
     # with several aggregations, none after it would take a sparse matrix.

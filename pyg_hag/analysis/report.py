@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from pyg_hag.hag.stats import HAGStats
+from pyg_hag.utils.html import html_facts, html_table
 from pyg_hag.utils.tables import markdown_table, text_table
 
 _PASSES = 4  # aggregations of an epoch: two layers, forward and backward
@@ -133,6 +134,13 @@ class Analysis:
             f"result. Search: measured. Paid back: epochs of a two-layer model\nin "
             f"which the HAG saves, over plain, the time of the search."
         )
+
+    def _repr_html_(self) -> str:
+        head, *rows = self._forecast_rows()
+        verdicts = [forecast.verdict for forecast in self.forecasts]
+        table = [[*head, "decision"]]
+        table += [[*row, verdict] for row, verdict in zip(rows, verdicts, strict=True)]
+        return html_facts("graph", self._rows()) + html_table("one sum", table)
 
     def _rows(self) -> list[list[str]]:
         """The table of the graph and its redundancy."""

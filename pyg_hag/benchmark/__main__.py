@@ -160,7 +160,7 @@ def main() -> int:
     warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
     try:
         table = COMMANDS[options.benchmark](options)
-    except ValueError as error:
+    except (ImportError, ValueError) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 2
     print((markdown_table if options.markdown else text_table)(table))

@@ -7,7 +7,7 @@ import torch
 import torch_geometric.transforms as T
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyg_hag.benchmark._networks import degrees_as_features
 from pyg_hag.datasets import load_graphs

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch_geometric.data import Data
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyg_hag.benchmark._quantized_training import (
     GRAPH_RECIPES,

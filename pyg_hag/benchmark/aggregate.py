@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyg_hag.benchmark._report import write_csv
 from pyg_hag.benchmark._rivals import BASELINE, Rivals

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch_geometric.nn import SimpleConv
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyg_hag.benchmark._device_timing import Call, copies_of, measure_calls
 from pyg_hag.benchmark._report import write_csv

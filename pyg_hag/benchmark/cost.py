@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyg_hag.benchmark._report import write_csv
 from pyg_hag.benchmark._timing import measure

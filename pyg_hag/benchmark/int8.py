@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch_geometric import nn as pyg
 from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import Compose, GCNNorm, ToSparseTensor
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyg_hag.benchmark._networks import GraphClassifier
 from pyg_hag.benchmark._report import write_csv

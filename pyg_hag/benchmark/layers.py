@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import EGConv, GATConv, PNAConv
 from torch_geometric.utils import degree
 from torch_geometric.utils import to_torch_csr_tensor as to_csr
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyg_hag.benchmark._report import write_csv
 from pyg_hag.benchmark._rivals import MAX_MESSAGE_BYTES

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch_geometric.nn.aggr import LSTMAggregation
 from torch_geometric.utils import degree
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyg_hag.benchmark._report import write_csv
 from pyg_hag.benchmark._timing import measure, trained

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyg_hag import release_memory
 from pyg_hag.benchmark._report import write_csv

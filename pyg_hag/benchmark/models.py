@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric import nn as pyg
 from torch_geometric.utils import to_torch_csr_tensor
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyg_hag.benchmark._report import write_csv
 from pyg_hag.benchmark._rivals import MAX_MESSAGE_BYTES

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch_geometric.utils import add_remaining_self_loops
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyg_hag.benchmark._report import write_csv
 from pyg_hag.datasets import as_one_graph, load_graphs

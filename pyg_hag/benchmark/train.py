@@ -15,7 +15,7 @@ from torch_geometric.nn import (
     global_add_pool,
 )
 from torch_geometric.transforms import Compose, GCNNorm, ToSparseTensor
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyg_hag.benchmark._report import write_csv
 from pyg_hag.benchmark._rivals import MAX_MESSAGE_BYTES

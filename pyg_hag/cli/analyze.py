@@ -4,13 +4,13 @@ import re
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch_geometric.utils import to_undirected
 
-from pyg_hag.analysis import WIDTHS, Analysis, analyze
+from pyg_hag.analysis import WIDTHS, Analysis, analyze, plot_savings
+from pyg_hag.analysis.figure import draw_degrees
 from pyg_hag.cost import CostModel
 from pyg_hag.datasets import as_one_graph, find_root, load_graphs
 from pyg_hag.graph.files import SUFFIXES, read_edges, suffix_of
@@ -137,12 +137,13 @@ def draw(analysis: Analysis, name: str, path: str) -> None:
         path (str): Image file to write.
 
     Raises:
-        ValueError: If Matplotlib is not installed or cannot write the file.
+        ImportError: If Matplotlib is not installed.
+        ValueError: If it cannot write the file.
     """
     figure = new_figure(*_SIZE)
     left, right = figure.subplots(1, 2)
-    _draw_degrees(left, analysis)
-    _draw_times(right, analysis)
+    draw_degrees(analysis, left)
+    plot_savings(analysis, right)
     figure.suptitle(
         f"{name}: {analysis.num_edges:,} edges, "
         f"{analysis.stats.aggregation_reduction:.2f}x fewer aggregations"
@@ -154,55 +155,15 @@ def draw(analysis: Analysis, name: str, path: str) -> None:
 
 
 def _check_plot(path: Path) -> None:
-    known = new_figure(*_SIZE).canvas.get_supported_filetypes()
+    try:
+        known = new_figure(*_SIZE).canvas.get_supported_filetypes()
+    except ImportError as error:
+        raise ValueError(f"'--plot': {error}") from error
     if path.suffix[1:].lower() not in known:
         endings = ", ".join(f".{name}" for name in known)
         raise ValueError(f"'--plot': '{path}' must end in one of {endings}")
     if not path.parent.is_dir():
         raise ValueError(f"'--plot': no folder '{path.parent}'")
-
-
-def _draw_degrees(axes: Any, analysis: Analysis) -> None:
-    degree, count = analysis.in_degree.unique(return_counts=True)
-    seen = degree > 0  # 0 has no place on a logarithmic axis
-    axes.scatter(degree[seen], count[seen], s=12, alpha=0.7, linewidths=0)
-    if seen.any():
-        axes.set(xscale="log", yscale="log")
-    zero = analysis.size[1] - int(count[seen].sum())
-    note = f" ({zero:,} without edges)" if zero else ""
-    mean, largest = analysis.mean_in_degree, analysis.max_in_degree
-    axes.axvline(max(mean, 1e-3), color="0.5", linestyle="--", linewidth=1)
-    axes.set_title(f"in-degree: mean {mean:.1f}, largest {largest:,}", fontsize=10)
-    axes.set_xlabel(f"in-degree{note}")
-    axes.set_ylabel("nodes" if analysis.self_loops is not None else "destinations")
-    axes.grid(alpha=0.2)
-
-
-def _draw_times(axes: Any, analysis: Analysis) -> None:
-    forecasts = analysis.forecasts
-    places = torch.arange(len(forecasts)).tolist()
-    for shift, label, color, seconds in (
-        (-0.27, "PyG, edge_index", "0.8", [f.pyg_seconds for f in forecasts]),
-        (0.0, "pyg_hag, plain", "0.55", [f.plain_seconds for f in forecasts]),
-        (0.27, "pyg_hag, HAG", "tab:blue", [f.hag_seconds for f in forecasts]),
-    ):
-        bars = axes.bar(
-            [place + shift for place in places],
-            [1e3 * s for s in seconds],
-            width=0.27,
-            color=color,
-            label=label,
-        )
-    labels = [f"{f.speedup_over_pyg:.0f}x" + " plain" * f.is_plain for f in forecasts]
-    axes.bar_label(bars, labels, padding=2, fontsize=9)
-    axes.set_yscale("log")
-    axes.margins(y=0.12)
-    axes.set_xticks(places, [str(f.width) for f in forecasts])
-    how = "measured" if any(f.is_measured for f in forecasts) else "predicted"
-    axes.set_title(f"one sum, {how}: times faster than PyG", fontsize=10)
-    axes.set_xlabel("features per node")
-    axes.set_ylabel("milliseconds")
-    axes.legend(frameon=False, loc="upper left")
 
 
 def _load_cost(path: str) -> CostModel:

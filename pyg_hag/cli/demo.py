@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch_geometric.data import Data
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyg_hag.analysis.memory import peak
 from pyg_hag.cli.demo_tasks import (

@@ -11,7 +11,7 @@ from torch import nn
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import LocalDegreeProfile
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyg_hag.cli.demo_models import GCN, GIN
 from pyg_hag.datasets import (

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch_geometric.data import Data, HeteroData
 
+from pyg_hag.data.display import data_html, hetero_data_html
 from pyg_hag.data.restore import remember, restored
 from pyg_hag.data.storages import adopt
 from pyg_hag.data.store import KEY, stored_in, take
@@ -56,6 +57,9 @@ class HAGData(Data):
         super().apply(func, *args)
         remember(self.__dict__.setdefault("_hag_cache", {}), before, self._store)
         return self
+
+    def _repr_html_(self) -> str:
+        return data_html(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return _without_cache(self)
@@ -124,6 +128,9 @@ class HAGHeteroData(HeteroData):
         for edge_type, stored in before.items():
             remember(caches.setdefault(edge_type, {}), stored, self[edge_type])
         return self
+
+    def _repr_html_(self) -> str:
+        return hetero_data_html(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return _without_cache(self)

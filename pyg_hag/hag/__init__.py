@@ -5,6 +5,7 @@ from pyg_hag.hag.abstract import AbstractHAG, Handle
 from pyg_hag.hag.arrays import FIELDS
 from pyg_hag.hag.container import HAG
 from pyg_hag.hag.factory import plain_hag
+from pyg_hag.hag.nodes import to_networkx
 from pyg_hag.hag.stats import HAGStats
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "Handle",
     "library",
     "plain_hag",
+    "to_networkx",
 ]

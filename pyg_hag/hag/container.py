@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pyg_hag.graph.formats import to_adj_t
 from pyg_hag.hag import views
+from pyg_hag.hag.display import DisplayedHAG
 from pyg_hag.hag.io import read_file, write_file
 from pyg_hag.hag.symbolic import SymbolicHAG, closed_view
 from pyg_hag.hag.verify import (
@@ -16,11 +17,10 @@ from pyg_hag.hag.verify import (
     prove_single_edges,
     prove_single_paths,
 )
-from pyg_hag.hag.weighted import WeightedHAG
 from pyg_hag.utils.tensors import kept_property
 
 
-class HAG(WeightedHAG):
+class HAG(DisplayedHAG):
     r"""A hierarchically aggregated graph: an immutable container of flat tensors.
 
     A HAG consists of *rows*: intermediate *aggregates* and *destinations*. Each row
@@ -253,20 +253,6 @@ class HAG(WeightedHAG):
             ValueError: If the file does not hold a HAG, or is truncated or corrupted.
         """
         return read_file(path, HAG)
-
-    # Display ##################################################################
-
-    def __repr__(self) -> str:
-        s = self.stats
-        name, cost = ("reads", s.reads) if s.steps is None else ("steps", s.steps)
-        saved = 1 - cost / s.num_edges if s.num_edges else 0.0
-        return (
-            f"HAG(num_src={self.num_src}, num_dst={self.num_dst}, "
-            f"num_aggregates={s.num_aggregates}, {name}={cost}, saved={saved:.0%})"
-        )
-
-    def _repr_html_(self) -> str:
-        return self.stats.to_html(self.num_src, self.num_dst)
 
     # Computed once ############################################################
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pyg_hag.utils.html import html_facts
+
 
 @dataclass(frozen=True)
 class HAGStats:
@@ -57,11 +59,17 @@ class HAGStats:
             num_src: Number of sources.
             num_dst: Number of destinations.
         """
-        rows = [
-            ("sources", f"{num_src:,}", ""),
-            ("destinations", f"{num_dst:,}", ""),
+        sizes = [("sources", f"{num_src:,}"), ("destinations", f"{num_dst:,}")]
+        return html_facts("HAG", [*sizes, *self._facts()])
+
+    def _repr_html_(self) -> str:
+        return html_facts("HAGStats", self._facts())
+
+    def _facts(self) -> list[tuple[str, ...]]:
+        """Names, values and notes."""
+        facts: list[tuple[str, ...]] = [
             ("aggregates", f"{self.num_aggregates:,}", f"depth {self.depth}"),
-            ("edges", f"{self.num_edges:,}", ""),
+            ("edges", f"{self.num_edges:,}"),
             ("reads", f"{self.reads:,}", f"{self.read_reduction:.2f}x fewer"),
             (
                 "aggregations",
@@ -70,16 +78,13 @@ class HAGStats:
             ),
         ]
         if self.subtractions:
-            rows.append(("subtracted", f"{self.subtractions:,}", "of the reads"))
+            facts.append(("subtracted", f"{self.subtractions:,}", "of the reads"))
         if self.steps is not None:
             note = f"{self.step_reduction:.2f}x fewer"
-            rows.append(("steps", f"{self.steps:,}", note))
-        cells = "".join(
-            f"<tr><th style='text-align:left'>{name}</th>"
-            f"<td style='text-align:right'>{value}</td><td>{note}</td></tr>"
-            for name, value, note in rows
-        )
-        return f"<table><caption>HAG</caption>{cells}</table>"
+            facts.append(("steps", f"{self.steps:,}", note))
+        if self.decision:
+            facts.append(("decision", "", self.decision))
+        return facts
 
 
 def _ratio(before: int, after: int) -> float:

@@ -14,10 +14,16 @@ from pyg_hag.hag import HAG, AbstractHAG
 from pyg_hag.hag.memo import once_per_hag
 from pyg_hag.nn.conv import HAGEGConv, HAGGCNConv, HAGGINConv, HAGSAGEConv
 from pyg_hag.nn.mixins.checks import refuse_torchscript
+from pyg_hag.nn.mixins.display import noted
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing, install_propagate
 from pyg_hag.nn.models import MODELS
 from pyg_hag.nn.own_layers import OwnLayerMixin, message_input
-from pyg_hag.nn.support import GRAPH_ARGUMENTS, forward_parameters, mixin_of
+from pyg_hag.nn.support import (
+    GRAPH_ARGUMENTS,
+    edges_reason,
+    forward_parameters,
+    mixin_of,
+)
 from pyg_hag.ops.edges import transforms_are_active
 
 _NAMED: dict[type, type] = {
@@ -114,6 +120,9 @@ class _EdgeMixin(nn.Module):
     """Replaces HAGs among the arguments of `forward` by their edges."""
 
     __prepare_scriptable__ = refuse_torchscript
+
+    def __repr__(self) -> str:
+        return noted(super().__repr__(), f"on edges: {edges_reason(self)}")
 
     def _set_jittable_templates(self, raise_on_error: bool = False) -> None:
         # The code that PyG has written for its class serves this one, too.

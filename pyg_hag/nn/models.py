@@ -11,9 +11,20 @@ from torch_geometric.nn.to_hetero_module import ToHeteroMessagePassing
 from pyg_hag.data import HAGData
 from pyg_hag.data.store import KEY
 from pyg_hag.hag import AbstractHAG
+from pyg_hag.nn.mixins.display import noted
+from pyg_hag.nn.support import hag_support
 
 
-class LightGCNMixin(torch.nn.Module):
+class _OneLine(torch.nn.Module):
+    """A model whose text does not list its layers."""
+
+    def __repr__(self) -> str:
+        table = hag_support(self)
+        count = sum(support.supported for support in table)
+        return noted(super().__repr__(), f"{count} of {len(table)} layers share sums")
+
+
+class LightGCNMixin(_OneLine):
     """`LightGCN`, which ranks the edges themselves if it gets no pairs of nodes."""
 
     def forward(
@@ -43,7 +54,7 @@ class ToHeteroMixin(torch.nn.Module):
         return super().forward(x, edge_index, node_type, edge_type, **kwargs)
 
 
-class BasicGNNMixin(torch.nn.Module):
+class BasicGNNMixin(_OneLine):
     """The models of :class:`torch_geometric.nn.models.basic_gnn.BasicGNN`."""
 
     def forward(self, x: Tensor, edge_index: Any, *args: Any, **kwargs: Any) -> Tensor:

@@ -12,6 +12,7 @@ from pyg_hag.nn.layer_table import MIXINS, UNSUPPORTED
 from pyg_hag.nn.mixins.checks import PER_EDGE_METHODS, replaced_method
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing
 from pyg_hag.nn.own_layers import OwnLayerMixin, message_input
+from pyg_hag.utils.html import html_table
 from pyg_hag.utils.tables import text_table
 
 GRAPH_ARGUMENTS = ("edge_index", "hyperedge_index", "adj", "adj_t")
@@ -44,11 +45,17 @@ class SupportTable(list[Support]):
     """One row for each layer; prints as a table."""
 
     def __str__(self) -> str:
-        header = ["module", "layer", "on a HAG"]
-        rows = [[s.name or "(model)", s.layer, s.reason or "supported"] for s in self]
-        return text_table([header, *rows])
+        return text_table(self._rows())
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return html_table("", self._rows())
+
+    def _rows(self) -> list[list[str]]:
+        header = ["module", "layer", "on a HAG"]
+        rows = [[s.name or "(model)", s.layer, s.reason or "supported"] for s in self]
+        return [header, *rows]
 
 
 def hag_support(model: nn.Module) -> SupportTable:
@@ -141,6 +148,11 @@ def forward_parameters(cls: type) -> tuple[str, ...]:
         return tuple(inspect.signature(cls.forward).parameters)  # type: ignore[attr-defined]
     except (TypeError, ValueError):
         return ()
+
+
+def edges_reason(module: nn.Module) -> str:
+    """Why a converted module gets the edges of a HAG; empty if it does not."""
+    return _module_reason(_original(module)) or ""
 
 
 def _original(module: nn.Module) -> nn.Module:

@@ -1,5 +1,6 @@
 """Long searches: a progress bar, a time limit, and Ctrl-C."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ def watched(
         unit_scale=True,
         delay=0 if progress else _DELAY,
         disable=progress is False,
-        leave=False,
+        leave="ipykernel.zmqshell" in sys.modules,  # in a notebook
     )
     try:
         with bar:

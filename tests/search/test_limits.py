@@ -2,12 +2,14 @@
 
 import _thread
 import signal
+import sys
 import threading
 import time
 
 import numpy as np
 import pytest
 from graphs import edge_index_of, fewest_hag, num_threads, random_graph, skewed_graph
+from imports import CODE
 
 from pyg_hag import build_hag
 from pyg_hag.search import progress, select
@@ -101,6 +103,23 @@ def test_a_progress_bar_where_it_is_asked_for(capsys):
     assert hag_of(GRAPH, progress=False) == expected
     assert hag_of(GRAPH) == expected
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("in_notebook", [False, True])
+def test_a_progress_bar_leaves_a_line_in_a_notebook(in_notebook, monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "ipykernel.zmqshell", raising=False)
+    if in_notebook:
+        monkeypatch.setitem(sys.modules, "ipykernel.zmqshell", sys)
+    hag_of(GRAPH, progress=True)
+    last = capsys.readouterr().err.split("\r")[-1]  # what the others are replaced by
+    assert last.startswith("HAG search: ") == last.endswith("\n") == in_notebook
+
+
+def test_progress_bars_are_those_of_notebooks():
+    files = [file for file in CODE.rglob("*.py") if "tqdm" in file.read_text()]
+    assert len(files) > 10
+    for file in files:
+        assert "from tqdm.auto import tqdm" in file.read_text(), file
 
 
 @pytest.mark.parametrize("num_parts", [2, 3, 7, 50])

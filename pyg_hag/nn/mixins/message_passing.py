@@ -19,6 +19,7 @@ from pyg_hag.nn.mixins.checks import (
     used_weights,
     warn_of_unread_weights,
 )
+from pyg_hag.nn.mixins.display import noted
 
 _uncompiled_propagate = MessagePassing.propagate
 
@@ -44,6 +45,14 @@ class HAGMessagePassing(MessagePassing):
             cls._edge_propagate = cls.propagate
         if not custom:
             install_propagate(cls)
+
+    def __repr__(self) -> str:
+        return noted(super().__repr__(), self._sharing())
+
+    def _sharing(self) -> str:
+        """Whether the layer shares sums on a HAG as it is configured, for its text."""
+        reason = self.unsupported_reason(self)
+        return "shares sums" if reason is None else f"on edges: {reason}"
 
     factors_weights = False
     """Whether weights become factors of nodes where nothing is shared, too."""

@@ -24,6 +24,7 @@ from pyg_hag.quantization.qat.calibrate import arguments
 from pyg_hag.quantization.qat.fake_quantize import FakeQuantize
 from pyg_hag.quantization.qat.linear import QATLinear
 from pyg_hag.quantization.qat.prepare import QATModel
+from pyg_hag.utils.html import html_table
 from pyg_hag.utils.tables import text_table
 
 NEVER_RAN = "it has observed no values"
@@ -48,13 +49,19 @@ class ConversionTable(list[Conversion]):
     """A list of conversions that prints as a table."""
 
     def __str__(self) -> str:
+        return text_table(self._rows())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return html_table("", self._rows())
+
+    def _rows(self) -> list[list[str]]:
         header = ["module", "layer", "runs in"]
         runs = [f"float32: {c.reason}" if c.reason else "INT8" for c in self]
         names = [[c.name or "(model)", c.layer] for c in self]
         rows = [[*name, kind] for name, kind in zip(names, runs, strict=True)]
-        return text_table([header, *rows])
-
-    __repr__ = __str__
+        return [header, *rows]
 
 
 class INT8Model(nn.Module):

@@ -33,6 +33,9 @@ class QuantizedGAT(QuantizedLayer):
     runs_in_int8 = False
     vectors = ("att_src", "att_dst", "att_edge")
 
+    def _sharing(self) -> str:
+        return "on edges: attention"
+
     def quantizer_names(self) -> tuple[str, ...]:
         """See :meth:`QuantizedLayer.quantizer_names`."""
         return "message", "logits", "aggregate"
