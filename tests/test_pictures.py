@@ -325,7 +325,9 @@ def test_when_a_hag_is_large():
 
 
 def test_savings_are_bars():
-    analysis = analyze(CLIQUES, (11, 11), (16, 64))
+    edge_index = edge_index_of(biclique(range(60), range(60, 200)))
+    analysis = analyze(edge_index, (200, 200), (16, 64))
+    assert not analysis.forecasts[1].is_plain
     ax = plot_savings(analysis)
     times = [
         [1e3 * getattr(f, f"{way}_seconds") for f in analysis.forecasts]
