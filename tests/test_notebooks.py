@@ -21,6 +21,7 @@ from pyg_hag import (
 )
 from pyg_hag.nn import HAGGCNConv
 from pyg_hag.quantization import DegreeQuantConfig, convert, prepare_qat
+from pyg_hag.utils.html import html_facts, html_table
 
 BICLIQUE = edge_index_of(biclique(range(10), range(10, 1200)))
 NAME = "<i>&\"'"
@@ -47,6 +48,14 @@ def data_of(edge_index=BICLIQUE, num_nodes=1200, **options):
 
 
 # Tables ########################################################################
+
+
+def test_everything_is_escaped():
+    facts = html_facts(NAME, [(NAME, NAME, NAME), (NAME, NAME)])
+    table = html_table(NAME, [[NAME, NAME], [NAME, NAME]])
+    for html, count in ((facts, 6), (table, 5)):
+        texts = [text for text in ElementTree.fromstring(html).itertext() if text]
+        assert texts == [NAME] * count
 
 
 def test_hag_and_statistics():

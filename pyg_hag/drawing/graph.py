@@ -86,7 +86,7 @@ def draw_graph(diagram: Diagram, ax: Any = None) -> Any:
     _draw_heads(ax, diagram, frame.top + 0.55, scale)
     if subtracts:
         middle = (num_columns - 1) * scale.gap / 2, frame.bottom - 0.35
-        points = min(9.0, 0.42 * scale.points)
+        points = min(9.0, max(0.42 * scale.points, 6.0))
         font = {"fontsize": points, "color": SUBTRACTED, "ha": "center"}
         ax.text(*middle, "- - subtracted", va="center", **font)
     return ax
@@ -113,7 +113,8 @@ def _name(node: Node) -> str:
 
 def _new_axes(frame: _Frame) -> Any:
     wanted = 1.2 * frame.height / (frame.num_columns - 1)
-    width = frame.width(min(max(wanted, _GAP[0]), _GAP[1]))
+    most = max(_GAP[1], 0.35 * frame.height)
+    width = frame.width(min(max(wanted, _GAP[0]), most))
     inches = max(min(_INCHES[0], _HEIGHT / frame.height, _WIDTH / width), _INCHES[1])
     return new_axes(max(width * inches, 2.5), frame.height * inches + 0.35)
 
@@ -122,7 +123,9 @@ def _scale(ax: Any, frame: _Frame) -> _Scale:
     """The distances with which the nodes fill the axes."""
     box = ax.get_window_extent()
     room = frame.height * box.width / box.height - frame.width(0)
-    gap = min(max(room / (frame.num_columns - 1), _GAP[0]), 2 * _GAP[1])
+    gap = min(
+        max(room / (frame.num_columns - 1), _GAP[0]), max(2 * _GAP[1], frame.height)
+    )
     pixels = min(box.height / frame.height, box.width / frame.width(gap))
     return _Scale(gap, 72 * pixels / ax.figure.dpi)
 
@@ -181,7 +184,7 @@ def _draw_arrows(
 ) -> None:
     from matplotlib.patches import FancyArrowPatch
 
-    thin = len(diagram.arrows) > 150
+    width = min(0.5 if len(diagram.arrows) > 150 else 1.0, scale.points / 18)
     for link, orders in copies.items():
         tail, _, sign = link
         kind = diagram.nodes[tail].kind
@@ -191,8 +194,8 @@ def _draw_arrows(
         arrow = FancyArrowPatch(
             path=path,
             arrowstyle="-|>",
-            mutation_scale=max(0.34 * scale.points, 2.0),
-            linewidth=(0.5 if thin else 1.0) * (1.0 + 0.4 * (len(orders) > 1)),
+            mutation_scale=max(0.34 * scale.points, 1.5),
+            linewidth=width * (1.4 if len(orders) > 1 else 1.0),
             linestyle="-" if sign > 0 else (0, (4, 2)),
             facecolor=color,
             edgecolor=color,

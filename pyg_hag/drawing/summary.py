@@ -32,8 +32,8 @@ def draw_summary(
     left, right = ax.inset_axes([0, 0, 0.4, 1]), ax.inset_axes([0.52, 0, 0.48, 1])
     bars = left.bar([0, 1], [before, after], color=[_PLAIN, _HAG])
     left.set_xticks([0, 1], ["plain graph", "HAG"])
-    times = before / after if after else 1.0
-    left.bar_label(bars, [f"{before:,}", f"{after:,}\n{times:.2f}x fewer"], fontsize=9)
+    saved = f"\n{before / after:.2f}x fewer" if 0 < after < before else ""
+    left.bar_label(bars, [f"{before:,}", f"{after:,}{saved}"], fontsize=9)
     left.margins(y=0.22)
     left.set_ylabel(name)
     if per_level:
