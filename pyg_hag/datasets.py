@@ -27,7 +27,7 @@ GENERATED = {"Reddit-sized": (232_965, 114_600_000, 41)}
 GENERATED_SMALL: dict[str, Callable[[], list[Data]]] = {
     "ego-networks": lambda: generate_ego_networks(20),
     "communities": lambda: [generate_communities(1000, 10_000, 5)],
-    "social": lambda: [generate_social_graph(8)],
+    "social": lambda: [generate_social_graph(4)],
 }
 """Small graphs that are generated: many graphs, a sparse one, one with classes."""
 

@@ -139,8 +139,8 @@ def difference(result: Any, wanted: Any) -> float:
 
     Of a list, that of the item that differs most.
     """
-    if isinstance(wanted, list | tuple):
-        if not isinstance(result, list | tuple) or len(result) != len(wanted):
+    if _is_list(wanted) or _is_list(result):
+        if not (_is_list(result) and _is_list(wanted) and len(result) == len(wanted)):
             return float("inf")
         return max(map(difference, result, wanted), default=0.0)
     if wanted is None or result is None:
@@ -152,6 +152,10 @@ def difference(result: Any, wanted: Any) -> float:
         return 0.0
     error = (_floats(result) - _floats(wanted)).abs().max()
     return float(error / _floats(wanted).abs().max().clamp(min=1e-12))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
 
 
 def _floats(values: Tensor) -> Tensor:
