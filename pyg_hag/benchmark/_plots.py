@@ -106,16 +106,24 @@ def _plot_part(
     """Draws the bars of some cases, and adds one of each contender to `handles`."""
     place = 0.0
     ticks, labels = [], []
+    bars: dict[str, list[tuple[float, Span]]] = {name: [] for name in names}
     for (case,), group in cases:
         ticks.append(place + BAR * (len(group) - 1) / 2)
         labels.append(case)
         for row in group:
-            low, middle, high = span(row)
-            name = row["contender"]
-            color = COLORS[names.index(name) % len(COLORS)]
-            size = {"height": 0.9 * BAR, "left": start}
-            handles[name] = axes.barh(place, middle - start, color=color, **size)
-            axes.plot([low, high], [place, place], color="0.2", linewidth=0.9)
+            bars[row["contender"]].append((place, span(row)))
+            place += BAR
+        place += GAP
+    for i, (name, found) in enumerate(bars.items()):
+        if not found:
+            continue
+        places = [place for place, _ in found]
+        lows, middles, highs = zip(*(values for _, values in found), strict=True)
+        widths = [middle - start for middle in middles]
+        color = COLORS[i % len(COLORS)]
+        handles[name] = axes.barh(places, widths, 0.9 * BAR, start, color=color)
+        axes.hlines(places, lows, highs, color="0.2", linewidth=0.9)
+        for place, (_, middle, high) in found:
             axes.annotate(
                 f"{middle:.3g}",
                 (max(high, start), place),
@@ -125,8 +133,6 @@ def _plot_part(
                 fontsize=6.5,
                 in_layout=False,  # else the layout takes seconds
             )
-            place += BAR
-        place += GAP
     axes.axvline(start, color="0.3", linewidth=1)
     axes.set_yticks(ticks, labels, fontsize=8)
 

@@ -137,27 +137,32 @@ def case_name(labels: Mapping[str, Any]) -> str:
 def difference(result: Any, wanted: Any) -> float:
     """The largest difference, relative to the largest value that is wanted.
 
-    Of a list, that of the item that differs most.
+    Of a list, that of the item that differs most. Items whose values are less than a
+    thousandth of the largest of all are taken relative to that: a gradient that is 0
+    but for rounding differs from another one.
     """
-    if _is_list(wanted) or _is_list(result):
-        if not (_is_list(result) and _is_list(wanted) and len(result) == len(wanted)):
-            return float("inf")
-        return max(map(difference, result, wanted), default=0.0)
-    if wanted is None or result is None:
-        raise TypeError("a contender must return what it has computed (got None)")
-    result, wanted = torch.as_tensor(result), torch.as_tensor(wanted)
-    if result.shape != wanted.shape:
+    if not (_is_list(result) or _is_list(wanted)):
+        result, wanted = [result], [wanted]
+    elif not (_is_list(result) and _is_list(wanted) and len(result) == len(wanted)):
         return float("inf")
-    if not wanted.numel():
-        return 0.0
-    error = (_floats(result) - _floats(wanted)).abs().max()
-    return float(error / _floats(wanted).abs().max().clamp(min=1e-12))
+    if any(value is None for value in (*result, *wanted)):
+        raise TypeError("a contender must return what it has computed (got None)")
+    pairs = [*zip(map(_floats, result), map(_floats, wanted), strict=True)]
+    if any(a.shape != b.shape for a, b in pairs):
+        return float("inf")
+    pairs = [(a, b) for a, b in pairs if b.numel()]
+    sizes = [float(b.abs().max()) for _, b in pairs]
+    least = max([1e-12, *(1e-3 * size for size in sizes)])
+    errors = [float((a - b).abs().max()) for a, b in pairs]
+    ratios = [e / max(size, least) for e, size in zip(errors, sizes, strict=True)]
+    # NaN is not less than anything:
+    return max(ratios, key=lambda r: float("inf") if r != r else r, default=0.0)
 
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, list | tuple)
 
 
-def _floats(values: Tensor) -> Tensor:
-    values = values.detach()
+def _floats(value: Any) -> Tensor:
+    values = torch.as_tensor(value).detach()
     return values if values.dtype == torch.float64 else values.float()

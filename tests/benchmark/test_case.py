@@ -37,9 +37,13 @@ def test_what_is_as_good_as_equal():
     of(a=ONES, b=ONES + 1e-6, c=ONES.double()).check()
     of(a=[ONES, 2], b=(ONES, 2.0)).check()
     of(a=torch.ones(0), b=torch.ones(0)).check()
+    of(a=[ONES, 1e-9 * ONES], b=[ONES, 5e-9 * ONES]).check()  # rounding
     assert difference(torch.tensor([1.0, 3.0]), torch.tensor([2.0, 4.0])) == 0.25
+    for second in (-ONES, WRONG["not a number"]):
+        with pytest.raises(ValueError, match="'b'"):
+            of(a=[ONES, ONES], b=[ONES, second]).check()
     with pytest.raises(ValueError, match="'b'"):
-        of(a=[ONES, ONES], b=[ONES, -ONES]).check()
+        of(a=[ONES, 1e-3 * ONES], b=[ONES, 2e-3 * ONES]).check()
     with pytest.raises(TypeError, match="must return what it has computed"):
         of(a=ONES, b=None).check()
 

@@ -178,11 +178,12 @@ def test_pictures_of_few_and_of_many_rows(tmp_path):
         for i in range(45)
         for name in ("HAG", f"base{i % 2}")
     ]
-    for some in ([], rows[:2], rows):
+    for some in ([], rows):
         plot_ratios(some, str(path))
-        plot_values(some, "speedup_50", "seconds", str(path))
         assert path.read_bytes().startswith(PNG)
         path.unlink()
+    plot_values([{"case": "a", "contender": "b"}, *rows[:2]], "speedup_50", "", path)
+    assert path.read_bytes().startswith(PNG)
 
 
 def test_rows_come_back_from_their_file(tmp_path):
