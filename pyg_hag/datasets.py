@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,25 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.datasets import (
+    PPI,
     Amazon,
     Coauthor,
     LINKXDataset,
     Planetoid,
+    Reddit,
     TUDataset,
 )
 
 ROOT_VARIABLE = "PYG_HAG_DATA"
 GENERATED = {"Reddit-sized": (232_965, 114_600_000, 41)}
 """Nodes, edges and communities of the graphs that are generated, not loaded."""
+
+GENERATED_SMALL: dict[str, Callable[[], list[Data]]] = {
+    "ego-networks": lambda: generate_ego_networks(20),
+    "communities": lambda: [generate_communities(1000, 10_000, 5)],
+    "social": lambda: [generate_social_graph(4)],
+}
+"""Small graphs that are generated: many graphs, a sparse one, one with classes."""
 
 _CLASSES: dict[str, Any] = {
     **dict.fromkeys(("Cora", "CiteSeer", "PubMed"), Planetoid),
@@ -56,15 +66,19 @@ def load_graphs(name: str, root: str | os.PathLike[str] | None = None) -> list[D
     """Loads a data set through PyG's class, which downloads it if necessary.
 
     Args:
-        name (str): A data set of Planetoid, Amazon, Coauthor, LINKX or TUDataset, or
-            a folder `<root>/<name>/raw/<name>.npz` with `edge_index` and `num_nodes`,
-            or `"Reddit-sized"`, which is generated: 232,965 nodes in 41 communities
-            and 114.6 million edges (:func:`generate_communities`).
+        name (str): A data set of Planetoid, Amazon, Coauthor, LINKX or TUDataset, PPI
+            (the graphs of its three parts) or Reddit, a folder
+            `<root>/<name>/raw/<name>.npz` with `edge_index` and `num_nodes`,
+            or a graph that is generated: `"Reddit-sized"`, with 232,965 nodes in 41
+            communities and 114.6 million edges (:func:`generate_communities`), or one
+            of :data:`GENERATED_SMALL`.
         root (path, optional): See :func:`find_root`.
 
     Returns:
         list[Data]: Its graphs; one for a node-classification set.
     """
+    if name in GENERATED_SMALL:
+        return GENERATED_SMALL[name]()
     if name in GENERATED:
         return [generate_communities(*GENERATED[name])]
     folder = find_root(root)
@@ -76,11 +90,22 @@ def load_graphs(name: str, root: str | os.PathLike[str] | None = None) -> list[D
                 arrays["num_nodes"] if "num_nodes" in arrays else edge_index.max() + 1
             )
         return [Data(edge_index=edge_index, num_nodes=num_nodes)]
-    cls = _CLASSES.get(name, TUDataset)
     with warnings.catch_warnings():  # from PyG's own loading code
         warnings.simplefilter("ignore")
-        dataset = cls(str(folder), name)
-        return [dataset[i] for i in range(len(dataset))]
+        return [
+            dataset[i]
+            for dataset in _datasets(folder, name)
+            for i in range(len(dataset))
+        ]
+
+
+def _datasets(folder: Path, name: str) -> list[Any]:
+    """PyG's data sets of a name: several where it keeps the parts apart."""
+    if name == "PPI":
+        return [PPI(str(folder / name), part) for part in ("train", "val", "test")]
+    if name == "Reddit":
+        return [Reddit(str(folder / name))]
+    return [_CLASSES.get(name, TUDataset)(str(folder), name)]
 
 
 def as_one_graph(graphs: list[Data]) -> tuple[Tensor, int]:

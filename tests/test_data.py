@@ -12,11 +12,11 @@ from graphs import (
     near_cliques,
     random_graph,
 )
-from torch_geometric.data import Batch, Data, InMemoryDataset
+from torch_geometric.data import Batch, Data, HeteroData, InMemoryDataset
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import SimpleConv
 
-from pyg_hag import HAGData, aggregate
+from pyg_hag import HAGData, HAGHeteroData, HAGTransform, aggregate
 from pyg_hag.data import KEY
 from pyg_hag.hag import packing
 from pyg_hag.hag.packing import HAG_TYPE, HEADER, SEQUENTIAL
@@ -330,3 +330,16 @@ def test_edges_may_change_their_order():
     data.edge_index = data.edge_index[:, torch.randperm(data.num_edges)]
     assert data.hag == hag
     assert data.sort(sort_by_row=False).hag == hag
+
+
+def test_whether_data_have_a_hag():
+    data = Data(edge_index=torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
+    hetero = HeteroData({"a": {"num_nodes": 2}})
+    hetero["a", "to", "a"].edge_index = data.edge_index
+    for key, plain in ("hag", data), ("hag_dict", hetero):
+        assert key not in plain
+        for remove in (False, True):
+            given = HAGTransform(remove_edge_index=remove)(plain)
+            assert key in given and "nothing" not in given
+            assert key in Batch.from_data_list([given, given])
+    assert "hag" not in HAGData() and "hag_dict" not in HAGHeteroData()

@@ -5,6 +5,7 @@ from graphs import fewest_hag
 from torch_geometric.data import Data
 
 from pyg_hag.datasets import (
+    GENERATED_SMALL,
     ROOT_VARIABLE,
     as_one_graph,
     find_root,
@@ -94,3 +95,29 @@ def test_reductions_on_real_graphs(real_graph, name, reduction):
     hag = fewest_hag(edge_index, num_nodes)
     hag.validate(edge_index)
     assert round(hag.stats.aggregation_reduction, 2) >= reduction
+
+
+def test_sets_of_several_parts_and_of_one(tmp_path, monkeypatch):
+    graph = Data(edge_index=torch.tensor([[0], [1]]), num_nodes=2)
+    calls = []
+
+    def made(*args):
+        calls.append(args)
+        return [graph]
+
+    for name in ("PPI", "Reddit", "TUDataset"):
+        monkeypatch.setattr(f"pyg_hag.datasets.{name}", made)
+    assert len(load_graphs("PPI", tmp_path)) == 3
+    assert len(load_graphs("Reddit", tmp_path)) == len(load_graphs("X", tmp_path)) == 1
+    folder = str(tmp_path / "PPI")
+    assert calls == [
+        *((folder, part) for part in ("train", "val", "test")),
+        (str(tmp_path / "Reddit"),),
+        (str(tmp_path), "X"),
+    ]
+
+
+@pytest.mark.parametrize("name", GENERATED_SMALL)
+def test_small_graphs_need_no_data(name):
+    graphs = load_graphs(name, "/no/such/folder")
+    assert sum(graph.num_edges for graph in graphs) > 1000

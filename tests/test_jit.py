@@ -55,7 +55,8 @@ def test_the_stamp_has_all_that_machine_code_comes_from():
     stamped = set()
     for name in code_cache.COMPILED:
         stamped |= {*code_cache._sources(code_cache.PACKAGE / name)}
-    files = {FILES[name] for name in compiled}
+    drawn = "pyg_hag.drawing"  # pictures of a HAG, for which nothing is compiled
+    files = {FILES[name] for name in compiled if not name.startswith(drawn)}
     assert {f for f in files - stamped if f.name != "__init__.py"} == set()
 
 

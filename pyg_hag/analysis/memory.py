@@ -11,10 +11,15 @@ from pyg_hag.runtime.memory import release_memory
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
+def can_measure() -> bool:
+    """Whether the system tells (it is Linux that does)."""
+    return _RESET.exists()
+
+
 def peak(call: Callable[[], Any]) -> float | None:
     """Megabytes by which the resident memory of the process grows during a call.
 
-    None where the system does not tell (it is Linux that does).
+    None where the system does not tell.
     """
     call()  # caches are filled once and not counted
     release_memory()

@@ -3,13 +3,13 @@
 import argparse
 import sys
 import warnings
-from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Iterable
+from dataclasses import fields, replace
+from pathlib import Path
 
 from pyg_hag.benchmark import (
     accuracy,
     aggregate,
-    aggregate_device,
     cost,
     gpu,
     int8,
@@ -17,119 +17,49 @@ from pyg_hag.benchmark import (
     lstm,
     memory,
     models,
+    paper,
     reduce,
     search,
     train,
 )
-from pyg_hag.benchmark._report import environment
-from pyg_hag.datasets import GENERATED, is_there
-from pyg_hag.utils.tables import markdown_table, text_table
+from pyg_hag.benchmark._benchmark import Benchmark, Settings
+from pyg_hag.benchmark._document import document
+from pyg_hag.benchmark._environment import environment, report
+from pyg_hag.benchmark._graphs import WIDTHS
+from pyg_hag.benchmark._report import Rows, Table, markdown
+from pyg_hag.benchmark._runner import collect, run_all
+from pyg_hag.runtime.first_use import readiness
+from pyg_hag.utils.tables import text_table
 
-WIDTHS = [16, 64, 128, 256, 512]
-GRAPHS = [
-    *("MUTAG", "BZR", "BZR_MD", "ENZYMES", "PROTEINS", "IMDB-BINARY", "IMDB-MULTI"),
-    *("REDDIT-BINARY", "COLLAB", "Cora", "CS", "Photo", "Computers", "cornell5"),
-    *("ego-Facebook", "ca-AstroPh", "email-Enron", "Gowalla_bip", "HeCo_DBLP_APCPA"),
-    "cnr-2000",
-]
-"""The default graphs; those that are not in the data folder are left out."""
-
-Table = list[list[str]]
-Command = Callable[[Namespace], Table]
-PerWidth = Callable[[list[str], str | None, str | None, list[int]], Table]
-
-
-def _graphs(options: Namespace, default: list[str]) -> list[str]:
-    """The graphs that were named, or the default ones that are available."""
-    chosen: list[str] = options.graphs
-    return chosen or [
-        name for name in default if name in GENERATED or is_there(name, options.root)
-    ]
-
-
-def _per_width(run: PerWidth) -> Command:
-    """The command of a benchmark of several graphs and feature widths."""
-
-    def command(options: Namespace) -> Table:
-        graphs = _graphs(options, GRAPHS)
-        return run(graphs, options.root, options.out, options.widths or WIDTHS)
-
-    return command
-
-
-def _search(options: Namespace) -> Table:
-    graphs = _graphs(options, GRAPHS)
-    return search.run(graphs, options.root, options.out, options.self_loops)
-
-
-def _aggregate(options: Namespace) -> Table:
-    on_gpu = options.device == "cuda"
-    run = aggregate_device.run if on_gpu else aggregate.run
-    graphs = _graphs(options, aggregate_device.GRAPHS if on_gpu else GRAPHS)
-    widths = options.widths or (aggregate_device.WIDTHS if on_gpu else WIDTHS)
-    return run(graphs, options.root, options.out, widths, options.plot)
-
-
-def _train(options: Namespace) -> Table:
-    device = options.device or "cpu"
-    return train.run(options.graphs, options.root, options.out, device)
-
-
-def _cost(options: Namespace) -> Table:
-    graphs, widths = _graphs(options, GRAPHS), options.widths or WIDTHS
-    outputs = options.out, widths, options.plot, options.fit
-    return cost.run(graphs, options.root, *outputs)
-
-
-def _accuracy(options: Namespace) -> Table:
-    return accuracy.run(
-        options.dataset or options.graphs or ["Cora"],
-        options.root,
-        options.out,
-        options.model,
-        options.method,
-        options.runs,
-        options.epochs,
-        options.save,
-        options.first,
-    )
-
-
-def _int8(options: Namespace) -> Table:
-    return int8.run(options.graphs, options.root, options.out)
-
-
-def _gpu(options: Namespace) -> Table:
-    graphs = _graphs(options, aggregate_device.GRAPHS)
-    widths = options.widths or aggregate_device.WIDTHS
-    folder, device = options.out or "gpu", options.device or "cuda"
-    return gpu.run(graphs, options.root, folder, widths, device)
-
-
-COMMANDS: dict[str, Command] = {
-    "search": _search,
-    "aggregate": _aggregate,
-    "reduce": _per_width(reduce.run),
-    "models": _per_width(models.run),
-    "train": _train,
-    "lstm": _per_width(lstm.run),
-    "layers": _per_width(layers.run),
-    "memory": _per_width(memory.run),
-    "cost": _cost,
-    "accuracy": _accuracy,
-    "int8": _int8,
-    "gpu": _gpu,
+MODULES = (
+    *(search, aggregate, reduce, models, train, lstm, layers, memory, cost),
+    *(int8, paper, accuracy),
+)
+BENCHMARKS: dict[str, Benchmark] = {
+    module.BENCHMARK.name: module.BENCHMARK for module in MODULES
 }
-"""The benchmarks, by name."""
+"""The benchmarks, by name, in the order of `all`."""
+_EXPECTED = (
+    "Sparse (CSR tensor support|invariant checks)",
+    "no layer of 'model' can share",  # attention, to compare
+)
+OTHERS = ("gpu", "all", "tables", "environment")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pyg_hag.benchmark")
+    parser = argparse.ArgumentParser(
+        prog="python -m pyg_hag.benchmark",
+        description="Measures pyg_hag beside PyTorch and PyG. 'all' runs every "
+        "benchmark into a folder; 'tables FOLDER' makes a page of its CSV files; 'gpu' "
+        "checks and measures a GPU.",
+    )
     add = parser.add_argument
-    add("benchmark", choices=[*COMMANDS, "environment"])
-    add("graphs", nargs="*", help="default: all in the data folder")
+    add("benchmark", nargs="?", choices=[*BENCHMARKS, *OTHERS])
+    add("graphs", nargs="*", help="default: all in the data folder; tables: the folder")
     add("--root", help="data folder ($PYG_HAG_DATA)")
-    add("--out", help="CSV file to write; gpu: folder")
+    add("--out", help="CSV file to write; all, gpu: folder")
+    add("--quick", action="store_true", help="generated graphs, few widths and rounds")
+    add("--rounds", type=_positive, help="the largest number of rounds")
     add(
         "--device",
         choices=["cpu", "cuda"],
@@ -137,35 +67,111 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--markdown", action="store_true", help="print Markdown")
     widths = f"feature widths (default: {WIDTHS}, on cuda up to 256)"
-    add("--widths", type=int, nargs="+", help=widths)
-    add("--plot", help="aggregate, cost: PNG file to write")
+    add("--widths", type=_positive, nargs="+", default=[], help=widths)
+    plot = "PNG file to write (default: next to the CSV file)"
+    add("--plot", nargs="?", const="", help=plot)
+    add("--env", action="store_true", help="print what a report of a fault needs")
     add("--self-loops", action="store_true", help="search: closed neighbourhoods")
-    add("--dataset", nargs="+", help="accuracy: data sets, like graphs")
-    add("--model", nargs="+", help="accuracy: models to train (default: all)")
-    add("--method", nargs="+", choices=accuracy.METHODS, help="accuracy: methods")
-    add("--runs", type=int, default=10, help="accuracy: number of seeds or of folds")
-    add("--epochs", type=int, default=200, help="accuracy: number of epochs")
+    for name, choices, what in (
+        ("--dataset", None, "data sets, like graphs"),
+        ("--model", None, "models to train (default: all)"),
+        ("--method", list(accuracy.METHODS), "methods (default: all)"),
+    ):
+        add(name, nargs="+", default=[], choices=choices, help=f"accuracy: {what}")
+    add("--runs", type=_positive, help="accuracy: seeds or folds (default: 10)")
+    add("--epochs", type=_positive, help="accuracy: epochs (default: 200)")
     add("--first", type=int, default=0, help="accuracy: the first seed or fold")
     add("--save", help="accuracy: folder for the trained models")
     add("--fit", help="cost: JSON file to write the fitted constants to")
     return parser
 
 
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1 (got {value})")
+    return value
+
+
 def main() -> int:
-    """Runs one benchmark; returns the exit status."""
-    options = _parser().parse_args()
-    if options.benchmark == "environment":
-        print(environment())
+    """Runs one benchmark, or all; returns the exit status."""
+    parser = _parser()
+    options = parser.parse_args()
+    if options.env or options.benchmark == "environment":
+        print(report())
         return 0
-    warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+    if options.benchmark is None:
+        parser.error(f"name one of {', '.join([*BENCHMARKS, *OTHERS])}")
+    if options.plot and not options.plot.endswith(".png"):
+        parser.error(f"'--plot' takes a PNG file (got {options.plot!r})")
+    for message in _EXPECTED:
+        warnings.filterwarnings("ignore", message=message)
+    names = [field.name for field in fields(Settings)]
+    settings = Settings(**{name: getattr(options, name) for name in names})
     try:
-        table = COMMANDS[options.benchmark](options)
-    except (ImportError, ValueError) as error:
+        return _run(options, settings)
+    except ValueError as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 2
-    print((markdown_table if options.markdown else text_table)(table))
+
+
+def _run(options: argparse.Namespace, settings: Settings) -> int:
+    name = options.benchmark
+    if name == "tables":
+        if len(settings.graphs) != 1:
+            raise ValueError(
+                "'tables' takes one folder, with the CSV files of 'all --out FOLDER' "
+                f"(got {list(settings.graphs)})"
+            )
+        print(document(settings.graphs[0], BENCHMARKS))
+        return 0
+    readiness.compile_now()  # else what runs first is Python while a process compiles
+    if name == "all":
+        if settings.out is None:
+            raise ValueError("'all' needs the folder for its files: --out FOLDER")
+        plots = options.plot is not None
+        return run_all(BENCHMARKS.values(), settings, settings.out, plots)
+    if name == "gpu":
+        table = gpu.run(settings, _gpu_saver(settings))
+    else:
+        table = _one(BENCHMARKS[name], settings, _picture(options))
+    print((markdown if options.markdown else text_table)(table))
     print(f"\n{environment()}")
     return 0
+
+
+def _one(benchmark: Benchmark, settings: Settings, picture: str | None) -> Table:
+    parts = benchmark.measure(settings)
+    rows = collect(benchmark.name, parts, settings, settings.out)
+    if picture is not None:
+        benchmark.plot(rows, picture)
+    return benchmark.table(rows)
+
+
+def _picture(options: argparse.Namespace) -> str | None:
+    """The PNG file to write."""
+    if options.plot != "":
+        plot: str | None = options.plot
+        return plot
+    if options.out is None:
+        raise ValueError("'--plot' needs a file, or the CSV file that '--out' names")
+    return str(Path(options.out).with_suffix(".png"))
+
+
+def _gpu_saver(settings: Settings) -> gpu.Save:
+    folder = Path(settings.out or "gpu")
+    used = replace(settings, device=settings.device or "cuda")
+
+    def save(name: str, parts: Iterable[Rows], benchmark: Benchmark | None) -> Rows:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"{name}.csv"
+        known = name if benchmark is None else benchmark.name
+        rows = collect(known, parts, used, str(file))
+        if name == "aggregate" and benchmark is not None:
+            benchmark.plot(rows, str(file.with_suffix(".png")))
+        return rows
+
+    return save
 
 
 if __name__ == "__main__":

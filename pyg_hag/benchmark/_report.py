@@ -1,78 +1,80 @@
-"""The output of a benchmark: a CSV file, and a line about the environment."""
+"""The rows of a benchmark, and their CSV file."""
 
 import csv
-import functools
 import os
-import platform
-import subprocess
-from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numba
-import torch
-import torch_geometric
+from pyg_hag.utils.tables import markdown_table
 
-import pyg_hag
+Row = dict[str, Any]
+Rows = list[Row]
+Table = list[list[str]]
 
-
-def environment() -> str:
-    """One line with the machine and the versions."""
-    return (
-        f"{_gpu()}{_processor()}, {torch.get_num_threads()} threads, Python "
-        f"{platform.python_version()}, torch {torch.__version__}, torch_geometric "
-        f"{torch_geometric.__version__}, numba {numba.__version__}, pyg_hag "
-        f"{pyg_hag.__version__}"
-    )
+LAST = ("device", "threads", "versions", "commit", "command")
+"""The last columns: what was measured on, with what, and how."""
 
 
-@functools.cache
-def _gpu() -> str:
-    if not torch.cuda.is_available():
-        return ""
-    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        driver = done.stdout.split("\n")[0].strip() or "unknown"
-    except (OSError, subprocess.SubprocessError):
-        driver = "unknown"
-    try:
-        triton = version("triton")
-    except PackageNotFoundError:
-        triton = "none"
-    name, cuda = torch.cuda.get_device_name(), torch.version.cuda
-    return f"{name}, driver {driver}, CUDA {cuda}, Triton {triton}, "
-
-
-@functools.cache
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass  # not Linux
-    return platform.processor() or platform.machine()
-
-
-def write_csv(path: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Writes one line per row, with the environment in the last column.
-
-    A row may bring its own environment. Missing values are left empty.
-    """
-    columns = dict.fromkeys(key for row in rows for key in row)
-    columns.pop("environment", None)
+def write_csv(path: str, rows: Sequence[Row]) -> None:
+    """Writes one line per row. Missing values are left empty."""
+    there = dict.fromkeys(key for row in rows for key in row)
+    columns = [name for name in there if name not in LAST]
+    columns += [name for name in LAST if name in there]
     with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, [*columns, "environment"])
+        writer = csv.DictWriter(file, columns)
         writer.writeheader()
-        for row in rows:
-            writer.writerow({"environment": environment(), **row})
+        writer.writerows(rows)
 
 
-def read_csv(path: str) -> list[dict[str, str]]:
-    """The rows of a file of :func:`write_csv`; none if there is no such file."""
+def read_csv(path: str) -> Rows:
+    """The rows of a file of :func:`write_csv`; none if there is no such file.
+
+    Numbers are numbers again, and empty values are left out.
+    """
     if not os.path.exists(path):
         return []
     with open(path, newline="") as file:
-        return list(csv.DictReader(file))
+        return [
+            {
+                key: text if key in LAST else _value(text)
+                for key, text in row.items()
+                if text
+            }
+            for row in csv.DictReader(file)
+        ]
+
+
+def _value(text: str) -> Any:
+    if text in ("True", "False"):
+        return text == "True"
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return number if set(text) & {*".en"} else int(text)
+
+
+def markdown(table: Table) -> str:
+    """A table in Markdown, in which a `|` of a cell is none of its own."""
+    return markdown_table([[cell.replace("|", "\\|") for cell in r] for r in table])
+
+
+def grouped(rows: Iterable[Row], *columns: str) -> dict[tuple[Any, ...], Rows]:
+    """The rows by their values in some columns, in order."""
+    groups: dict[tuple[Any, ...], Rows] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in columns), []).append(row)
+    return groups
+
+
+def by_contender(rows: Iterable[Row], *columns: str) -> dict[tuple[Any, ...], Row]:
+    """The row of each contender, by name, by their values in some columns."""
+    return {
+        key: {row["contender"]: row for row in group}
+        for key, group in grouped(rows, *columns).items()
+    }
+
+
+def times(ratio: float | None, digits: int = 2) -> str:
+    """A ratio as text; `-` for None."""
+    return "-" if ratio is None else f"{ratio:.{digits}f}x"

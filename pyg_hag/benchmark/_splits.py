@@ -9,11 +9,12 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 from tqdm.auto import tqdm
 
+from pyg_hag.benchmark._benchmark import Settings
+from pyg_hag.benchmark._graphs import load
 from pyg_hag.benchmark._networks import degrees_as_features
-from pyg_hag.datasets import load_graphs
 from pyg_hag.transforms import HAGTransform
 
-NODE_DATASETS = ("Cora", "CiteSeer", "PubMed")
+NODE_DATASETS = ("Cora", "CiteSeer", "PubMed", "social")
 """Data sets whose nodes are classified, with a split of their own."""
 NUM_FOLDS = 10
 
@@ -29,11 +30,13 @@ class Split(NamedTuple):
     is_of_nodes: bool
 
 
-def prepare_graphs(name: str, root: str | None) -> list[Data]:
+def prepare_graphs(name: str, settings: Settings) -> list[Data]:
     """The graphs of a data set, with features and HAGs."""
-    graphs = load_graphs(name, root)
+    graphs = load(name, settings)
     transforms: list[Any] = []
-    if name in NODE_DATASETS:
+    if name == "social":  # generated, without a validation set
+        graphs[0].val_mask = graphs[0].test_mask
+    elif name in NODE_DATASETS:
         transforms.append(T.NormalizeFeatures())
     elif graphs[0].x is None:
         transforms.append(degrees_as_features(graphs))
@@ -54,7 +57,7 @@ def make_split(name: str, graphs: list[Data], fold: int, batch: int | None) -> S
         (data,) = graphs
         num_classes = int(data.y.max()) + 1
         return Split([data], [data], [data], data.num_features, num_classes, True)
-    y = torch.cat([graph.y for graph in graphs])
+    y = torch.cat([torch.as_tensor(graph.y).view(1) for graph in graphs])
     folds = assign_folds(y.numpy())
     next_fold = (fold + 1) % NUM_FOLDS
 

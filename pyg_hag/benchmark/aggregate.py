@@ -1,15 +1,18 @@
 """Time of a sum over all neighbours on a CPU, compared with PyTorch and PyG."""
 
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
 
-from pyg_hag.benchmark._report import write_csv
+from pyg_hag.benchmark import aggregate_device
+from pyg_hag.benchmark._benchmark import Benchmark, Settings, of_cases
+from pyg_hag.benchmark._graphs import WIDTHS, graph_names, load_one
+from pyg_hag.benchmark._plots import add_legend
+from pyg_hag.benchmark._report import Row, Rows, Table, by_contender, times
 from pyg_hag.benchmark._rivals import BASELINE, Rivals
-from pyg_hag.benchmark._timing import measure
-from pyg_hag.datasets import as_one_graph, load_graphs
+from pyg_hag.benchmark.case import Case
 from pyg_hag.ops import aggregate
 from pyg_hag.search import build_hag
 from pyg_hag.utils.figures import new_figure
@@ -27,91 +30,74 @@ OTHERS = {
 """What is compared with the baseline, with its colour and marker in the plot."""
 
 
-def run(
-    names: list[str],
-    root: str | None,
-    out: str | None,
-    widths: list[int],
-    plot: str | None = None,
-) -> list[list[str]]:
-    """Times the sum over all neighbours in float32.
+def cases(settings: Settings) -> Iterator[Case]:
+    """Sums over all neighbours in float32, forward."""
+    for name in graph_names(settings):
+        edge_index, num_nodes = load_one(name, settings)
+        rivals = Rivals(edge_index, num_nodes)
+        plain = build_hag(edge_index, num_nodes, capacity=0)
+        for width in settings.widths_or(WIDTHS):
+            x = torch.randn(num_nodes, width)
+            hag = build_hag(edge_index, num_nodes, num_features=width)
+            signed = build_hag(edge_index, num_nodes, num_features=width, subtract=True)
+            contenders: dict[str, Callable[[], Any]] = {
+                **rivals.sums(x),
+                "plain HAG": partial(aggregate, x, plain),
+                "HAG": partial(aggregate, x, hag),
+                "subtract": partial(aggregate, x, signed),
+                "backward": partial(aggregate, x, hag.t()),
+            }
+            yield Case(
+                {"graph": name, "width": width},
+                contenders,
+                BASELINE,
+                wanted={"copy of x": None, "backward": None},
+                budget=3.0,
+                facts={"aggregates": hag.num_aggregates},
+            )
 
-    Returns:
-        list[list[str]]: A table: milliseconds of `F.embedding_bag` (median), and the
-        speedup of the others over it (median of the rounds). `plain HAG` is the graph
-        as it is, `HAG` the fastest HAG, `subtract` the fastest with subtraction, and
-        `backward` the gradient of the sum over `HAG`.
-    """
-    rows: list[dict[str, Any]] = []
-    with torch.no_grad():
-        for name in tqdm(names, "aggregate"):
-            edge_index, num_nodes = as_one_graph(load_graphs(name, root))
-            rivals = Rivals(edge_index, num_nodes)
-            plain = build_hag(edge_index, num_nodes, capacity=0)
-            for width in widths:
-                x = torch.randn(num_nodes, width)
-                hag = build_hag(edge_index, num_nodes, num_features=width)
-                signed = build_hag(
-                    edge_index, num_nodes, num_features=width, subtract=True
-                )
-                ways = rivals.sums(x)
-                ways["plain HAG"] = partial(aggregate, x, plain)
-                ways["HAG"] = partial(aggregate, x, hag)
-                ways["subtract"] = partial(aggregate, x, signed)
-                ways["backward"] = partial(aggregate, x, hag.t())
-                times = measure(ways, budget=3.0)
-                rows += [
-                    {
-                        "graph": name,
-                        "width": width,
-                        "rival": way,
-                        "milliseconds_20": 1e3 * t.quantile(20),
-                        "milliseconds_50": 1e3 * t.median,
-                        "milliseconds_80": 1e3 * t.quantile(80),
-                        "speedup": t.speedup_over(times[BASELINE]),
-                        "aggregates": hag.num_aggregates,
-                    }
-                    for way, t in times.items()
-                ]
-    if out is not None:
-        write_csv(out, rows)
+
+def measure(settings: Settings) -> Iterator[Rows]:
+    """The rows of the CPU, or of the GPU."""
+    on_gpu = settings.device == "cuda"
+    return (aggregate_device.measure if on_gpu else of_cases(cases))(settings)
+
+
+def table(rows: Rows) -> Table:
+    """The speedups over the baseline."""
+    if rows and "trained" in rows[0]:
+        return aggregate_device.table(rows)
+    lines = [["graph", "F", f"{BASELINE} ms", *OTHERS]]
+    for (name, width), case in _cases(rows).items():
+        ratios = [case[o]["speedup_50"] if o in case else None for o in OTHERS]
+        base = f"{case[BASELINE]['milliseconds_50']:.3g}"
+        lines.append([name, str(width), base, *map(times, ratios)])
+    return lines
+
+
+Cases = dict[tuple[str, int], dict[str, Row]]
+"""The row of each contender, by graph and width."""
+
+
+def _cases(rows: Rows) -> Cases:
+    return by_contender(rows, "graph", "width")
+
+
+def plot(rows: Rows, path: str) -> None:
+    """One panel for each width, one line for each graph."""
+    if rows and "trained" in rows[0]:
+        return aggregate_device.plot(rows, path)
     cases = _cases(rows)
-    if plot is not None:
-        _plot(cases, plot)
-    return _table(cases)
-
-
-Cases = dict[tuple[str, int], dict[str, dict[str, Any]]]
-"""The row of each rival, by graph and width."""
-
-
-def _cases(rows: list[dict[str, Any]]) -> Cases:
-    cases: Cases = {}
-    for row in rows:
-        cases.setdefault((row["graph"], row["width"]), {})[row["rival"]] = row
-    return cases
-
-
-def _table(cases: Cases) -> list[list[str]]:
-    table = [["graph", "F", f"{BASELINE} ms", *OTHERS]]
-    for (name, width), case in cases.items():
-        cells = [f"{case[o]['speedup']:.2f}x" if o in case else "-" for o in OTHERS]
-        base = case[BASELINE]["milliseconds_50"]
-        table.append([name, str(width), f"{base:.3g}", *cells])
-    return table
-
-
-def _plot(cases: Cases, path: str) -> None:
     names = list(dict.fromkeys(name for name, _ in cases))
     widths = list(dict.fromkeys(width for _, width in cases))
-    picture = new_figure(2.0 + 2.4 * len(widths), 1.6 + 0.3 * len(names))
+    picture = new_figure(max(7.0, 2.0 + 2.4 * len(widths)), 1.8 + 0.35 * len(names))
     panels = picture.subplots(1, len(widths), sharey=True, squeeze=False)[0]
     for axes, width in zip(panels, widths, strict=True):
         for other, (color, marker) in OTHERS.items():
             if other == "backward":
                 continue
             known = [i for i, n in enumerate(names) if other in cases[n, width]]
-            values = [cases[names[i], width][other]["speedup"] for i in known]
+            values = [cases[names[i], width][other]["speedup_50"] for i in known]
             style = {"color": color, "marker": marker, "s": 28}
             axes.scatter(values, known, label=other, zorder=3, **style)
         axes.axvline(1, color="0.3", linewidth=1)
@@ -121,7 +107,20 @@ def _plot(cases: Cases, path: str) -> None:
     panels[0].invert_yaxis()
     picture.supxlabel(f"speedup over {BASELINE} (log scale)")
     handles, labels = panels[0].get_legend_handles_labels()
-    picture.legend(
-        handles, labels, loc="outside upper center", ncols=len(labels), frameon=False
-    )
+    add_legend(picture, dict(zip(labels, handles, strict=True)))
     picture.savefig(path, dpi=130)
+
+
+BENCHMARK = Benchmark(
+    "aggregate",
+    "One sum over all neighbours, float32, forward: milliseconds of `F.embedding_bag`, "
+    "the fastest way in plain PyTorch on a CPU, and how many times faster than it the "
+    "others are. `edge_index` is PyG's default path (`-`: its messages take more than "
+    "4 GiB), `CSR @` and `sparse.mm` are sparse matrix products, `copy of x` is the "
+    "lower bound, `plain HAG` our kernel on the graph as it is, `HAG` what `build_hag` "
+    "returns for so many features (of least time), `subtract` the same with "
+    "`subtract=True`, and `backward` the gradient of the sum over `HAG`.",
+    measure,
+    table,
+    plot,
+)

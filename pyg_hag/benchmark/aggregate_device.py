@@ -3,7 +3,7 @@
 The forward pass alone, and with the gradient.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -13,9 +13,13 @@ from torch import Tensor
 from torch_geometric.nn import SimpleConv
 from tqdm.auto import tqdm
 
+from pyg_hag.benchmark._benchmark import Settings
 from pyg_hag.benchmark._device_timing import Call, copies_of, measure_calls
-from pyg_hag.benchmark._report import write_csv
+from pyg_hag.benchmark._graphs import graph_names, load_one
+from pyg_hag.benchmark._plots import add_legend
+from pyg_hag.benchmark._report import Rows, Table, by_contender, times
 from pyg_hag.benchmark._rivals import BASELINE, Rivals
+from pyg_hag.benchmark.case import Case
 from pyg_hag.datasets import GENERATED, as_one_graph, load_graphs
 from pyg_hag.hag import HAG
 from pyg_hag.ops import aggregate
@@ -37,34 +41,19 @@ HEADER = [
 ]
 
 
-def run(
-    names: list[str],
-    root: str | None,
-    out: str | None,
-    widths: list[int],
-    plot: str | None = None,
-    device: str = "cuda",
-    budget: float = 2.0,
-    prepared: Prepared | None = None,
-) -> list[list[str]]:
-    """Times sums in float32 on a device.
+def measure(
+    settings: Settings, budget: float = 2.0, prepared: Prepared | None = None
+) -> Iterator[Rows]:
+    """Times sums in float32 on a device; generated graphs are measured last.
 
     Args:
-        names: Graphs; generated ones are measured last.
-        root: The folder of data sets.
-        out: A CSV file to write.
-        widths: Numbers of features.
-        plot: A PNG file to write.
-        device: The type of the device.
+        settings: The graphs, the widths and the device.
         budget: Seconds for each graph, width and pass.
         prepared: The result of :func:`prepare`, if that was called before.
-
-    Returns:
-        list[list[str]]: A table: milliseconds over the fastest HAG, the speedup over
-        each of the others, and its time relative to that of copying x.
     """
+    device = settings.device or "cuda"
     check_device(device)
-    rows: list[dict[str, Any]] = []
+    names = graph_names(settings, GRAPHS)
     compiled = None
     if device == "cuda":
         # One program for all sizes: one for each would take minutes to compile, and
@@ -76,22 +65,17 @@ def run(
         if name in prepared:
             rivals = prepared.pop(name).result()
         else:
-            rivals = _loaded(name, root)
+            rivals = Rivals(*load_one(name, settings))
         edge_index, num_nodes = rivals.edge_index, rivals.num_nodes
         rivals = rivals.to(device)
         plain = hag = build_hag(edge_index, num_nodes, capacity=0).to(device)
-        for width in widths:
+        for width in settings.widths_or(WIDTHS):
             if name not in GENERATED:  # nothing in these is worth sharing
                 hag = build_hag(edge_index, num_nodes, num_features=width).to(device)
             hags = {"plain HAG": plain, "HAG": hag}
             for trained in (False, True):
-                case = {"graph": name, "width": width, "trained": trained}
-                rows += _timed(case, rivals, hags, compiled, device, budget)
-                if out is not None:  # keeps what is done if the rest fails
-                    write_csv(out, rows)
-    if plot is not None:
-        _plot(rows, plot)
-    return _table(rows)
+                labels = {"graph": name, "width": width, "trained": trained}
+                yield _timed(labels, rivals, hags, compiled, device, budget)
 
 
 def check_device(device: str) -> None:
@@ -104,25 +88,25 @@ def prepare(names: list[str]) -> Prepared:
     """Starts a thread that generates the graphs of :data:`GENERATED`."""
     pool = ThreadPoolExecutor(1)
     prepared = {
-        name: pool.submit(_loaded, name, None) for name in names if name in GENERATED
+        name: pool.submit(_generated, name) for name in names if name in GENERATED
     }
     pool.shutdown(wait=False)
     return prepared
 
 
-def _loaded(name: str, root: str | None) -> Rivals:
-    return Rivals(*as_one_graph(load_graphs(name, root)))
+def _generated(name: str) -> Rivals:
+    return Rivals(*as_one_graph(load_graphs(name)))
 
 
 def _timed(
-    case: dict[str, Any],
+    labels: dict[str, Any],
     rivals: Rivals,
     hags: dict[str, HAG],
     compiled: Any,
     device: str,
     budget: float,
-) -> list[dict[str, Any]]:
-    num_nodes, width, trained = rivals.num_nodes, case["width"], case["trained"]
+) -> Rows:
+    num_nodes, width, trained = rivals.num_nodes, labels["width"], labels["trained"]
     free = torch.cuda.mem_get_info()[0] if device == "cuda" else None
     copies = copies_of(4 * num_nodes * width, free)
     xs = [
@@ -136,19 +120,19 @@ def _timed(
     kept = torch.empty_like(grad)
     calls[COPY] = lambda i: kept.copy_(xs[i].detach())
     calls = {name: call for name, call in calls.items() if _works(call)}
-    times, captured = measure_calls(calls, copies, device, budget=budget)
+    case = Case(
+        labels,
+        {name: partial(call, 0) for name, call in calls.items()},
+        "CSR" if "CSR" in calls else "HAG",
+        wanted={COPY: None},
+        gradients=trained,
+    )
+    case.check()
+    seconds, captured = measure_calls(calls, copies, device, budget=budget)
+    facts = {"inputs": copies, "aggregates": hags["HAG"].num_aggregates}
     return [
-        {
-            **case,
-            "rival": name,
-            "milliseconds_20": 1e3 * t.quantile(20),
-            "milliseconds_50": 1e3 * t.median,
-            "milliseconds_80": 1e3 * t.quantile(80),
-            "captured": name in captured,
-            "inputs": copies,
-            "aggregates": hags["HAG"].num_aggregates,
-        }
-        for name, t in times.items()
+        {**row, "captured": row["contender"] in captured, **facts}
+        for row in case.rows(seconds)
     ]
 
 
@@ -191,30 +175,31 @@ Cases = dict[tuple[str, int, bool], dict[str, float]]
 """Milliseconds of each way, by graph, width and pass."""
 
 
-def _cases(rows: list[dict[str, Any]]) -> Cases:
-    cases: Cases = {}
-    for row in rows:
-        key = row["graph"], row["width"], row["trained"]
-        cases.setdefault(key, {})[row["rival"]] = row["milliseconds_50"]
-    return cases
+def _cases(rows: Rows) -> Cases:
+    return {
+        key: {way: row["milliseconds_50"] for way, row in case.items()}
+        for key, case in by_contender(rows, "graph", "width", "trained").items()
+    }
 
 
-def _table(rows: list[dict[str, Any]]) -> list[list[str]]:
-    table = [HEADER]
+def table(rows: Rows) -> Table:
+    """Milliseconds over the fastest HAG, and its speedup over the others."""
+    lines = [HEADER]
     for (name, width, trained), ms in _cases(rows).items():
         best = min((ms[way] for way in PYG if way in ms), default=None)
 
         def over(other: float | None, way: str = "HAG", ms: Any = ms) -> str:
-            return "-" if other is None else f"{other / ms[way]:.2f}x"
+            return times(None if other is None else other / ms[way])
 
         passes = "forward + backward" if trained else "forward"
         cells = [over(best), over(ms.get("CSR")), over(ms.get("CSR"), "plain HAG")]
-        cells += [over(ms.get(BASELINE)), f"{ms['HAG'] / ms[COPY]:.2f}x"]
-        table.append([name, str(width), passes, f"{ms['HAG']:.3g}", *cells])
-    return table
+        cells += [over(ms.get(BASELINE)), times(ms["HAG"] / ms[COPY])]
+        lines.append([name, str(width), passes, f"{ms['HAG']:.3g}", *cells])
+    return lines
 
 
-def _plot(rows: list[dict[str, Any]], path: str) -> None:
+def plot(rows: Rows, path: str) -> None:
+    """The speedup of the HAG over each way: a panel for each width and pass."""
     cases = _cases(rows)
     names = list(dict.fromkeys(name for name, _, _ in cases))
     widths = list(dict.fromkeys(width for _, width, _ in cases))
@@ -240,6 +225,5 @@ def _plot(rows: list[dict[str, Any]], path: str) -> None:
     panels[0][0].invert_yaxis()
     picture.supxlabel("speedup of the HAG over each way (log scale)")
     handles, labels = panels[0][0].get_legend_handles_labels()
-    place = "outside upper center"
-    picture.legend(handles, labels, loc=place, ncols=len(labels), frameon=False)
+    add_legend(picture, dict(zip(labels, handles, strict=True)))
     picture.savefig(path, dpi=130)

@@ -1,5 +1,6 @@
 """Accuracy of the cost model, and constants fitted to this machine."""
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -7,10 +8,11 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from pyg_hag.benchmark._report import write_csv
-from pyg_hag.benchmark._timing import measure
+from pyg_hag.benchmark._benchmark import Benchmark, Settings
+from pyg_hag.benchmark._graphs import WIDTHS, graph_names, load_one
+from pyg_hag.benchmark._report import Rows, Table, by_contender
+from pyg_hag.benchmark.case import Case
 from pyg_hag.cost import DEFAULT_COST, SETS, CostModel, features
-from pyg_hag.datasets import as_one_graph, load_graphs
 from pyg_hag.hag import HAG
 from pyg_hag.ops import aggregate
 from pyg_hag.search import build_hag
@@ -19,62 +21,50 @@ from pyg_hag.utils.figures import new_figure
 HEADER = ["graph", "F", "HAG", "HAG ms", "plain ms", "measured", "predicted", "error"]
 
 
-def run(
-    names: list[str],
-    root: str | None,
-    out: str | None,
-    widths: list[int],
-    plot: str | None = None,
-    fit: str | None = None,
-) -> list[list[str]]:
-    """Compares predicted and measured times of HAGs, relative to the plain graph.
+def measure(settings: Settings) -> Iterator[Rows]:
+    """Predicted and measured times of HAGs, relative to the plain graph.
 
-    For each graph, the HAG of fewest aggregations and the fastest one.
-
-    Args:
-        names: Data sets.
-        root: Their folder.
-        out: A CSV file to write.
-        widths: Numbers of features.
-        plot: A PNG file to write.
-        fit: A JSON file to write constants to that are fitted to the measured times;
-            the table then shows what these predict.
+    For each graph, the HAG of fewest aggregations and the fastest one. If constants
+    are fitted, rows come at the end, with what these predict.
     """
     samples: list[dict[str, Any]] = []
-    with torch.no_grad():
-        for name in tqdm(names, "cost"):
-            edge_index, num_nodes = as_one_graph(load_graphs(name, root))
-            plain = build_hag(edge_index, num_nodes, capacity=0)
-            fewest = build_hag(edge_index, num_nodes, objective="aggregations")
-            for width in widths:
-                x = torch.randn(num_nodes, width)
-                hags = {"plain": plain, "fewest": fewest}
-                fastest = build_hag(edge_index, num_nodes, num_features=width)
-                if fastest.num_aggregates > 0:
-                    hags["fastest"] = fastest
-                times = measure(
-                    {k: partial(aggregate, x, hag) for k, hag in hags.items()}
-                )
-                for label, hag in hags.items():
-                    samples.append(
-                        {
-                            "graph": name,
-                            "width": width,
-                            "kind": label,
-                            "hag": hag,
-                            "seconds": times[label].median,
-                            "ratio": 1 / times[label].speedup_over(times["plain"]),
-                        }
-                    )
-    model = DEFAULT_COST if fit is None else fitted(samples)
-    if fit is not None:
-        model.save(fit)
-    rows = _compare(samples, model)
-    if out is not None:
-        write_csv(out, rows)
-    if plot is not None:
-        _plot(rows, plot)
-    return [HEADER, *(_cells(row) for row in rows)]
+    for name in tqdm(graph_names(settings), "cost"):
+        edge_index, num_nodes = load_one(name, settings)
+        plain = build_hag(edge_index, num_nodes, capacity=0)
+        fewest = build_hag(edge_index, num_nodes, objective="aggregations")
+        for width in settings.widths_or(WIDTHS):
+            hags = {"plain": plain, "fewest": fewest}
+            fastest = build_hag(edge_index, num_nodes, num_features=width)
+            if fastest.num_aggregates > 0:
+                hags["fastest"] = fastest
+            new = _samples({"graph": name, "width": width}, hags, settings)
+            samples += new
+            if settings.fit is None:
+                yield _compare(new, DEFAULT_COST)
+    if settings.fit is not None:
+        model = fitted(samples)
+        model.save(settings.fit)
+        yield _compare(samples, model)
+
+
+def _samples(
+    labels: dict[str, Any], hags: dict[str, HAG], settings: Settings
+) -> list[dict[str, Any]]:
+    x = torch.randn(hags["plain"].num_src, labels["width"])
+    contenders = {kind: partial(aggregate, x, hag) for kind, hag in hags.items()}
+    case = Case(labels, contenders, "plain")
+    case.check()
+    times = case.time(settings.max_rounds)
+    return [
+        {
+            "row": row,
+            "hag": hags[row["contender"]],
+            "width": labels["width"],
+            "seconds": times[row["contender"]].median,
+            "ratio": 1 / times[row["contender"]].speedup_over(times["plain"]),
+        }
+        for row in case.rows(times)
+    ]
 
 
 def fitted(samples: list[dict[str, Any]]) -> CostModel:
@@ -101,47 +91,38 @@ def fitted(samples: list[dict[str, Any]]) -> CostModel:
     )
 
 
-def _compare(samples: list[dict[str, Any]], model: CostModel) -> list[dict[str, Any]]:
-    rows = []
-    plain: HAG = samples[0]["hag"]
-    plain_seconds = 0.0
+def _compare(samples: list[dict[str, Any]], model: CostModel) -> Rows:
+    """The rows of HAGs, each after that of its plain graph."""
+    rows: Rows = []
     for s in samples:
-        if s["kind"] == "plain":
-            plain, plain_seconds = s["hag"], s["seconds"]
-            continue
-        predicted = model.seconds(s["hag"], s["width"])
-        predicted /= model.seconds(plain, s["width"])
-        rows.append(
-            {
-                "graph": s["graph"],
-                "width": s["width"],
-                "kind": s["kind"],
-                "milliseconds": 1e3 * s["seconds"],
-                "milliseconds_plain": 1e3 * plain_seconds,
-                "milliseconds_predicted": 1e3 * model.seconds(s["hag"], s["width"]),
-                "milliseconds_plain_predicted": 1e3 * model.seconds(plain, s["width"]),
-                "measured": s["ratio"],
-                "predicted": predicted,
-                "error": predicted / s["ratio"] - 1,
-            }
-        )
+        seconds = model.seconds(s["hag"], s["width"])
+        row = {**s["row"], "milliseconds_predicted": 1e3 * seconds}
+        if row["contender"] == "plain":
+            plain = seconds
+        else:
+            predicted = seconds / plain
+            row |= {"measured": s["ratio"], "predicted": predicted}
+            row["error"] = predicted / s["ratio"] - 1
+        rows.append(row)
     return rows
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    return [
-        row["graph"],
-        str(row["width"]),
-        row["kind"],
-        f"{row['milliseconds']:.2f}",
-        f"{row['milliseconds_plain']:.2f}",
-        f"{row['measured']:.2f}",
-        f"{row['predicted']:.2f}",
-        f"{row['error']:+.0%}",
-    ]
+def table(rows: Rows) -> Table:
+    """One line for each HAG."""
+    lines = [HEADER]
+    for (name, width), case in by_contender(rows, "graph", "width").items():
+        plain = case.pop("plain")["milliseconds_50"]
+        for kind, row in case.items():
+            ms = [f"{row['milliseconds_50']:.2f}", f"{plain:.2f}"]
+            ratios = [f"{row['measured']:.2f}", f"{row['predicted']:.2f}"]
+            cells = [name, str(width), kind, *ms, *ratios]
+            lines.append([*cells, f"{row['error']:+.0%}"])
+    return lines
 
 
-def _plot(rows: list[dict[str, Any]], path: str) -> None:
+def plot(rows: Rows, path: str) -> None:
+    """Predicted over measured times."""
+    rows = [row for row in rows if "error" in row]
     picture = new_figure(6.4, 6.0)
     axes = picture.subplots()
     measured = np.array([row["measured"] for row in rows])
@@ -167,3 +148,13 @@ def _plot(rows: list[dict[str, Any]], path: str) -> None:
     axes.set_ylabel("predicted time, HAG / plain")
     axes.legend(frameon=False)
     picture.savefig(path, dpi=150)
+
+
+BENCHMARK = Benchmark(
+    "cost",
+    "What the cost model predicts for a sum over HAGs, of fewest aggregations and of "
+    "least time, and what was measured, relative to the plain graph.",
+    measure,
+    table,
+    plot,
+)

@@ -1,20 +1,24 @@
 """All measurements on a GPU, in one run: correctness first, then speed."""
 
 import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from pyg_hag.benchmark import aggregate_device, train
+from pyg_hag.benchmark._benchmark import Benchmark, Settings
 from pyg_hag.benchmark._device_timing import measure_calls
-from pyg_hag.benchmark._report import write_csv
+from pyg_hag.benchmark._graphs import graph_names, is_available, load
+from pyg_hag.benchmark._report import Rows, Table
+from pyg_hag.benchmark.aggregate import BENCHMARK as SUMS
 from pyg_hag.benchmark.aggregate_device import check_device
 from pyg_hag.data import HAGData
-from pyg_hag.datasets import generate_ego_networks, is_there, load_graphs
+from pyg_hag.datasets import generate_ego_networks
 from pyg_hag.hag import HAG
 from pyg_hag.ops import aggregate
 from pyg_hag.ops.quantized import (
@@ -42,23 +46,22 @@ BATCHED = ["MUTAG", "IMDB-BINARY", "COLLAB"]
 BATCH = 128
 
 
-def run(
-    names: list[str],
-    root: str | None,
-    out: str,
-    widths: list[int],
-    device: str = "cuda",
-    budget: float = 1.0,
-) -> list[list[str]]:
+class Save(Protocol):
+    """Saves rows as they come, and returns them all."""
+
+    def __call__(
+        self, name: str, parts: Iterable[Rows], benchmark: Benchmark | None
+    ) -> Rows:
+        """Writes a CSV file, and a picture if there is a benchmark that plots it."""
+        ...
+
+
+def run(settings: Settings, save: Save, budget: float = 1.0) -> Table:
     """Checks results and times sums, training and batches on a device.
 
     Args:
-        names: Graphs, also for training.
-        root: The folder of data sets.
-        out: A folder for `correctness.csv`, `aggregate.csv`, `aggregate.png`,
-            `train.csv` and `batches.csv`.
-        widths: Numbers of features.
-        device: The type of the device.
+        settings: The graphs, also for training, the widths and the device.
+        save: Writes the rows of a benchmark, by the name of the file.
         budget: Seconds for each measurement.
 
     Returns:
@@ -68,31 +71,27 @@ def run(
         ValueError: If there is no such device, or if a result is wrong, in which case
             nothing is timed.
     """
+    device = settings.device or "cuda"
+    settings = replace(settings, device=device)
     check_device(device)
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    names = graph_names(settings, aggregate_device.GRAPHS)
     prepared = aggregate_device.prepare(names)
     checks = [*_check_sums(device), *_check_int8(device)]
-    write_csv(str(folder / "correctness.csv"), checks)
+    save("correctness", [checks], None)
     wrong = [row for row in checks if not row["right"]]
     if wrong:
         raise ValueError(f"{len(wrong)} results are wrong, such as {wrong[0]}")
-    aggregates = aggregate_device.run(
-        names,
-        root,
-        str(folder / "aggregate.csv"),
-        widths,
-        str(folder / "aggregate.png"),
-        device,
-        budget,
-        prepared,
-    )
-    file = str(folder / "train.csv")
-    trains = train.run(names, root, file, device, 2 * budget)
-    batched = [name for name in BATCHED if name in names or is_there(name, root)]
-    batches = _batches(batched, root, device, str(folder / "batches.csv"))
+    named = replace(settings, graphs=names)
+    sums = aggregate_device.measure(named, budget, prepared)
+    aggregates = save("aggregate", sums, SUMS)
+    trains: Rows = []
+    if any(name in names for name in train.graphs()):
+        trains = save("train", train.BENCHMARK.measure(named), train.BENCHMARK)
+    batched = [name for name in BATCHED if name in names or is_available(name, named)]
+    batches = save("batches", _batches(batched, named, device), None)
     checked = [["checked", "all right"], [str(len(checks)), "yes"]]
-    tables = [checked, aggregates, trains, batches]
+    tables = [checked, aggregate_device.table(aggregates), train.table(trains)]
+    tables.append(_table(batches))
     length = max(len(row) for table in tables for row in table)
     return [
         [*row, *[""] * (length - len(row))] for table in tables for row in [*table, []]
@@ -204,20 +203,17 @@ def _compared(what: str, graph: str, here: Tensor, there: Tensor) -> dict[str, A
 # Batches ######################################################################
 
 
-def _batches(
-    names: list[str], root: str | None, device: str, out: str
-) -> list[list[str]]:
+def _batches(names: list[str], settings: Settings, device: str) -> Iterator[Rows]:
     """Times collating a batch of graphs and moving it to the device, ready for kernels.
 
     With `edge_index`, with a HAG besides, with a HAG instead, and the latter ready for
     gradients, too.
     """
-    rows: list[dict[str, Any]] = []
     for name in names:
         torch.manual_seed(0)
         graphs = [
             Data(torch.randn(int(g.num_nodes), 64), g.edge_index)
-            for g in load_graphs(name, root)[:BATCH]
+            for g in load(name, settings)[:BATCH]
         ]
         both = [HAGTransform()(data) for data in graphs]
         alone = [HAGTransform(remove_edge_index=True)(data) for data in graphs]
@@ -232,14 +228,17 @@ def _batches(
         sums = {"sum": partial(_summed, batch.x, batch.hag)}
         kernels, _ = measure_calls(sums, 4, device)
         last = {"milliseconds of a sum": 1e3 * kernels["sum"].median}
-        rows.append({"graph": name, "batch": len(graphs), **times, **last})
-    write_csv(out, rows)
+        yield [{"graph": name, "batch": len(graphs), **times, **last}]
+
+
+def _table(rows: Rows) -> Table:
     header = ["edge_index ms", "HAG ms", "HAG alone ms", "training ms", "a sum ms"]
-    table = [["batches", "graphs", *header]]
+    lines = [["batches", "graphs", *header]]
     for row in rows:
-        name, count, *milliseconds = row.values()
-        table.append([str(name), str(count), *(f"{ms:.3g}" for ms in milliseconds)])
-    return table
+        milliseconds = [row[key] for key in row if key.startswith("milliseconds")]
+        numbers = [f"{ms:.3g}" for ms in milliseconds]
+        lines.append([row["graph"], str(row["batch"]), *numbers])
+    return lines
 
 
 def _summed(x: Tensor, hag: HAG, i: int) -> Tensor:

@@ -1,6 +1,6 @@
 """Time of an LSTM over neighbours: padded as in PyG, packed, and on a HAG."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch_geometric.nn.aggr import LSTMAggregation
 from torch_geometric.utils import degree
-from tqdm.auto import tqdm
 
-from pyg_hag.benchmark._report import write_csv
-from pyg_hag.benchmark._timing import measure, trained
-from pyg_hag.datasets import as_one_graph, load_graphs
-from pyg_hag.hag import HAG
+from pyg_hag.benchmark._benchmark import Benchmark, Settings, of_cases
+from pyg_hag.benchmark._graphs import WIDTHS, graph_names, load
+from pyg_hag.benchmark._report import Rows, Table, by_contender, times
+from pyg_hag.benchmark._timing import trained
+from pyg_hag.benchmark.case import Case
+from pyg_hag.datasets import as_one_graph
 from pyg_hag.nn import HAGLSTMAggregation
 from pyg_hag.search import build_hag
 
@@ -23,34 +24,22 @@ MAX_PADDED_BYTES = 3 << 28
 MAX_NEIGHBORS = 32
 """Neighbours that are sampled for each node where PyG could not pad all."""
 
+ORDERS = ("given", "degree", "shared")
+RIVALS = ("PyG", "packed")
+MODES = ("forward", "training")
 HEADER = [
     *("graph", "nodes", "neighbours", "F", "order", "fewer steps", "ms"),
     *("over PyG", "over packed", "training ms", "over PyG", "over packed"),
 ]
 
 
-def run(
-    names: list[str], root: str | None, out: str | None, widths: list[int]
-) -> list[list[str]]:
-    """Times the last state of an LSTM over each node's neighbours.
-
-    Data sets whose padded neighbours take more than 768 MiB are sampled: the first
-    graphs that fit, with at most 32 neighbours for each node.
-
-    Returns:
-        list[list[str]]: A table: number of edges over steps of the sequential HAG;
-        milliseconds of the forward pass and of forward and backward; and the speedups
-        over PyG's `LSTMAggregation`, which pads all lists to the longest, and over
-        `torch.nn.LSTM` on packed lists, sorted by length beforehand.
-    """
-    rows: list[dict[str, Any]] = []
-    for name in tqdm(names, "lstm"):
-        for width in widths:
-            edge_index, num_nodes = _sampled(load_graphs(name, root), width)
-            rows += _rows(name, edge_index, num_nodes, width)
-    if out is not None:
-        write_csv(out, rows)
-    return [HEADER, *map(_cells, rows)]
+def cases(settings: Settings) -> Iterator[Case]:
+    """The last state of an LSTM over each node's neighbours."""
+    names = graph_names(settings)
+    for name in names[:1] if settings.quick else names:  # PyG's takes seconds
+        for width in settings.widths_or(WIDTHS):
+            edge_index, num_nodes = _sampled(load(name, settings), width)
+            yield from _of_graph(name, edge_index, num_nodes, width)
 
 
 def _sampled(graphs: list[Any], width: int) -> tuple[Tensor, int]:
@@ -72,66 +61,93 @@ def _sampled(graphs: list[Any], width: int) -> tuple[Tensor, int]:
     return edge_index[:, place < MAX_NEIGHBORS], fitting
 
 
-def _rows(
+def _of_graph(
     name: str, edge_index: Tensor, num_nodes: int, width: int
-) -> list[dict[str, Any]]:
+) -> Iterator[Case]:
     torch.manual_seed(0)
     x = torch.randn(num_nodes, width, requires_grad=True)
     theirs, ours = LSTMAggregation(width, width), HAGLSTMAggregation(width, width)
     ours.load_state_dict(theirs.state_dict())
     src, dst = edge_index
-    ways: dict[str, Callable[[], Tensor]] = {
+    ways: dict[str, Callable[[], Any]] = {
         "PyG": lambda: theirs(x[src], dst, dim_size=num_nodes),
-        "packed": partial(_packed, x, *_order(edge_index, num_nodes), theirs.lstm),
+        "packed": partial(_packed, x, _order(edge_index, num_nodes), theirs.lstm),
     }
-    hags: dict[str, HAG] = {}
-    for order in ("given", "degree", "shared"):
-        hags[order] = build_hag(
-            edge_index, num_nodes, order="sequential", neighbor_order=order
+    steps = {}
+    for order in ORDERS:
+        hag = build_hag(edge_index, num_nodes, order="sequential", neighbor_order=order)
+        ways[order] = partial(ours, x, hag)
+        steps[order] = {"step_reduction": hag.num_edges / (hag.stats.steps or 1)}
+    leaves = {way: [x, *theirs.parameters()] for way in RIVALS}
+    leaves |= {way: [x, *ours.parameters()] for way in ORDERS}
+    both: dict[str, Callable[[], Any]] = {
+        way: partial(trained, call, leaves[way]) for way, call in ways.items()
+    }
+    for mode, contenders in zip(MODES, (ways, both), strict=True):
+        yield Case(
+            {"graph": name, "width": width, "mode": mode},
+            contenders,
+            "PyG",
+            # PyG's runs on over the padding; others read in another order:
+            wanted={"given": "packed", **dict.fromkeys(("packed", "degree", "shared"))},
+            over=("packed",),
+            tolerance=1e-3,
+            gradients=mode == "training",
+            rounds=7,
+            budget=20.0,
+            facts={"nodes": num_nodes, "neighbors": int(degree(dst, num_nodes).max())},
+            facts_of=steps,
         )
-        ways[order] = partial(ours, x, hags[order])
-    with torch.no_grad():
-        forward = measure(ways, 7, 20.0)
-    both = {key: partial(trained, way) for key, way in ways.items()}
-    training = measure(both, 7, 20.0)
-    rows = []
-    for order, hag in hags.items():
-        row = {
-            "graph": name,
-            "nodes": num_nodes,
-            "neighbors": int(degree(dst, num_nodes).max()),
-            "width": width,
-            "order": order,
-            "step_reduction": hag.num_edges / (hag.stats.steps or 1),
-        }
-        for mode, times in (("forward", forward), ("training", training)):
-            row[f"milliseconds {mode}"] = 1e3 * times[order].median
-            for rival in ("PyG", "packed"):
-                row[f"{mode} over {rival}"] = times[order].speedup_over(times[rival])
-        rows.append(row)
-    return rows
 
 
-def _order(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
-    """The sources and batch sizes of a `PackedSequence` of the neighbour lists."""
+def _order(edge_index: Tensor, num_nodes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The sources and batch sizes of a `PackedSequence` of the neighbour lists.
+
+    And the node of each list, those with most neighbours first.
+    """
     count = degree(edge_index[1], num_nodes, dtype=torch.long)
     start = count.cumsum(0) - count
     longest = int(count.max())
     batch = (count > torch.arange(longest)[:, None]).sum(1)
-    first = start[count.argsort(descending=True, stable=True)]
+    nodes = count.argsort(descending=True, stable=True)
+    first = start[nodes]
     parts = [edge_index[0, first[:size] + i] for i, size in enumerate(batch.tolist())]
-    return torch.cat(parts), batch
+    return torch.cat(parts), batch, nodes[: int(batch[0])]
 
 
-def _packed(x: Tensor, src: Tensor, batch: Tensor, lstm: nn.LSTM) -> Tensor:
-    hidden: Tensor = lstm(PackedSequence(x[src], batch))[1][0]
-    return hidden[-1]
+def _packed(x: Tensor, order: tuple[Tensor, Tensor, Tensor], lstm: nn.LSTM) -> Tensor:
+    src, batch, nodes = order
+    hidden = lstm(PackedSequence(x[src], batch))[1][0][-1]
+    return hidden.new_zeros(x.size(0), hidden.size(1)).index_copy(0, nodes, hidden)
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    cells = [row["graph"], *(str(row[k]) for k in ("nodes", "neighbors", "width"))]
-    cells += [row["order"], f"{row['step_reduction']:.2f}x"]
-    for mode in ("forward", "training"):
-        cells.append(f"{row[f'milliseconds {mode}']:.0f}")
-        cells += [f"{row[f'{mode} over {rival}']:.1f}x" for rival in ("PyG", "packed")]
-    return cells
+def table(rows: Rows) -> Table:
+    """One line for each order of the neighbours."""
+    lines = [HEADER]
+    modes = by_contender(rows, "graph", "width", "mode")
+    for name, width in dict.fromkeys(key[:2] for key in modes):
+        for order in ORDERS:
+            row = modes[name, width, MODES[0]][order]
+            cells = [name, str(row["nodes"]), str(row["neighbors"]), str(width)]
+            cells += [order, times(row["step_reduction"])]
+            for mode in MODES:
+                row = modes[name, width, mode][order]
+                cells.append(f"{row['milliseconds_50']:.0f}")
+                cells += [times(row["speedup_50"], 1), times(row["over packed"], 1)]
+            lines.append(cells)
+    return lines
+
+
+BENCHMARK = Benchmark(
+    "lstm",
+    "The last state of an LSTM over each node's neighbours: edges over steps of the "
+    "sequential HAG; milliseconds of the forward pass and of forward and backward; and "
+    "the speedups over PyG's `LSTMAggregation`, which pads all lists to the longest "
+    "(and runs on over the padding), and over `torch.nn.LSTM` on packed lists, sorted "
+    "by length beforehand. The order of the neighbours is the given one, the same for "
+    "all nodes (`degree`), or the one in which most prefixes are shared. Data sets "
+    "whose padded neighbours take more than 768 MiB are sampled: the first graphs that "
+    "fit, with at most 32 neighbours for each node.",
+    of_cases(cases),
+    table,
+)

@@ -1,6 +1,6 @@
 """Time of PyG's own models on a HAG, after `to_hag`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch_geometric import nn as pyg
 from torch_geometric.utils import to_torch_csr_tensor
-from tqdm.auto import tqdm
 
-from pyg_hag.benchmark._report import write_csv
+from pyg_hag.benchmark._benchmark import Benchmark, Settings, of_cases
+from pyg_hag.benchmark._graphs import WIDTHS, graph_names, load_one
+from pyg_hag.benchmark._report import Rows, Table, by_contender, times
 from pyg_hag.benchmark._rivals import MAX_MESSAGE_BYTES
-from pyg_hag.benchmark._timing import measure, trained
-from pyg_hag.datasets import as_one_graph, load_graphs
+from pyg_hag.benchmark._timing import trained
+from pyg_hag.benchmark.case import Case
 from pyg_hag.nn import to_hag
 from pyg_hag.search import build_hag
 
@@ -31,29 +32,18 @@ MODELS: dict[str, Callable[[int], nn.Module]] = {
 NOT_ON_CSR = ("ChebConv, K=3",)
 """Models that PyG cannot run on a sparse tensor of PyTorch."""
 
+MODES = ("forward", "training")
 HEADER = [
     *("graph", "F", "model", "ms", "over edge_index", "over CSR"),
     *("training ms", "over edge_index", "over CSR"),
 ]
 
 
-def run(
-    names: list[str], root: str | None, out: str | None, widths: list[int]
-) -> list[list[str]]:
-    """Times models of PyG's layers, as they are and after `to_hag`.
-
-    On the fastest HAG; normalisation is included in the time. `edge_index` is left out
-    where its messages exceed :data:`MAX_MESSAGE_BYTES`.
-
-    Returns:
-        list[list[str]]: A table: milliseconds on a HAG, of the forward pass and of
-        forward and backward, and the speedups over PyG's model on `edge_index` and on
-        a sparse matrix (CSR).
-    """
-    rows: list[dict[str, Any]] = []
-    for name in tqdm(names, "models"):
-        edge_index, num_nodes = as_one_graph(load_graphs(name, root))
-        for width in widths:
+def cases(settings: Settings) -> Iterator[Case]:
+    """Models of PyG's layers, as they are and after `to_hag`, on the fastest HAG."""
+    for name in graph_names(settings):
+        edge_index, num_nodes = load_one(name, settings)
+        for width in settings.widths_or(WIDTHS):
             x = torch.randn(num_nodes, width, requires_grad=True)
             graphs = {
                 "HAG": build_hag(edge_index, num_nodes, num_features=width),
@@ -62,37 +52,59 @@ def run(
             if edge_index.size(1) * width * 4 <= MAX_MESSAGE_BYTES:
                 graphs["edge_index"] = edge_index
             for label in MODELS:
-                row = {"graph": name, "width": width, "model": label}
-                rows.append(row | _times(label, x, graphs))
-    if out is not None:
-        write_csv(out, rows)
-    return [HEADER, *map(_cells, rows)]
+                labels = {"graph": name, "width": width, "model": label}
+                yield from _of_model(labels, x, graphs)
 
 
-def _times(label: str, x: Tensor, graphs: dict[str, Any]) -> dict[str, float]:
+def _of_model(
+    labels: dict[str, Any], x: Tensor, graphs: dict[str, Any]
+) -> Iterator[Case]:
+    label = labels["model"]
     torch.manual_seed(0)
     model = MODELS[label](x.size(1)).eval()
-    calls: dict[str, Callable[[], Tensor]] = {}
+    leaves = [x, *model.parameters()]  # those of the layers on a HAG, too
+    calls: dict[str, Callable[[], Any]] = {}
     for form in graphs:
         if form != "CSR" or label not in NOT_ON_CSR:
             module = to_hag(model) if form == "HAG" else model
             calls[form] = partial(module, x, graphs[form])
-    with torch.no_grad():
-        forward = measure(calls, 7, 6.0)
-    steps = {form: partial(trained, call) for form, call in calls.items()}
-    row: dict[str, float] = {}
-    for mode, times in ("forward", forward), ("training", measure(steps, 7, 8.0)):
-        row[f"milliseconds {mode}"] = 1e3 * times["HAG"].median
-        for form in calls.keys() - {"HAG"}:
-            row[f"{mode} over {form}"] = times["HAG"].speedup_over(times[form])
-    return row
+    steps: dict[str, Callable[[], Any]] = {
+        form: partial(trained, call, leaves) for form, call in calls.items()
+    }
+    baseline = next(form for form in ("edge_index", "CSR", "HAG") if form in calls)
+    for mode, contenders in zip(MODES, (calls, steps), strict=True):
+        yield Case(
+            {**labels, "mode": mode},
+            contenders,
+            baseline,
+            over=("edge_index", "CSR"),
+            tolerance=1e-3,
+            gradients=mode == "training",
+            rounds=7,
+            budget=8.0 if mode == "training" else 6.0,
+        )
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    cells = [row["graph"], str(row["width"]), row["model"]]
-    for mode in ("forward", "training"):
-        cells.append(f"{row[f'milliseconds {mode}']:.1f}")
-        for form in ("edge_index", "CSR"):
-            ratio = row.get(f"{mode} over {form}", "")
-            cells.append("-" if ratio == "" else f"{ratio:.2f}x")
-    return cells
+def table(rows: Rows) -> Table:
+    """One line for each model."""
+    lines = [HEADER]
+    modes = by_contender(rows, "graph", "width", "model", "mode")
+    for name, width, label in dict.fromkeys(key[:3] for key in modes):
+        cells = [name, str(width), label]
+        for mode in MODES:
+            row = modes[name, width, label, mode]["HAG"]
+            cells.append(f"{row['milliseconds_50']:.1f}")
+            cells += [times(row.get(f"over {form}")) for form in ("edge_index", "CSR")]
+        lines.append(cells)
+    return lines
+
+
+BENCHMARK = Benchmark(
+    "models",
+    "PyG's models after `to_hag`, on the fastest HAG, and how many times faster they "
+    "are than before, on `edge_index` and on a sparse matrix (CSR): forward, and "
+    "forward and backward. Normalisation is included in the time; `-`: the messages "
+    "on `edge_index` take more than 4 GiB, or PyG has no such path.",
+    of_cases(cases),
+    table,
+)

@@ -3,16 +3,19 @@
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch_geometric.utils import add_remaining_self_loops
 from tqdm.auto import tqdm
 
-from pyg_hag.benchmark._report import write_csv
-from pyg_hag.datasets import as_one_graph, load_graphs
+from pyg_hag.benchmark._benchmark import Benchmark, Settings
+from pyg_hag.benchmark._graphs import graph_names, load_one
+from pyg_hag.benchmark._plots import plot_values
+from pyg_hag.benchmark._report import Row, Rows, Table
 from pyg_hag.hag import HAG
 from pyg_hag.search import build_hag
 
@@ -40,64 +43,54 @@ MAX_EDGES_FOR_ALL = 50_000_000
 _PERIOD = 0.005  # seconds between two readings of the memory
 
 
-def run(
-    names: list[str], root: str | None, out: str | None, self_loops: bool = False
-) -> list[list[str]]:
+def measure(settings: Settings) -> Iterator[Rows]:
     """Compares the searches on each graph.
 
     The default search for fewest aggregations and for least time; on graphs where it
     finishes in minutes, also with subtraction, exact greedy, and greedy with a capacity
     of a quarter of the nodes (as published).
-
-    Args:
-        names: Data sets.
-        root: Their folder.
-        out: A CSV file to write.
-        self_loops: Whether to add a self-loop to every node that has none.
-
-    Returns:
-        list[list[str]]: A table: reductions of aggregations and reads relative to the
-        plain graph, seconds (best of three runs, or of one if that takes over five
-        seconds), and memory above that of the process before the search.
     """
     for options in _RIVALS.values():
         build_hag(torch.tensor([[0, 1, 0, 1], [0, 0, 1, 1]]), **options)  # compiles
-    rows = []
-    for name in tqdm(names, "search"):
-        edge_index, num_nodes = as_one_graph(load_graphs(name, root))
-        if self_loops:
+    for name in tqdm(graph_names(settings), "search"):
+        edge_index, num_nodes = load_one(name, settings)
+        if settings.self_loops:
             edge_index, _ = add_remaining_self_loops(edge_index, num_nodes=num_nodes)
-        for rival, options in _RIVALS.items():
-            slow = "greedy" in rival or "subtract" in rival
-            if slow and edge_index.size(1) > MAX_EDGES_FOR_ALL:
-                continue
-            if rival.endswith("|V|/4"):
-                options = {**options, "capacity": num_nodes // 4}
-            hag, seconds, memory = _measure(
-                partial(build_hag, edge_index, num_nodes, progress=False, **options)
-            )
-            stats = hag.stats
-            closed = hag.closed()[0].stats.reads
-            rows.append(
-                {
-                    "graph": name,
-                    "nodes": num_nodes,
-                    "edges": stats.num_edges,
-                    "search": rival,
-                    "aggregation_reduction": stats.aggregation_reduction,
-                    "read_reduction": stats.read_reduction,
-                    "closed_read_reduction": hag.num_edges / max(closed, 1),
-                    "aggregates": stats.num_aggregates,
-                    "depth": stats.depth,
-                    "seconds": seconds,
-                    "edges_per_second": stats.num_edges / seconds,
-                    "megabytes": memory / 2**20,
-                    "decision": stats.decision,
-                }
-            )
-    if out is not None:
-        write_csv(out, rows)
-    return [HEADER, *(_cells(row) for row in rows)]
+        yield _of_graph(name, edge_index, num_nodes)
+
+
+def _of_graph(name: str, edge_index: Tensor, num_nodes: int) -> Rows:
+    rows = []
+    for rival, options in _RIVALS.items():
+        slow = "greedy" in rival or "subtract" in rival
+        if slow and edge_index.size(1) > MAX_EDGES_FOR_ALL:
+            continue
+        if rival.endswith("|V|/4"):
+            options = {**options, "capacity": num_nodes // 4}
+        hag, seconds, memory = _measure(
+            partial(build_hag, edge_index, num_nodes, progress=False, **options)
+        )
+        stats = hag.stats
+        closed = hag.closed()[0].stats.reads
+        rows.append(
+            {
+                "case": name,
+                "graph": name,
+                "nodes": num_nodes,
+                "edges": stats.num_edges,
+                "contender": rival,
+                "aggregation_reduction": stats.aggregation_reduction,
+                "read_reduction": stats.read_reduction,
+                "closed_read_reduction": hag.num_edges / max(closed, 1),
+                "aggregates": stats.num_aggregates,
+                "depth": stats.depth,
+                "seconds": seconds,
+                "edges_per_second": stats.num_edges / seconds,
+                "megabytes": memory / 2**20,
+                "decision": stats.decision,
+            }
+        )
+    return rows
 
 
 def _measure(search: Callable[[], HAG]) -> tuple[HAG, float, int]:
@@ -140,11 +133,16 @@ def _resident() -> int:
         return 0
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
+def table(rows: Rows) -> Table:
+    """One line for each graph and search."""
+    return [HEADER, *map(_cells, rows)]
+
+
+def _cells(row: Row) -> list[str]:
     return [
         row["graph"],
         f"{row['edges']:,}",
-        row["search"],
+        row["contender"],
         f"{row['aggregation_reduction']:.2f}x",
         f"{row['read_reduction']:.2f}x",
         f"{row['aggregates']:,}",
@@ -153,3 +151,24 @@ def _cells(row: dict[str, Any]) -> list[str]:
         f"{row['edges_per_second'] / 1e6:.1f}",
         f"{row['megabytes']:.0f}",
     ]
+
+
+def plot(rows: Rows, path: str) -> None:
+    """Bars of the reductions of aggregations."""
+    title = "fewer aggregations than the plain graph has"
+    plot_values(rows, "aggregation_reduction", title, path, start=1.0)
+
+
+BENCHMARK = Benchmark(
+    "search",
+    "Reductions of the binary operations and reads of the plain graph: by exact greedy "
+    "search with as many aggregates as a quarter of the nodes, the capacity of the "
+    "paper's experiments (`greedy, |V|/4`), and without a limit (`greedy`); by the "
+    "default search for fewest aggregations and for least time, which leaves a graph "
+    "as it is where a HAG would not pay; and where sums may be taken back "
+    "(`subtract`). Seconds are the best of three, or of one that takes more than five; "
+    "megabytes are those beyond the process before the search.",
+    measure,
+    table,
+    plot,
+)

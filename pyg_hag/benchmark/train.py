@@ -1,6 +1,6 @@
 """Time of a training epoch: PyG's layers, and ours on a HAG."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -15,13 +15,14 @@ from torch_geometric.nn import (
     global_add_pool,
 )
 from torch_geometric.transforms import Compose, GCNNorm, ToSparseTensor
-from tqdm.auto import tqdm
 
-from pyg_hag.benchmark._report import write_csv
+from pyg_hag.benchmark._benchmark import Benchmark, Settings, of_cases
+from pyg_hag.benchmark._graphs import graph_names, load
+from pyg_hag.benchmark._report import Rows, Table, times
 from pyg_hag.benchmark._rivals import MAX_MESSAGE_BYTES
-from pyg_hag.benchmark._timing import measure
 from pyg_hag.benchmark.aggregate_device import check_device
-from pyg_hag.datasets import as_one_graph, is_there, load_graphs
+from pyg_hag.benchmark.case import Case
+from pyg_hag.datasets import as_one_graph
 from pyg_hag.nn import HAGGCNConv, HAGGINConv, HAGSAGEConv
 from pyg_hag.transforms import HAGTransform
 
@@ -29,7 +30,7 @@ CLASSES = 4
 BATCH = 128
 
 
-class Case(NamedTuple):
+class Task(NamedTuple):
     """A model and the data set that it is trained on."""
 
     graph: str
@@ -39,73 +40,87 @@ class Case(NamedTuple):
 
 
 FULL = [
-    *(Case("COLLAB", "GCN", 2, width) for width in (16, 128)),
-    *(Case("COLLAB", f"SAGE {aggr}", 2, 16) for aggr in ("mean", "max")),
-    *(Case("cnr-2000", f"SAGE {aggr}", 2, 64) for aggr in ("mean", "max")),
-    *(Case("cnr-2000", "GCN", 2, width) for width in (16, 128)),
-    *(Case("Cora", "GCN", 2, width) for width in (16, 128)),
-    *(Case("Cora", f"SAGE {aggr}", 2, 64) for aggr in ("mean", "max")),
+    *(Task("COLLAB", "GCN", 2, width) for width in (16, 128)),
+    *(Task("COLLAB", f"SAGE {aggr}", 2, 16) for aggr in ("mean", "max")),
+    *(Task("cnr-2000", f"SAGE {aggr}", 2, 64) for aggr in ("mean", "max")),
+    *(Task("cnr-2000", "GCN", 2, width) for width in (16, 128)),
+    *(Task("Cora", "GCN", 2, width) for width in (16, 128)),
+    *(Task("Cora", f"SAGE {aggr}", 2, 64) for aggr in ("mean", "max")),
 ]
 """Full-batch training, on all graphs of a data set at once."""
-BATCHED = [Case(name, "GIN", 5, 64) for name in ("COLLAB", "MUTAG", "REDDIT-BINARY")]
+BATCHED = [Task(name, "GIN", 5, 64) for name in ("COLLAB", "MUTAG", "REDDIT-BINARY")]
 """Mini-batches of graphs; loading is included in the time."""
+QUICK_FULL = [
+    Task("communities", "GCN", 2, 16),
+    Task("communities", "SAGE max", 2, 16),
+]
+QUICK_BATCHED = [Task("ego-networks", "GIN", 2, 16)]
+BUDGETS = {"cpu": 40.0, "cuda": 2.0}
+"""Seconds for each model."""
 
 COMPILED = "compiled edge_index"
 PATHS = ["edge_index", "CSR", COMPILED, "HAG"]
 HEADER = ["graph", "model", "HAG ms"]
 
-Epoch = Callable[[], None]
+Epoch = Callable[[], Tensor]
+"""Trains one epoch, and returns its mean loss."""
+Epochs = dict[str, Epoch]
 
 
-def run(
-    names: list[str],
-    root: str | None,
-    out: str | None,
-    device: str = "cpu",
-    budget: float = 40.0,
-) -> list[list[str]]:
-    """Times epochs: forward, backward and optimizer step.
-
-    Args:
-        names: Data sets; all available ones if empty.
-        root: Their folder.
-        out: A CSV file to write.
-        device: The device to train on. On CUDA, PyG on `edge_index` is compiled, too.
-        budget: Seconds for each case.
-
-    Returns:
-        list[list[str]]: A table: milliseconds of an epoch on a HAG, and the speedups
-        over `edge_index` and over a sparse matrix (CSR).
-    """
+def cases(settings: Settings) -> Iterator[Case]:
+    """Epochs: forward, backward and optimizer step."""
+    device = settings.device or "cpu"
     check_device(device)
-    rows: list[dict[str, Any]] = []
-    cases = [(case, _full) for case in FULL] + [(case, _batched) for case in BATCHED]
-    for case, make in tqdm(cases, "train"):
-        wanted = case.graph in names if names else is_there(case.graph, root)
-        if not wanted:
-            continue
+    for task, make in tasks(settings):
         torch.manual_seed(0)
-        epochs = make(case, load_graphs(case.graph, root), device)
-        times = measure(epochs, 7, budget)
-        row: dict[str, Any] = {
-            "graph": case.graph,
-            "model": f"{case.model} {case.layers}x{case.width}",
-        }
-        for path, t in times.items():
-            row[f"milliseconds {path}"] = 1e3 * t.median
-            row[f"HAG over {path}"] = times["HAG"].speedup_over(t)
-        rows.append(row)
-        if out is not None:  # keeps what is done if the rest fails
-            write_csv(out, rows)
-    others = [path for path in PATHS[:-1] if path != COMPILED or device == "cuda"]
-    header = [*HEADER, *(f"over {path}" for path in others)]
-    return [header, *(_cells(row, others) for row in rows)]
+        epochs = make(task, load(task.graph, settings), device)
+        yield Case(
+            {"graph": task.graph, "model": f"{task.model} {task.layers}x{task.width}"},
+            epochs,
+            next(path for path in PATHS if path in epochs),
+            over=PATHS[:-1],
+            tolerance=1e-2,  # of the loss: steps of Adam magnify rounding
+            gradients=True,
+            rounds=7,
+            budget=BUDGETS[device],
+        )
 
 
-def _cells(row: dict[str, Any], others: list[str]) -> list[str]:
-    ratios = (row.get(f"HAG over {path}", "") for path in others)
-    cells = ["-" if ratio == "" else f"{ratio:.2f}x" for ratio in ratios]
-    return [row["graph"], row["model"], f"{row['milliseconds HAG']:.1f}", *cells]
+def tasks(settings: Settings) -> Iterator[tuple[Task, Callable[..., Epochs]]]:
+    """What to train, and how its epochs are made.
+
+    Raises:
+        ValueError: If none of the data sets is there.
+    """
+    kinds = (FULL, _full), (BATCHED, _batched)
+    if settings.quick:
+        kinds = (QUICK_FULL, _full), (QUICK_BATCHED, _batched)
+    pairs = [(task, make) for known, make in kinds for task in known]
+    known_names = dict.fromkeys(task.graph for task, _ in pairs)
+    wanted = graph_names(settings, known_names)
+    chosen = [(task, make) for task, make in pairs if task.graph in wanted]
+    if not chosen:
+        raise ValueError(
+            f"'train' has no model for {', '.join(wanted)}: name some of "
+            f"{', '.join(known_names)}"
+        )
+    yield from chosen
+
+
+def graphs() -> set[str]:
+    """The data sets for which there is a model."""
+    return {task.graph for task in (*FULL, *BATCHED)}
+
+
+def table(rows: Rows) -> Table:
+    """One line for each model."""
+    others = [path for path in PATHS[:-1] if any(f"over {path}" in r for r in rows)]
+    lines = [[*HEADER, *(f"over {path}" for path in others)]]
+    for row in rows:
+        if row["contender"] == "HAG":
+            cells = [row["graph"], row["model"], f"{row['milliseconds_50']:.1f}"]
+            lines.append([*cells, *(times(row.get(f"over {p}")) for p in others)])
+    return lines
 
 
 # Models #######################################################################
@@ -129,14 +144,15 @@ class _Model(nn.Module):
         return x
 
 
-def _model(case: Case, path: str, features: int, pooled: bool) -> _Model:
+def make_model(task: Task, path: str, features: int, pooled: bool) -> _Model:
+    """A model whose layers are ours for the path `HAG`, else PyG's."""
     torch.manual_seed(0)
     layers: list[nn.Module] = []
-    for i in range(case.layers):
-        inner = features if i == 0 else case.width
-        outer = case.width if pooled or i + 1 < case.layers else CLASSES
-        layers.append(_layer(case.model, path, inner, outer))
-    return _Model(layers, case.width, pooled)
+    for i in range(task.layers):
+        inner = features if i == 0 else task.width
+        outer = task.width if pooled or i + 1 < task.layers else CLASSES
+        layers.append(_layer(task.model, path, inner, outer))
+    return _Model(layers, task.width, pooled)
 
 
 def _layer(model: str, path: str, inner: int, outer: int) -> nn.Module:
@@ -157,46 +173,51 @@ def _layer(model: str, path: str, inner: int, outer: int) -> nn.Module:
     return (HAGGINConv if ours else GINConv)(mlp)
 
 
-def _step(model: nn.Module, optimizer: Any, y: Tensor, *inputs: Any) -> None:
+def _step(model: nn.Module, optimizer: Any, y: Tensor, *inputs: Any) -> Tensor:
     optimizer.zero_grad()
-    F.cross_entropy(model(*inputs), y).backward()
+    loss = F.cross_entropy(model(*inputs), y)
+    loss.backward()
     optimizer.step()
+    return loss.detach()
 
 
 # Epochs #######################################################################
 
 
-def _full(case: Case, graphs: list[Data], device: str) -> dict[str, Epoch]:
+def _full(task: Task, graphs: list[Data], device: str) -> Epochs:
     edge_index, num_nodes = as_one_graph(graphs)
-    x = torch.randn(num_nodes, case.width)
+    x = torch.randn(num_nodes, task.width)
     y = torch.randint(CLASSES, (num_nodes,))
     data = Data(x, edge_index, num_nodes=num_nodes)
     to_csr = ToSparseTensor(layout=torch.sparse_csr, remove_edge_index=False)
-    csr = Compose([GCNNorm(), to_csr]) if case.model == "GCN" else to_csr
+    csr = Compose([GCNNorm(), to_csr]) if task.model == "GCN" else to_csr
     inputs: dict[str, Any] = {
         "edge_index": edge_index,
         "CSR": csr(data).adj_t,
-        "HAG": HAGTransform(num_features=case.width)(data).hag,
+        "HAG": HAGTransform(num_features=task.width)(data).hag,
     }
     if edge_index.size(1) * x[0].nbytes > MAX_MESSAGE_BYTES and device == "cpu":
         del inputs["edge_index"]
     elif device == "cuda":
         torch.compiler.reset()  # PyTorch stops compiling after eight cases
         inputs[COMPILED] = edge_index
-    epochs: dict[str, Epoch] = {}
+    epochs: Epochs = {}
     x, y = x.to(device), y.to(device)
     for path, graph in inputs.items():
-        model = _model(case, path, case.width, False).to(device)
+        model = make_model(task, path, task.width, False).to(device)
         optimizer = torch.optim.Adam(model.parameters())
         called = torch.compile(model) if path == COMPILED else model
-        epochs[path] = _bound(called, optimizer, y, x, graph.to(device))
+        epochs[path] = bound_epoch(called, optimizer, y, x, graph.to(device))
     return epochs
 
 
-def _bound(model: Any, optimizer: Any, y: Tensor, *inputs: Any) -> Epoch:
-    def epoch() -> None:
-        _step(model, optimizer, y, *inputs)
+def bound_epoch(model: Any, optimizer: Any, y: Tensor, *inputs: Any) -> Epoch:
+    """An epoch of one step on these inputs."""
+
+    def epoch() -> Tensor:
+        loss = _step(model, optimizer, y, *inputs)
         _wait(y.device)
+        return loss
 
     return epoch
 
@@ -206,26 +227,27 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def _batched(case: Case, graphs: list[Data], device: str) -> dict[str, Epoch]:
+def _batched(task: Task, graphs: list[Data], device: str) -> Epochs:
     prepared = [
         Data(
-            torch.randn(int(g.num_nodes), case.width),
+            torch.randn(int(g.num_nodes), task.width),
             g.edge_index,
             y=torch.randint(CLASSES, (1,)),
         )
         for g in graphs
     ]
     to_csr = ToSparseTensor(layout=torch.sparse_csr)
-    to_hag = HAGTransform(num_features=case.width, remove_edge_index=True)
+    to_hag = HAGTransform(num_features=task.width, remove_edge_index=True)
     sets: dict[str, tuple[str, list[Data]]] = {
         "edge_index": ("edge_index", prepared),
         "CSR": ("adj_t", [to_csr(data) for data in prepared]),
         "HAG": ("hag", [to_hag(data) for data in prepared]),
     }
-    epochs: dict[str, Epoch] = {}
+    epochs: Epochs = {}
     for path, (key, data) in sets.items():
-        model = _model(case, path, case.width, True).to(device)
-        loader = DataLoader(data, BATCH, shuffle=True)
+        model = make_model(task, path, task.width, True).to(device)
+        order = torch.Generator().manual_seed(0)  # the same for all paths
+        loader = DataLoader(data, BATCH, shuffle=True, generator=order)
         optimizer = torch.optim.Adam(model.parameters())
         epochs[path] = _epoch(model, optimizer, loader, key, device)
     return epochs
@@ -234,11 +256,24 @@ def _batched(case: Case, graphs: list[Data], device: str) -> dict[str, Epoch]:
 def _epoch(
     model: nn.Module, optimizer: Any, loader: Any, key: str, device: str
 ) -> Epoch:
-    def epoch() -> None:
+    def epoch() -> Tensor:
+        losses = []
         for batch in loader:
             batch = batch.to(device)
-            graph = getattr(batch, key)
-            _step(model, optimizer, batch.y, batch.x, graph, batch.batch)
+            inputs = batch.x, getattr(batch, key), batch.batch
+            losses.append(_step(model, optimizer, batch.y, *inputs))
         _wait(torch.device(device))
+        return torch.stack(losses).mean()
 
     return epoch
+
+
+BENCHMARK = Benchmark(
+    "train",
+    "An epoch of training (forward, backward and optimizer step) on a HAG, and how "
+    "many times faster it is than with PyG's layers on `edge_index` (`-`: its messages "
+    "take more than 4 GiB) and on a sparse matrix (CSR). GCN and SAGE on all graphs of "
+    "a data set at once, GIN on batches of 128, with loading included.",
+    of_cases(cases),
+    table,
+)

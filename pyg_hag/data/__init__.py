@@ -46,6 +46,8 @@ class HAGData(Data):
         take(self._store, hag, "data.hag")
 
     def __contains__(self, key: str) -> bool:
+        if key == "hag":
+            return KEY in self._store
         return key in self._store or super().__contains__(key)
 
     def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -113,6 +115,12 @@ class HAGHeteroData(HeteroData):
                     f"{self.edge_types}"
                 )
             take(self[edge_type], hag, f"data.hag_dict[{edge_type!r}]")
+
+    def __contains__(self, key: str) -> bool:
+        if key == "hag_dict":
+            return any(KEY in store for store in self.edge_stores)
+        found: bool = super().__contains__(key)
+        return found
 
     def __setattr__(self, key: str, value: Any) -> None:
         if key == "hag_dict":  # `HeteroData` would store it as an attribute
