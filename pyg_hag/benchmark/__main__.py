@@ -59,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--root", help="data folder ($PYG_HAG_DATA)")
     add("--out", help="CSV file to write; all, gpu: folder")
     add("--quick", action="store_true", help="generated graphs, few widths and rounds")
+    resume = "all: leave out the benchmarks whose CSV file is in the folder"
+    add("--resume", action="store_true", help=resume)
     add("--rounds", type=_positive, help="the largest number of rounds")
     add(
         "--device",

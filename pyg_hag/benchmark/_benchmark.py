@@ -34,6 +34,8 @@ class Settings:
     save: str | None = None
     fit: str | None = None
     out: str | None = None
+    resume: bool = False
+    """Whether `all` leaves out what is in its folder already."""
 
     def widths_or(self, default: Sequence[int]) -> Sequence[int]:
         """The numbers of features that were named, or the default ones."""
@@ -57,7 +59,7 @@ class Settings:
         return shlex.join(words)
 
 
-_NOT_MEASURED = ("graphs", "root", "out", "save", "fit")
+_NOT_MEASURED = ("graphs", "root", "out", "save", "fit", "resume")
 """Settings that the results do not depend on, and the graphs, which have no option."""
 
 

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
+from pyg_hag.benchmark import _kinds
 from pyg_hag.benchmark._benchmark import Benchmark
 from pyg_hag.benchmark._report import Rows, markdown, read_csv
 
@@ -43,6 +44,10 @@ def document(folder: str, benchmarks: Mapping[str, Benchmark]) -> str:
             f"'{folder}' has no CSV file of a benchmark: make them by "
             "'python -m pyg_hag.benchmark all --out FOLDER'"
         )
+    kinds = _kinds.table([row for rows in found.get("models", []) for row in rows])
+    if len(kinds) > 1:
+        about = _wrapped(f"{_kinds.ABOUT} The rows are those of `models`, below.")
+        sections.insert(0, "\n\n".join(["## Kinds of graphs", markdown(kinds), about]))
     return "\n\n".join([_TITLE, _wrapped(_INTRODUCTION), *sections])
 
 

@@ -45,7 +45,8 @@ def run_all(
     Args:
         benchmarks: What to measure.
         settings: How.
-        folder: Gets a CSV and a Markdown file each, and `environment.txt`.
+        folder: Gets a CSV and a Markdown file each, and `environment.txt`. A CSV file
+            is named `.csv.part` until its benchmark is done.
         plot: Whether to draw a PNG file each.
 
     Returns:
@@ -57,9 +58,14 @@ def run_all(
     status = 0
     for benchmark in benchmarks:
         file = place / f"{benchmark.name}.csv"
+        begun = place / f"{benchmark.name}.csv.part"
+        if settings.resume and file.exists():
+            print(f"{benchmark.name}: kept, as it is in '{file}'\n", flush=True)
+            continue
         try:
             parts = benchmark.measure(replace(settings, out=None))
-            rows = collect(benchmark.name, parts, settings, str(file))
+            rows = collect(benchmark.name, parts, settings, str(begun))
+            begun.replace(file)
         except ValueError as error:
             print(f"benchmark {benchmark.name}: {error}", file=sys.stderr)
             status = 2
@@ -69,5 +75,5 @@ def run_all(
         file.with_suffix(".md").write_text(text)
         if plot:
             benchmark.plot(rows, str(file.with_suffix(".png")))
-        print(f"{benchmark.name}\n\n{text_table(table)}\n")
+        print(f"{benchmark.name}\n\n{text_table(table)}\n", flush=True)
     return status

@@ -51,13 +51,15 @@ def cases(settings: Settings) -> Iterator[Case]:
             }
             if edge_index.size(1) * width * 4 <= MAX_MESSAGE_BYTES:
                 graphs["edge_index"] = edge_index
+            stats = graphs["HAG"].stats
+            facts = {"edges": stats.num_edges, "read_reduction": stats.read_reduction}
             for label in MODELS:
                 labels = {"graph": name, "width": width, "model": label}
-                yield from _of_model(labels, x, graphs)
+                yield from _of_model(labels, x, graphs, facts)
 
 
 def _of_model(
-    labels: dict[str, Any], x: Tensor, graphs: dict[str, Any]
+    labels: dict[str, Any], x: Tensor, graphs: dict[str, Any], facts: dict[str, Any]
 ) -> Iterator[Case]:
     label = labels["model"]
     torch.manual_seed(0)
@@ -82,6 +84,7 @@ def _of_model(
             gradients=mode == "training",
             rounds=7,
             budget=8.0 if mode == "training" else 6.0,
+            facts=facts,
         )
 
 

@@ -63,6 +63,52 @@ def test_all_and_its_page_of_tables(monkeypatch, few, tmp_path, capsys):
         assert table in page and table in (out / f"{item.name}.md").read_text()
 
 
+def test_all_goes_on_with_what_is_not_in_its_folder(monkeypatch, few, root, capsys):
+    out, arguments = root / "all", ["clique", "--root", root, "--resume"]
+    out.mkdir()
+    (out / "search.csv").write_text("kept")
+    stopped = [{"case": "first"}]
+
+    def stop(settings):
+        yield stopped
+        raise ValueError("stopped")
+
+    benchmark.BENCHMARKS["failing"] = replace(TWO[0], name="failing", measure=stop)
+    assert run(monkeypatch, "all", *arguments, "--widths", 4, "--out", out) == 2
+    assert "search: kept" in capsys.readouterr().out
+    assert (out / "search.csv").read_text() == "kept"
+    assert read(out / "failing.csv.part")[0]["case"] == "first"
+    assert (out / "aggregate.csv").exists() and not (out / "failing.csv").exists()
+
+
+def test_the_page_has_a_line_for_each_kind_of_graph(monkeypatch, tmp_path, capsys):
+    labels = {"width": 64, "model": "GCN, 3 layers", "contender": "HAG", "ms": 1}
+    rows = [
+        {"benchmark": "models", "graph": name, "mode": mode, **labels}
+        | {"edges": 12345, "read_reduction": 2.51, "milliseconds_50": 1.0}
+        | {"over edge_index": i + 1.04, **({"over CSR": i + 3.0} if i else {})}
+        for name in ("Cora", "no kind", "COLLAB")
+        for i, mode in enumerate(("forward", "training"))
+    ]
+    write_csv(tmp_path / "models.csv", rows)
+    assert run(monkeypatch, "tables", tmp_path) == 0
+    page = capsys.readouterr().out
+    assert [row for row in page.splitlines() if row.startswith("## ")] == [
+        "## Kinds of graphs",
+        "## models",
+    ]
+    cells = [
+        [cell.strip() for cell in row.split("|")[1:-1]]
+        for row in page.split("## models")[0].splitlines()
+        if row.startswith("| c")
+    ]
+    numbers = ["12,345", "1/2.5", "1.0x", "-", "2.0x", "4.0x"]
+    assert cells == [
+        ["collaborations", "COLLAB", *numbers],
+        ["citations", "Cora", *numbers],
+    ]
+
+
 @pytest.mark.parametrize("arguments", [(), ("a", "b"), ("empty",)])
 def test_the_page_needs_one_folder_with_files(monkeypatch, capsys, arguments):
     assert run(monkeypatch, "tables", *arguments) == 2
