@@ -14,7 +14,7 @@ extensions = [
 ]
 html_theme = "furo"
 html_title = f"pyg_hag {release}"
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "benchmarks/*"]
 autosummary_generate = True
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_typehints = "none"  # they are in the docstrings
