@@ -10,7 +10,7 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet \
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 .PHONY: demo test test-full lint test-bounds test-sparse test-triton test-pyg \
-	docs notebooks package benchmark clean
+	docs notebooks package matrix benchmark clean
 
 demo: $(VENV)/installed
 	$(BIN)/pyg-hag demo
@@ -77,6 +77,10 @@ package: $(VENV)/installed
 	$(VENV)/package/bin/python -m pip --disable-pip-version-check install --quiet \
 		--constraint .ci/constraints.txt dist/*.whl
 	cd $(VENV) && package/bin/pyg-hag demo --generated --epochs 1
+
+# The tests with other versions of Python, PyTorch, PyG and Numba: see .ci/matrix.txt.
+matrix:
+	.ci/matrix
 
 $(VENV)/installed-triton: $(VENV)/installed-dev
 	$(INSTALL) --editable .[gpu]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyg_hag.search import SearchOptions, build_hag
     from pyg_hag.transforms import HAGTransform
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "HAG",  # hierarchically aggregated graph: the container
