@@ -75,11 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--env", action="store_true", help="print what a report of a fault needs")
     add("--self-loops", action="store_true", help="search: closed neighbourhoods")
     for name, choices, what in (
-        ("--dataset", None, "data sets, like graphs"),
-        ("--model", None, "models to train (default: all)"),
-        ("--method", list(accuracy.METHODS), "methods (default: all)"),
+        ("--dataset", None, "accuracy: data sets, like graphs"),
+        ("--model", None, "models, accuracy: the models (default: all)"),
+        ("--method", list(accuracy.METHODS), "accuracy: methods (default: all)"),
     ):
-        add(name, nargs="+", default=[], choices=choices, help=f"accuracy: {what}")
+        add(name, nargs="+", default=[], choices=choices, help=what)
     add("--runs", type=_positive, help="accuracy: seeds or folds (default: 10)")
     add("--epochs", type=_positive, help="accuracy: epochs (default: 200)")
     add("--first", type=int, default=0, help="accuracy: the first seed or fold")

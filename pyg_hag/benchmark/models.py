@@ -1,6 +1,6 @@
 """Time of PyG's own models on a HAG, after `to_hag`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -41,6 +41,7 @@ HEADER = [
 
 def cases(settings: Settings) -> Iterator[Case]:
     """Models of PyG's layers, as they are and after `to_hag`, on the fastest HAG."""
+    labels = _chosen(settings.model)
     for name in graph_names(settings):
         edge_index, num_nodes = load_one(name, settings)
         for width in settings.widths_or(WIDTHS):
@@ -53,9 +54,24 @@ def cases(settings: Settings) -> Iterator[Case]:
                 graphs["edge_index"] = edge_index
             stats = graphs["HAG"].stats
             facts = {"edges": stats.num_edges, "read_reduction": stats.read_reduction}
-            for label in MODELS:
-                labels = {"graph": name, "width": width, "model": label}
-                yield from _of_model(labels, x, graphs, facts)
+            for label in labels:
+                named = {"graph": name, "width": width, "model": label}
+                yield from _of_model(named, x, graphs, facts)
+
+
+def _chosen(names: Sequence[str]) -> list[str]:
+    """The models whose labels begin with one of the names; all without names.
+
+    Raises:
+        ValueError: If a name is none of them.
+    """
+    known = {label: label.split(",")[0] for label in MODELS}
+    unknown = [name for name in names if name not in known.values()]
+    if unknown:
+        raise ValueError(
+            f"'--model' must be among {[*known.values()]} for 'models' (got {unknown})"
+        )
+    return [label for label, name in known.items() if not names or name in names]
 
 
 def _of_model(

@@ -240,6 +240,15 @@ def test_models(monkeypatch, root, capsys):
     assert "SGConv" in capsys.readouterr().out
 
 
+def test_some_of_the_models(monkeypatch, root, capsys):
+    out = root / "rows.csv"
+    arguments = ["models", "clique", "--root", root, "--out", out, "--widths", 8]
+    assert run(monkeypatch, *arguments, "--model", "GCN", "GIN") == 0
+    assert {row["model"] for row in read(out)} == {"GCN, 3 layers", "GIN, 3 layers"}
+    assert run(monkeypatch, *arguments, "--model", "GCN", "LSTM") == 2
+    assert "'--model' must be among ['GCN', 'GraphSAGE'" in capsys.readouterr().err
+
+
 def test_paper(monkeypatch, root, capsys):
     out = root / "rows.csv"
     assert run(monkeypatch, "paper", "clique", "--root", root, "--out", out) == 0
