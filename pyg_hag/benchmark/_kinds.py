@@ -50,5 +50,6 @@ def table(rows: Rows) -> Table:
             for form in ("edge_index", "CSR")
         ]
         edges, reduction = forward["edges"], forward["read_reduction"]
-        lines.append([kind, name, f"{edges:,}", f"1/{reduction:.1f}", *speedups])
+        reads = "all" if reduction == 1 else f"1/{reduction:.1f}"
+        lines.append([kind, name, f"{edges:,}", reads, *speedups])
     return lines

@@ -26,6 +26,7 @@ class Case:
             the one whose result it is, or None if there is none.
         over: Other contenders whose time is compared with that of each.
         tolerance: The largest difference of a result, relative to its largest value.
+        tolerance_of: That of some contenders, which are known to be less exact.
         gradients: Whether the contenders compute gradients.
         memory: Whether to measure the peak of their memory, too.
         rounds: Number of rounds.
@@ -40,6 +41,7 @@ class Case:
     wanted: Mapping[str, str | None] = field(default_factory=dict)
     over: Sequence[str] = ()
     tolerance: float = 1e-4
+    tolerance_of: Mapping[str, float] = field(default_factory=dict)
     gradients: bool = False
     memory: bool = False
     rounds: int = 15
@@ -68,11 +70,12 @@ class Case:
                 wanted = self.contenders[other]()
                 for name in names:
                     error = difference(self.contenders[name](), wanted)
-                    if not error <= self.tolerance:  # also if it is not a number
+                    allowed = self.tolerance_of.get(name, self.tolerance)
+                    if not error <= allowed:  # also if it is not a number
                         raise ValueError(
                             f"{self.name}: '{name}' does not compute what '{other}' "
                             f"does (difference {error:.3g} of the largest value, "
-                            f"allowed {self.tolerance:.3g})"
+                            f"allowed {allowed:.3g})"
                         )
 
     def time(self, rounds: int | None = None) -> dict[str, Times]:

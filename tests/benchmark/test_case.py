@@ -57,6 +57,14 @@ def test_a_contender_may_have_another_reference_or_none():
         Case(LABELS, contenders, "a", wanted | {"d": "b"}).check()
 
 
+def test_a_contender_may_be_less_exact():
+    calls = {"a": lambda: ONES, "b": lambda: 1.02 * ONES}
+    Case(LABELS, calls, "a", tolerance_of={"b": 0.05}).check()
+    for tolerances in ({"a": 0.05}, {"b": 0.01}):
+        with pytest.raises(ValueError, match="allowed"):
+            Case(LABELS, calls, "a", tolerance_of=tolerances).check()
+
+
 @pytest.mark.parametrize("gradients", [True, False])
 def test_contenders_run_with_gradients_if_they_need_them(gradients):
     seen = []
