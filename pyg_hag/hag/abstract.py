@@ -1,13 +1,15 @@
 """The interface of HAGs and of their stand-ins in compiled code."""
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, List, NoReturn  # noqa: UP035
 
 import torch
 from torch import Tensor
 
 from pyg_hag.hag.edge_weights import EdgeWeights
 
-Handle = tuple[list[Tensor], int, str]
+TensorList = List[Tensor]  # noqa: UP006
+"""`list[Tensor]`, which operators of PyTorch 2.6 know by this name only."""
+Handle = tuple[TensorList, int, str]
 """A HAG as the argument of `torch.library` operators: the tensors of a HAG, its number
 of sources, and the views that lead from it to this one; see
 :mod:`pyg_hag.hag.library`."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pyg_hag.hag.abstract import TensorList
 from pyg_hag.hag.container import HAG
 from pyg_hag.hag.symbolic import REVERSING
 
@@ -31,24 +32,24 @@ def sizes(tensors: Sequence[Tensor], num_src: int, views: str) -> tuple[int, int
     return (num_dst, num_src) if reversals % 2 else (num_src, num_dst)
 
 
-def _per_destination(tensors: list[Tensor], num_src: int, views: str) -> Tensor:
+def _per_destination(tensors: TensorList, num_src: int, views: str) -> Tensor:
     return tensors[0].new_empty(sizes(tensors, num_src, views)[1])
 
 
 @torch.library.custom_op("pyg_hag::in_degree", mutates_args=())
-def in_degree(tensors: list[Tensor], num_src: int, views: str) -> Tensor:
+def in_degree(tensors: TensorList, num_src: int, views: str) -> Tensor:
     """Number of edges into each destination."""
     return resolve(tensors, num_src, views).in_degree.clone()
 
 
 @torch.library.custom_op("pyg_hag::self_loops", mutates_args=())
-def self_loops(tensors: list[Tensor], num_src: int, views: str) -> Tensor:
+def self_loops(tensors: TensorList, num_src: int, views: str) -> Tensor:
     """Number of self-loops of each node."""
     return resolve(tensors, num_src, views).self_loops.clone()
 
 
 @torch.library.custom_op("pyg_hag::added_loops", mutates_args=())
-def added_loops(tensors: list[Tensor], num_src: int, views: str) -> Tensor:
+def added_loops(tensors: TensorList, num_src: int, views: str) -> Tensor:
     """Number of self-loops that :meth:`pyg_hag.HAG.closed` adds to each node."""
     return resolve(tensors, num_src, views).closed()[1].clone()
 

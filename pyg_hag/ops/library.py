@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyg_hag.hag.abstract import TensorList
 from pyg_hag.hag.library import resolve, sizes
 from pyg_hag.ops.gradients import sum_grads
 from pyg_hag.ops.launch import compute_max, compute_max_grad, compute_sum
@@ -27,7 +28,7 @@ def sum_operator(
     src_scale: Tensor | None,
     dst_scale: Tensor | None,
     self_scale: Tensor | None,
-    tensors: list[Tensor],
+    tensors: TensorList,
     num_src: int,
     views: str,
     transposed: bool,
@@ -45,7 +46,7 @@ def _(
     src_scale: Tensor | None,
     dst_scale: Tensor | None,
     self_scale: Tensor | None,
-    tensors: list[Tensor],
+    tensors: TensorList,
     num_src: int,
     views: str,
     transposed: bool,
@@ -83,7 +84,7 @@ sum_operator.register_autograd(_sum_backward, setup_context=_sum_setup)
 @torch.library.custom_op("pyg_hag::aggregate_max", mutates_args=())
 def max_operator(
     x: Tensor,
-    tensors: list[Tensor],
+    tensors: TensorList,
     num_src: int,
     views: str,
     minimum: bool,
@@ -96,7 +97,7 @@ def max_operator(
 @max_operator.register_fake
 def _(
     x: Tensor,
-    tensors: list[Tensor],
+    tensors: TensorList,
     num_src: int,
     views: str,
     minimum: bool,
@@ -110,7 +111,7 @@ def max_grad_operator(
     grad: Tensor,
     x: Tensor,
     out: Tensor,
-    tensors: list[Tensor],
+    tensors: TensorList,
     num_src: int,
     views: str,
     minimum: bool,
@@ -126,7 +127,7 @@ def _(
     grad: Tensor,
     x: Tensor,
     out: Tensor,
-    tensors: list[Tensor],
+    tensors: TensorList,
     num_src: int,
     views: str,
     minimum: bool,
@@ -180,7 +181,7 @@ def aggregate_quantized_operator(
     x_scale: float,
     x_zero_point: int,
     x_qmax: int,
-    tensors: list[Tensor],
+    tensors: TensorList,
     num_src: int,
     views: str,
     reduce: str,
