@@ -185,7 +185,7 @@ def _copying(propagate: Any) -> Any:
 def _dtype_of(given: dict[str, Any]) -> torch.dtype | None:
     """The dtype of the features among the arguments of a layer, or None."""
     for value in given.values():
-        x = value[0] if isinstance(value, tuple | list) and value else value
+        x = value[0] if isinstance(value, (tuple, list)) and value else value
         if isinstance(x, Tensor) and x.is_floating_point():
             return x.dtype
     return None

@@ -90,7 +90,7 @@ def _check_scales(
 def _check_reduce(reduce: Any, hag: AbstractHAG) -> str | tuple[str, ...]:
     if isinstance(reduce, str) and reduce in ("sum", "add", "mean"):
         return "sum" if reduce == "add" else reduce
-    names = reduce if isinstance(reduce, list | tuple) else [reduce]
+    names = reduce if isinstance(reduce, (list, tuple)) else [reduce]
     names = tuple("sum" if name == "add" else name for name in names)
     if not names or any(name not in REDUCES for name in names):
         raise ValueError(
@@ -106,4 +106,4 @@ def _check_reduce(reduce: Any, hag: AbstractHAG) -> str | tuple[str, ...]:
             f"'reduce' must be one of {SIGNED_REDUCES} over a HAG that subtracts (got "
             f"{reduce!r}): build it without 'subtract'"
         )
-    return names if isinstance(reduce, list | tuple) else names[0]
+    return names if isinstance(reduce, (list, tuple)) else names[0]

@@ -120,7 +120,7 @@ def install_propagate(cls: Any) -> None:
 def _explained_propagate(
     self: Any, edge_index: Any, size: Any = None, **kwargs: Any
 ) -> Any:
-    if isinstance(edge_index, AbstractHAG | Adjacency):
+    if isinstance(edge_index, (AbstractHAG, Adjacency)):
         return self._propagate_hag(edge_index, size=size, **kwargs)
     return _uncompiled_propagate(self, edge_index, size=size, **kwargs)
 

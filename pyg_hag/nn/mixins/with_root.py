@@ -26,7 +26,7 @@ class GINMixin(HAGMessagePassing):
         if (
             not isinstance(hag, AbstractHAG)
             or hag.weights is not None
-            or isinstance(x, tuple | list)
+            or isinstance(x, (tuple, list))
             or unsupported_sum_reason(self) is not None
         ):
             out: Tensor = super().forward(x, hag, size)

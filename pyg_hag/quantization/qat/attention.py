@@ -72,7 +72,7 @@ class QuantizedGAT(QuantizedLayer):
         return_attention_weights: bool | None = None,
     ) -> Any:
         """See :class:`torch_geometric.nn.GATConv`."""
-        source, target = x if isinstance(x, tuple | list) else (x, x)
+        source, target = x if isinstance(x, (tuple, list)) else (x, x)
         forward = self.flow == "source_to_target"
         rows = self._messages(source, self.lin_src, edge_index, sends=forward)
         target_rows: Tensor | None = rows

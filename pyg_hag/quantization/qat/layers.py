@@ -106,7 +106,7 @@ class QuantizedRootLayer(QuantizedLayer):
         self, x: Any, edge_index: Any
     ) -> tuple[QuantizedFeatures, QuantizedFeatures, AbstractHAG]:
         """Quantized features of sources and destinations, and the graph."""
-        source, target = x if isinstance(x, tuple | list) else (x, x)
+        source, target = x if isinstance(x, (tuple, list)) else (x, x)
         if source is None or target is None:
             raise ValueError(
                 "'x' is missing the features of the destinations (got None), which "
