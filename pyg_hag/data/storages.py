@@ -29,7 +29,7 @@ class _RemovedEdges(BaseStorage):
     @property
     def num_edges(self) -> int:
         """The number of edges, also where they were removed."""
-        if self._has_removed() and "edge_index" not in self._mapping:
+        if "edge_index" not in self._mapping and self._has_removed():
             return int(self._hag().num_edges)
         return super().num_edges
 
