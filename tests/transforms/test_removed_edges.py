@@ -65,6 +65,8 @@ def _numbers(value):
     }
 
 
+# PyTorch says it once in a process, to whichever test is the first:
+@pytest.mark.filterwarnings("ignore:Sparse CSC tensor support:UserWarning")
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_transforms_see_the_graph(name):
     transform = TRANSFORMS[name]
