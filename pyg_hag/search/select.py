@@ -44,7 +44,7 @@ def find_hag(
         if options.num_passes * seconds < _SEARCH_SECONDS * src.size:
             microseconds = round(1e6 * seconds)
             numbers = {"number": options.num_passes, "width": microseconds}
-            return plain(Reason.FEW_PASSES, **numbers)
+            return hag.decided(Decision(Reason.FEW_PASSES, **numbers))
     work = 2 if options.subtract else 1  # what is found is kept for a comparison
     num_parts = count_parts(options.memory_limit, work * src.size, num_src + num_dst)
     if num_parts == 0:

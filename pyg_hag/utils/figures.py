@@ -1,5 +1,7 @@
 """Figures, if Matplotlib is installed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -9,10 +11,8 @@ def new_figure(width: float, height: float) -> Any:
     Raises:
         ImportError: If Matplotlib is not installed.
     """
-    try:
+    with _named():
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise _missing(error) from None
     return Figure(figsize=(width, height), layout="constrained")
 
 
@@ -22,12 +22,17 @@ def new_axes(width: float, height: float) -> Any:
     Raises:
         ImportError: If Matplotlib is not installed.
     """
-    try:
+    with _named():
         from matplotlib import pyplot
-    except ImportError as error:
-        raise _missing(error) from None
     return pyplot.figure(figsize=(width, height), layout="constrained").add_subplot()
 
 
-def _missing(error: ImportError) -> ImportError:
-    return ImportError(f"figures need Matplotlib: pip install matplotlib ({error})")
+@contextmanager
+def _named() -> Iterator[None]:
+    """Turns the error of an import into one that says what to install."""
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(
+            f"figures need Matplotlib: pip install matplotlib ({error})"
+        ) from None
