@@ -12,6 +12,7 @@ from pyg_hag.hag import HAG
 from pyg_hag.plan.cpu import Plan, forward_plan, pays_threads, uses_threads
 from pyg_hag.runtime.jit import jit
 from pyg_hag.utils.arrays import F64, I64, pointers
+from pyg_hag.utils.files import write_text
 
 SETS = (2.0**15, 2.0**20, 2.0**23, 2.0**26)
 """Working sets, in bytes per thread, for which the cost of a byte is measured."""
@@ -144,7 +145,7 @@ class CostModel:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the constants to a JSON file."""
-        Path(path).write_text(json.dumps(asdict(self), indent=2) + "\n")
+        write_text(path, json.dumps(asdict(self), indent=2) + "\n")
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> "CostModel":

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pyg_hag.benchmark._report import Row, Rows, grouped
-from pyg_hag.utils.figures import new_figure
+from pyg_hag.utils.figures import new_figure, save_figure
 
 BAR, GAP = 0.17, 0.13  # inches
 MAX_CASES = 40
@@ -78,7 +78,7 @@ def _plot_bars(
     _set_scale(panels[0], [value for row in rows for value in span(row)], start)
     picture.supxlabel(title, fontsize=10)
     add_legend(picture, handles)
-    picture.savefig(path, dpi=110)
+    save_figure(picture, path, dpi=110)
 
 
 def add_legend(picture: Any, handles: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from pyg_hag.utils.files import replacing
 from pyg_hag.utils.tables import markdown_table
 
 Row = dict[str, Any]
@@ -20,7 +21,7 @@ def write_csv(path: str, rows: Sequence[Row]) -> None:
     there = dict.fromkeys(key for row in rows for key in row)
     columns = [name for name in there if name not in LAST]
     columns += [name for name in LAST if name in there]
-    with open(path, "w", newline="") as file:
+    with replacing(path, "w", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)

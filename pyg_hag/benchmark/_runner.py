@@ -8,6 +8,7 @@ from pathlib import Path
 from pyg_hag.benchmark._benchmark import Benchmark, Settings
 from pyg_hag.benchmark._environment import machine, report
 from pyg_hag.benchmark._report import Row, Rows, markdown, write_csv
+from pyg_hag.utils.files import write_text
 from pyg_hag.utils.tables import text_table
 
 
@@ -54,7 +55,7 @@ def run_all(
     """
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
-    (place / "environment.txt").write_text(f"{report()}\n")
+    write_text(place / "environment.txt", f"{report()}\n")
     status = 0
     for benchmark in benchmarks:
         file = place / f"{benchmark.name}.csv"
@@ -72,7 +73,7 @@ def run_all(
             continue
         table = benchmark.table(rows)
         text = f"{benchmark.about}\n\n{markdown(table)}\n"
-        file.with_suffix(".md").write_text(text)
+        write_text(file.with_suffix(".md"), text)
         if plot:
             benchmark.plot(rows, str(file.with_suffix(".png")))
         print(f"{benchmark.name}\n\n{text_table(table)}\n", flush=True)

@@ -25,6 +25,7 @@ from pyg_hag.benchmark._quantized_training import (
 )
 from pyg_hag.benchmark._report import Rows, Table, grouped, read_csv
 from pyg_hag.benchmark._splits import NODE_DATASETS, make_split, prepare_graphs
+from pyg_hag.utils.files import replacing
 
 KEYS = ("dataset", "model", "method", "run", "epochs")
 HEADER = ["dataset", "model", "method", "accuracy", "runs", "epochs", "equal"]
@@ -63,7 +64,8 @@ def measure(settings: Settings) -> Iterator[Rows]:
                 )
                 if settings.save is not None:
                     file = f"{name} {model} {method} {number}.pt"
-                    torch.save(trained, Path(settings.save) / file)
+                    with replacing(Path(settings.save) / file) as out:
+                        torch.save(trained, out)
                 yield [{**dict(zip(KEYS, values, strict=True)), **results}]
 
 

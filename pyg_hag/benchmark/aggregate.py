@@ -15,7 +15,7 @@ from pyg_hag.benchmark._rivals import BASELINE, Rivals
 from pyg_hag.benchmark.case import Case
 from pyg_hag.ops import aggregate
 from pyg_hag.search import build_hag
-from pyg_hag.utils.figures import new_figure
+from pyg_hag.utils.figures import new_figure, save_figure
 
 OTHERS = {
     "edge_index": ["0.75", "x"],
@@ -108,7 +108,7 @@ def plot(rows: Rows, path: str) -> None:
     picture.supxlabel(f"speedup over {BASELINE} (log scale)")
     handles, labels = panels[0].get_legend_handles_labels()
     add_legend(picture, dict(zip(labels, handles, strict=True)))
-    picture.savefig(path, dpi=130)
+    save_figure(picture, path, dpi=130)
 
 
 BENCHMARK = Benchmark(

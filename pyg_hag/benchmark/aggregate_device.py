@@ -24,7 +24,7 @@ from pyg_hag.datasets import GENERATED, as_one_graph, load_graphs
 from pyg_hag.hag import HAG
 from pyg_hag.ops import aggregate
 from pyg_hag.search import build_hag
-from pyg_hag.utils.figures import new_figure
+from pyg_hag.utils.figures import new_figure, save_figure
 
 GRAPHS = ["COLLAB", "cnr-2000", "HeCo_DBLP_APCPA", "cornell5", "Reddit-sized", "Cora"]
 WIDTHS = [16, 64, 128, 256]
@@ -226,4 +226,4 @@ def plot(rows: Rows, path: str) -> None:
     picture.supxlabel("speedup of the HAG over each way (log scale)")
     handles, labels = panels[0][0].get_legend_handles_labels()
     add_legend(picture, dict(zip(labels, handles, strict=True)))
-    picture.savefig(path, dpi=130)
+    save_figure(picture, path, dpi=130)

@@ -16,7 +16,7 @@ from pyg_hag.cost import DEFAULT_COST, SETS, CostModel, features
 from pyg_hag.hag import HAG
 from pyg_hag.ops import aggregate
 from pyg_hag.search import build_hag
-from pyg_hag.utils.figures import new_figure
+from pyg_hag.utils.figures import new_figure, save_figure
 
 HEADER = ["graph", "F", "HAG", "HAG ms", "plain ms", "measured", "predicted", "error"]
 
@@ -147,7 +147,7 @@ def plot(rows: Rows, path: str) -> None:
     axes.set_xlabel("measured time, HAG / plain")
     axes.set_ylabel("predicted time, HAG / plain")
     axes.legend(frameon=False)
-    picture.savefig(path, dpi=150)
+    save_figure(picture, path, dpi=150)
 
 
 BENCHMARK = Benchmark(

@@ -14,7 +14,7 @@ from pyg_hag.analysis.figure import draw_degrees
 from pyg_hag.cost import CostModel
 from pyg_hag.datasets import as_one_graph, find_root, load_graphs
 from pyg_hag.graph.files import SUFFIXES, read_edges, suffix_of
-from pyg_hag.utils.figures import new_figure
+from pyg_hag.utils.figures import new_figure, save_figure
 
 _SIZE = 10.0, 4.2  # of the figure, in inches
 
@@ -149,7 +149,7 @@ def draw(analysis: Analysis, name: str, path: str) -> None:
         f"{analysis.stats.aggregation_reduction:.2f}x fewer aggregations"
     )
     try:
-        figure.savefig(path, dpi=150)
+        save_figure(figure, path, dpi=150)
     except (OSError, ValueError) as error:
         raise ValueError(f"'--plot': cannot write '{path}': {error}") from error
 

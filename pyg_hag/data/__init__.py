@@ -64,7 +64,10 @@ class HAGData(Data):
         return data_html(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        return _without_cache(self)
+        return _without_cache(self.__dict__)
+
+    def __setstate__(self, mapping: dict[str, Any]) -> None:
+        super().__setstate__(_without_cache(mapping))
 
 
 class HAGHeteroData(HeteroData):
@@ -141,14 +144,18 @@ class HAGHeteroData(HeteroData):
         return hetero_data_html(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        return _without_cache(self)
+        return _without_cache(self.__dict__)
+
+    def __setstate__(self, mapping: dict[str, Any]) -> None:
+        super().__setstate__(_without_cache(mapping))
 
 
-def _without_cache(data: Any) -> dict[str, Any]:
-    """The state of a data object without the HAGs that are built on first use."""
-    state: dict[str, Any] = data.__dict__.copy()
-    state.pop("_hag_cache", None)
-    return state
+def _without_cache(state: dict[str, Any]) -> dict[str, Any]:
+    """The state of a data object without the HAGs that are built on first use.
+
+    A pickle of another one's making may have some, too.
+    """
+    return {key: value for key, value in state.items() if key != "_hag_cache"}
 
 
 # Datasets load their cached files with `weights_only=True`:

@@ -119,7 +119,7 @@ def _restore(stored: list[Any], size: tuple[int, int], name: str) -> tuple[HAG, 
     kinds = headers[:, packing.HAG_TYPE]
     # A batch of HAGs of several kinds has no order:
     sequential = {*(kinds & packing.KIND).tolist()} == {packing.SEQUENTIAL}
-    hag = HAG(size[0], *map(torch.from_numpy, flat), sequential=sequential)
+    hag = HAG.checked(size[0], [*map(torch.from_numpy, flat)], sequential)
     hag.decided(*(kinds >> packing.DECISION).tolist())
     return hag, int(np.bitwise_or.reduce(kinds & packing.FLAGS, initial=0))
 

@@ -1,5 +1,10 @@
-"""Checks of edges."""
+"""Checks of edges.
 
+What reads numbers of the CPU is NumPy's: PyTorch's own thread pool hangs in a forked
+child of a process that has used it.
+"""
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,12 +38,12 @@ def check_edge_index(edge_index: object, size: tuple[int, int]) -> Tensor:
             "'edge_index' is on the device 'meta', which holds no values: load it onto "
             "a real device first"
         )
-    edge_index = edge_index.detach().long()
+    edge_index = as_int64(edge_index.detach())
     if edge_index.numel() == 0:
         return edge_index
     for row, name in enumerate(("source", "destination")):
         limit = size[row]
-        low, high = (int(value) for value in edge_index[row].aminmax())
+        low, high = ends(edge_index[row])
         if low < 0:
             raise ValueError(
                 f"'edge_index' has {name} {low}, but nodes are numbered from 0: remove "
@@ -50,3 +55,19 @@ def check_edge_index(edge_index: object, size: tuple[int, int]) -> Tensor:
                 f"{limit} {name}s (0 to {limit - 1}): pass 'num_nodes' or 'size'"
             )
     return edge_index
+
+
+def ends(numbers: Tensor) -> tuple[int, int]:
+    """The smallest and the largest of some integers."""
+    if numbers.device.type == "cpu":
+        values = numbers.numpy()
+        return int(values.min()), int(values.max())
+    low, high = numbers.aminmax()
+    return int(low), int(high)
+
+
+def as_int64(numbers: Tensor) -> Tensor:
+    """Integers as int64: themselves, or a copy."""
+    if numbers.dtype == torch.int64 or numbers.device.type != "cpu":
+        return numbers.long()
+    return torch.from_numpy(numbers.numpy().astype(np.int64))

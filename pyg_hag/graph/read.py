@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from pyg_hag.graph.checks import MAX_NODES, check_edge_index
+from pyg_hag.graph.checks import MAX_NODES, check_edge_index, ends
 from pyg_hag.graph.formats import Edges, is_unweighted, to_edges
 from pyg_hag.utils.checks import check_count
 
@@ -83,7 +83,7 @@ def _checked_size(
         size = (num_nodes, num_nodes)
     else:
         edges = check_edge_index(edge_index, (MAX_NODES, MAX_NODES))
-        n = int(edges.max()) + 1 if edges.numel() else 0
+        n = ends(edges)[1] + 1 if edges.numel() else 0
         size = (n, n)
     name = "num_nodes" if num_nodes is not None else "size"
     num_src, num_dst = (check_count(name, value, 0) for value in size)

@@ -14,7 +14,12 @@ from pyg_hag.hag.decision import Decision, describe
 from pyg_hag.hag.edge_weights import EdgeWeights, same_weights
 from pyg_hag.hag.host import HostHAG
 from pyg_hag.hag.stats import HAGStats
-from pyg_hag.hag.verify import check_num_src, check_structure, check_vectors
+from pyg_hag.hag.verify import (
+    check_lengths,
+    check_num_src,
+    check_structure,
+    check_vectors,
+)
 from pyg_hag.utils.arrays import I64
 from pyg_hag.utils.tensors import ordinary, ordinary_tensors
 
@@ -69,12 +74,22 @@ class FlatHAG(AbstractHAG):
             src, agg, src_count, agg_count, dst, group_aggs, group_dsts, src_minus,
             agg_minus,
         )  # fmt: skip
+        check_vectors(dict(zip(FIELDS, tensors, strict=True)))
+        with ordinary_tensors():  # copies: what is checked is not to change later
+            copies = [t.detach().clone(memory_format=_DENSE) for t in tensors]
+        self._check(num_src, copies, sequential)
+
+    def _check(self, num_src: int, tensors: Sequence[Tensor], sequential: bool) -> None:
+        """Sets everything, after checks."""
         num_src = check_num_src(num_src)
         check_vectors(dict(zip(FIELDS, tensors, strict=True)))
         if not isinstance(sequential, bool):
             raise TypeError(f"'sequential' must be a bool (got {sequential!r})")
+        *others, src_minus, agg_minus = tensors
+        num_dst, num_groups = tensors[_DST].numel(), tensors[_GROUPS].numel()
+        check_lengths(num_dst, num_groups, tensors[_COUNTS].numel() - num_dst)
         if not src_minus.any() and not agg_minus.any():
-            tensors = (*tensors[:-2], src_minus[:0], agg_minus[:0])
+            tensors = (*others, src_minus[:0], agg_minus[:0])
         self._set(num_src, [ordinary(t.contiguous()) for t in tensors], sequential)
         check_structure(num_src, self.host.flat, sequential)
 
@@ -96,6 +111,20 @@ class FlatHAG(AbstractHAG):
         values["_unread_weights"] = False
         values["kept"] = {}
         self.own_tensors()
+
+    @classmethod
+    def checked(
+        cls: type[Self], num_src: int, tensors: Sequence[Tensor], sequential: bool
+    ) -> Self:
+        """Makes a HAG of these very tensors, which nobody else may write to.
+
+        Raises:
+            TypeError, ValueError: If they do not describe a HAG.
+        """
+        hag = cls.__new__(cls)
+        missing = [tensors[0].new_empty(0)] * (len(FIELDS) - len(tensors))
+        hag._check(num_src, [*tensors, *missing], sequential)
+        return hag
 
     @classmethod
     def trusted(
@@ -129,7 +158,7 @@ class FlatHAG(AbstractHAG):
         hag = _live.get(_address(tensors))
         if isinstance(hag, cls) and hag.num_src == num_src:
             return hag
-        return cls(num_src, *tensors)
+        return cls.checked(num_src, tensors, False)
 
     def own_tensors(self) -> None:
         """Makes :meth:`from_tensors` find this HAG, of all that share its tensors."""
@@ -246,6 +275,8 @@ class FlatHAG(AbstractHAG):
         return hash((self.num_src, *(t.numel() for t in self.tensors)))
 
 
+_DENSE = torch.contiguous_format
+_COUNTS, _DST, _GROUPS = map(FIELDS.index, ("src_count", "dst", "group_aggs"))
 _live: "WeakValueDictionary[tuple[int, ...], FlatHAG]" = WeakValueDictionary()
 """The live HAGs by the addresses and sizes of their tensors."""
 

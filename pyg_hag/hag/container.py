@@ -156,14 +156,22 @@ class HAG(DisplayedHAG):
             return SymbolicHAG(self, "without_aggregates")  # type: ignore[return-value]
         return self._without_aggregates
 
-    def to_edge_index(self) -> Tensor:
+    def to_edge_index(self, max_edges: int | None = None) -> Tensor:
         """Expands the HAG to the edges of the graph, duplicates included.
+
+        Args:
+            max_edges (int, optional): The largest number of edges to list, as a HAG of
+                a few kilobytes can represent more than fit into memory. If None,
+                2**26, or 1,000 for each input of the HAG if that is more.
 
         Returns:
             torch.Tensor: int64 of shape `[2, num_edges]` (sources, destinations),
             sorted by destination and then by source.
+
+        Raises:
+            ValueError: If there are more edges, or the HAG represents no graph.
         """
-        return torch.from_numpy(self.host.edge_index()).to(self.device)
+        return torch.from_numpy(self.host.edge_index(max_edges)).to(self.device)
 
     def edge_index_of_any_order(self) -> Tensor:
         """The edges in the order they were given in, or sorted if it is unknown.
@@ -207,7 +215,9 @@ class HAG(DisplayedHAG):
         size, edge_index = (self.num_src, self.num_dst), self.to_edge_index()
         return to_adj_t(edge_index, size, layout, self.to_edge_weight(edge_index))
 
-    def validate(self, edge_index: Tensor | None = None) -> None:
+    def validate(
+        self, edge_index: Tensor | None = None, max_edges: int | None = None
+    ) -> None:
         """Proves that paths and edges are one-to-one.
 
         Without a graph, proves that there are no two paths from a source to the same
@@ -217,17 +227,20 @@ class HAG(DisplayedHAG):
             edge_index (torch.Tensor, optional): The graph, of shape `[2, E]`, with or
                 without duplicate edges: each edge must be exactly one path, and there
                 must be no other path.
+            max_edges (int, optional): See :meth:`to_edge_index`; the edges of
+                `edge_index` are always listed.
 
         Raises:
-            ValueError: If this does not hold, with an edge for which it fails.
+            ValueError: If this does not hold, with an edge for which it fails, or if
+                the HAG represents more edges.
         """
         check_structure(self.num_src, self.host.flat, self.is_sequential)
         if edge_index is not None:
-            prove_equal(self.host, edge_index)
+            prove_equal(self.host, edge_index, max_edges)
         elif self.is_signed:
-            prove_single_edges(*self.host.edge_index())
+            prove_single_edges(*self.host.edge_index(max_edges))
         else:
-            prove_single_paths(self.host)
+            prove_single_paths(self.host, max_edges)
 
     # Files ####################################################################
 
@@ -252,7 +265,7 @@ class HAG(DisplayedHAG):
         Raises:
             ValueError: If the file does not hold a HAG, or is truncated or corrupted.
         """
-        return read_file(path, HAG)
+        return read_file(path, HAG.checked)
 
     # Computed once ############################################################
 

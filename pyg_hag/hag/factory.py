@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pyg_hag.graph.checks import as_int64
 from pyg_hag.graph.read import read_graph
 from pyg_hag.hag.container import HAG
 from pyg_hag.hag.decision import Decision, Reason
@@ -24,7 +25,7 @@ def plain_hag(
         sequential: Whether inputs are in the order of the edges.
     """
     edge_index, size, weight, is_optional = read_graph(graph, num_nodes, size)
-    src, dst = edge_index.detach().long().cpu().numpy()
+    src, dst = as_int64(edge_index.detach().cpu()).numpy()
     flat = plain_flat(src, dst, size, sequential)
     hag = HAG.from_arrays(size[0], flat, sequential).to(edge_index.device)
     hag = hag.in_order_of(edge_index).decided(Decision(Reason.NO_SEARCH))

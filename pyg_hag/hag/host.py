@@ -1,6 +1,7 @@
 """A HAG on the host: its arrays, and what is computed from them, each once."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NoReturn
 
@@ -14,15 +15,19 @@ from pyg_hag.hag.paths import (
     count_self_loops,
     expand,
     expand_signed,
+    first_repeated_path,
     keep_self,
+    shortcuts,
 )
 from pyg_hag.hag.stats import HAGStats
 from pyg_hag.hag.structure import row_targets
 from pyg_hag.hag.transpose import is_symmetric, transpose
-from pyg_hag.utils.arrays import I64, pointers, total
+from pyg_hag.utils.arrays import I64, Bool, pointers, total
 from pyg_hag.utils.tensors import ordinary_tensors
 
-_MAX_LISTED = 2**37  # edges; a HAG may represent more than fit in memory
+_MAX_EDGES = 2**26  # are listed without being asked, or more if the HAG is as large:
+_PER_INPUT = 1000
+_AT_ONCE = 2**21  # paths in a call of compiled code, which Ctrl-C cannot end
 
 
 class HostHAG:
@@ -42,22 +47,45 @@ class HostHAG:
         self.is_sequential = sequential
         self.is_signed = tensors[Flat._fields.index("src_minus")].numel() > 0
         self._tensors = tensors
+        self._versions = self._changes()
 
     @classmethod
     def from_arrays(cls, num_src: int, arrays: Sequence[I64]) -> "HostHAG":
         """Makes a set HAG of flat arrays."""
         return cls(num_src, [torch.from_numpy(array) for array in arrays], False)
 
-    @cached_property
+    @property
     def flat(self) -> Flat:
-        """The flat arrays of the HAG."""
+        """The flat arrays of the HAG.
+
+        Raises:
+            RuntimeError: If a tensor was written to since it was checked.
+        """
+        if self._changes() != self._versions:
+            raise RuntimeError(
+                "a tensor of the HAG was changed in place: a HAG is immutable, change "
+                "a copy such as 'hag.src.clone()' and build a new one of it"
+            )
+        return self._flat
+
+    @property
+    def rows(self) -> Rows:
+        """The rows with pointers to their inputs; raises like :attr:`flat`."""
+        _ = self.flat
+        return self._rows
+
+    def _changes(self) -> list[int]:
+        """How often each tensor was written to."""
+        return [t._version for t in self._tensors if not t.is_inference()]
+
+    @cached_property
+    def _flat(self) -> Flat:
         with ordinary_tensors():
             return Flat(*(tensor.cpu().numpy() for tensor in self._tensors))
 
     @cached_property
-    def rows(self) -> Rows:
-        """The rows with pointers to their inputs."""
-        flat = self.flat
+    def _rows(self) -> Rows:
+        flat = self._flat
         target = row_targets(flat.group_aggs, flat.group_dsts, flat.dst)
         src_ptr, agg_ptr = pointers(flat.src_count), pointers(flat.agg_count)
         src_mid, agg_mid = src_ptr[1:], agg_ptr[1:]
@@ -110,7 +138,16 @@ class HostHAG:
         )
 
     def transposed(self) -> Flat:
-        """The HAG with every edge reversed."""
+        """The HAG with every edge reversed.
+
+        Raises:
+            MemoryError: If it has more destinations than fit into memory.
+        """
+        if 64 * self.num_src > _memory():
+            raise MemoryError(
+                f"the transpose of the HAG has {self.num_src:,} destinations, which "
+                f"do not fit into memory: make the HAG with a smaller 'num_src'"
+            )
         return transpose(self.num_src, self.rows, self.flat, self.is_signed)
 
     def closed(self) -> tuple[Flat, I64]:
@@ -128,41 +165,105 @@ class HostHAG:
         )
         return flat, added
 
-    def csr(self) -> tuple[I64, I64]:
+    def csr(self, max_edges: int | None = None) -> tuple[I64, I64]:
         """The graph in CSR form: row pointers by destination, sorted sources.
 
+        Args:
+            max_edges: The largest number of edges to list. None stands for 2**26, or
+                1,000 for each input of the HAG if that is more: a HAG of a few
+                kilobytes can represent more edges than fit into memory.
+
         Raises:
-            ValueError: If the HAG represents no graph, or one too large to list.
+            ValueError: If the HAG represents no graph, or more edges.
         """
         degree = num_paths = self.paths.degree
         if self.is_signed:
             num_paths = self._paths_of_either_sign()
             if (degree < 0).any():
                 _raise_negative(-1, int((degree < 0).nonzero()[0][0]))
-        if total(num_paths) > _MAX_LISTED:
-            raise ValueError(
-                f"the HAG represents {total(num_paths):.3g} edges, which are too many "
-                f"to list"
-            )
+        self.check_size(num_paths, max_edges)
         ptr = pointers(degree)
         col = np.empty(int(ptr[-1]), np.int64)
-        if self.is_signed:
-            u, v = expand_signed(self.rows, int(num_paths.max(initial=0)), ptr, col)
-            if v >= 0:
-                _raise_negative(u, v)
-        else:
-            expand(self.rows, ptr, col)
+        row_of, minus_of = self._shortcuts
+        largest = int(num_paths.max(initial=0))
+        for begin, end in self._spans(num_paths):
+            if self.is_signed:
+                known = begin, end, row_of, minus_of, largest
+                u, v = expand_signed(self.rows, *known, ptr, col)
+                if v >= 0:
+                    _raise_negative(u, v)
+            else:
+                expand(self.rows, begin, end, row_of, ptr, col)
         return ptr, col
+
+    def check_size(self, num_paths: I64, max_edges: int | None) -> None:
+        """Raises a ValueError if there are more paths than may be listed."""
+        inputs = self.flat.src.size + self.flat.agg.size
+        limit = max(_MAX_EDGES, _PER_INPUT * inputs)
+        limit = limit if max_edges is None else max_edges
+        if total(num_paths) > limit:
+            raise ValueError(
+                f"the HAG represents {total(num_paths):.3g} edges with {inputs:,} "
+                f"inputs, more than the {limit:,} that are listed without being asked: "
+                f"pass a larger 'max_edges' to 'to_edge_index' or 'validate'"
+            )
+
+    @cached_property
+    def _shortcuts(self) -> tuple[I64, Bool]:
+        return shortcuts(self.rows, self.rows.target.size - self.num_dst)
+
+    def _spans(self, num_paths: I64) -> Iterator[tuple[int, int]]:
+        """Ranges of rows, of about as many paths each; between them Ctrl-C is seen."""
+        target = self.rows.target
+        work = np.ones(target.size, np.int64)
+        is_dst = target >= 0
+        work[is_dst] += np.minimum(num_paths[target[is_dst]], 8 * _AT_ONCE)
+        done = np.cumsum(work)
+        begin = 0
+        while begin < target.size:
+            before = done[begin - 1] if begin else 0
+            end = int(np.searchsorted(done, before + _AT_ONCE, side="right"))
+            end = max(end, begin + 1)
+            yield begin, end
+            begin = end
+
+    def repeated_path(self, max_edges: int | None = None) -> tuple[int, int]:
+        """Some source and destination with two paths, or (-1, -1).
+
+        Args:
+            max_edges: See :meth:`csr`.
+        """
+        num_paths = np.minimum(self.paths.degree, self.num_src + 1)  # then it is found
+        self.check_size(num_paths, max_edges)
+        rows, num_src, used = self.rows, self.num_src, None
+        if num_src > 4 * rows.src.size:  # no array of all sources
+            used, numbers = np.unique(rows.src, return_inverse=True)
+            rows, num_src = rows._replace(src=numbers), used.size
+        seen = np.zeros(num_src, np.int64)
+        row_of, _ = self._shortcuts
+        for begin, end in self._spans(num_paths):
+            u, v = first_repeated_path(rows, begin, end, row_of, seen)
+            if u >= 0:
+                return int(u if used is None else used[u]), int(v)
+        return -1, -1
 
     def _paths_of_either_sign(self) -> I64:
         rows = self.rows
         added = rows._replace(src_mid=rows.src_ptr[1:], agg_mid=rows.agg_ptr[1:])
         return count_paths(added, self.num_dst).degree
 
-    def edge_index(self) -> I64:
+    def edge_index(self, max_edges: int | None = None) -> I64:
         """The edges, `[2, num_edges]`, sorted by destination and then by source."""
-        ptr, col = self.csr()
+        ptr, col = self.csr(max_edges)
         return np.stack([col, np.repeat(np.arange(self.num_dst), np.diff(ptr))])
+
+
+def _memory() -> float:
+    """The bytes of memory of this machine; infinite where it does not tell."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):
+        return float("inf")
 
 
 def _raise_negative(u: int, v: int) -> NoReturn:

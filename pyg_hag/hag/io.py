@@ -1,7 +1,9 @@
 """HAG files: uncompressed .npz archives of plain arrays, which are not trusted."""
 
+import hashlib
 import os
 import re
+import struct
 import zipfile
 from collections.abc import Sequence
 from typing import Any
@@ -11,8 +13,10 @@ import torch
 
 from pyg_hag.hag.arrays import FIELDS, Flat
 from pyg_hag.hag.edge_weights import EdgeWeights
+from pyg_hag.utils.files import replacing
 
-FORMAT = 1  # incremented when the layout changes
+FORMAT = 2  # incremented when the layout changes
+_OLDEST = 1  # files without a checksum
 _MEMBERS = ("format", "num_src", *FIELDS)
 _MARK = "sequential"  # a member that only a sequential HAG has
 _DECISIONS = "decisions"  # a member that older files do not have
@@ -20,6 +24,7 @@ _FACTORS = "src_scale", "dst_scale"  # of a HAG with weights
 _WEIGHT = "edge_weight"  # of a plain HAG whose weights have no factors, sorted
 _FLAGS = "weight_flags"
 """A sum: 1 for `EdgeWeights.is_optional`, 2 for `is_integral`, 4 times the dtype."""
+_CHECKSUM = "checksum"  # of the names and the bytes of all others, from format 2 on
 _DTYPES = torch.float64, torch.float32, torch.float16, torch.bfloat16
 
 
@@ -58,7 +63,8 @@ def write_file(
                 arrays[name] = vector.detach().cpu().double().numpy().view(np.int64)
                 dtype = _DTYPES.index(vector.dtype)
         arrays[_FLAGS] = np.array([flags + 4 * dtype], np.int64)
-    with open(path, "wb") as file:
+    arrays[_CHECKSUM] = _checksum({n: a.tobytes() for n, a in arrays.items()})
+    with replacing(path) as file:
         np.savez(file, **arrays)
 
 
@@ -67,39 +73,23 @@ def read_file(path: str | os.PathLike[str], make: Any) -> Any:
 
     Args:
         path: The file.
-        make: The class of the HAG, whose checks are part of those of the file.
+        make: Makes a HAG of its number of sources, its tensors and whether it is
+            sequential, with checks, which are part of those of the file.
 
     Raises:
         ValueError: If the file is not valid, with the reason.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            names = [f"{name}.npy" for name in _MEMBERS]
-            found = archive.namelist()
-            sequential = f"{_MARK}.npy" in found
-            if names[0] in found:  # first, as other formats may have other members
-                (version,) = _read_member(archive, "format")
-                if version != FORMAT:
-                    raise ValueError(
-                        f"it has format {version}, but this version of pyg_hag reads "
-                        f"format {FORMAT}: build the HAG again"
-                    )
-            decided = f"{_DECISIONS}.npy" in found
-            extra = [f"{_MARK}.npy"] * sequential + [f"{_DECISIONS}.npy"] * decided
-            weighted = f"{_FLAGS}.npy" in found
-            if weighted:
-                own = f"{_WEIGHT}.npy" in found
-                kinds = (_WEIGHT,) if own else _FACTORS
-                extra += [f"{name}.npy" for name in (_FLAGS, *kinds)]
-            if sorted(found) != sorted([*names, *extra]):
-                raise ValueError(f"it must hold {names}")
-            if sequential and _read_member(archive, _MARK).tolist() != [1]:
-                raise ValueError(f"'{_MARK}' must be 1")
-            (num_src,) = _read_member(archive, "num_src")
-            tensors = [torch.from_numpy(_read_member(archive, name)) for name in FIELDS]
-            decisions = _read_member(archive, _DECISIONS) if decided else np.empty(0)
-            weights = _read_weights(archive, kinds) if weighted else None
-        hag = make(int(num_src), *tensors, sequential=sequential)
+            members = _read_members(archive)
+        sequential, decided = _MARK in members, _DECISIONS in members
+        if sequential and members[_MARK].tolist() != [1]:
+            raise ValueError(f"'{_MARK}' must be 1")
+        (num_src,) = members["num_src"]
+        tensors = [torch.from_numpy(members[name]) for name in FIELDS]
+        decisions = members[_DECISIONS] if decided else np.empty(0)
+        weights = _weights(members) if _FLAGS in members else None
+        hag = make(int(num_src), tensors, sequential)
         hag.decided(*decisions.tolist())
         if weights is not None:
             hag.take_stored_weights(weights)
@@ -110,13 +100,66 @@ def read_file(path: str | os.PathLike[str], make: Any) -> Any:
         raise ValueError(f"'{path}' is not a valid HAG file: {error}") from error
 
 
-def _read_weights(archive: zipfile.ZipFile, names: tuple[str, ...]) -> EdgeWeights:
-    (flags,) = _read_member(archive, _FLAGS)
+def _read_members(archive: zipfile.ZipFile) -> dict[str, Any]:
+    """All members, by name, of which none is missing or too many."""
+    found = [name.removesuffix(".npy") for name in archive.namelist()]
+    _check_count(archive, len(found))
+    version = 0
+    if "format" in found:  # first, as other formats may have other members
+        (version,) = _read_member(archive, "format")
+        if not _OLDEST <= version <= FORMAT:
+            raise ValueError(
+                f"it has format {version}, but this version of pyg_hag reads "
+                f"formats {_OLDEST} to {FORMAT}: build the HAG again"
+            )
+    wanted = [*_MEMBERS, *(n for n in (_MARK, _DECISIONS, _FLAGS) if n in found)]
+    if _FLAGS in found:
+        wanted += (_WEIGHT,) if _WEIGHT in found else _FACTORS
+    wanted += [_CHECKSUM] * (version > 1)
+    if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in wanted):
+        raise ValueError(f"it must hold {[f'{name}.npy' for name in wanted]}")
+    members = {name: _read_member(archive, name) for name in wanted}
+    if version > 1:
+        checksum = members.pop(_CHECKSUM)
+        held = {name: array.tobytes() for name, array in members.items()}
+        if checksum.tolist() != _checksum(held).tolist():
+            raise ValueError("its checksum is not that of what it holds")
+    return members
+
+
+def _check_count(archive: zipfile.ZipFile, count: int) -> None:
+    """Refuses an archive with fewer entries than it states: one has hidden others."""
+    file: Any = archive.fp
+    file.seek(-_END.size, os.SEEK_END)
+    signature, stated, comment = _END.unpack(file.read(_END.size))
+    if signature != b"PK\5\6" or comment != 0 or stated != count:
+        raise ValueError("its directory is damaged")
+
+
+_END = struct.Struct("<4s6xH8xH")
+"""The last record of an archive: its mark, the number of entries, and the length of the
+comment that follows."""
+
+
+def _checksum(members: dict[str, bytes]) -> Any:
+    """A hash of the names and the bytes of members, as two numbers."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for name in sorted(members):
+        hasher.update(struct.pack("<qq", len(name), len(members[name])))
+        hasher.update(name.encode())
+        hasher.update(members[name])
+    return np.frombuffer(hasher.digest(), "<i8")
+
+
+def _weights(members: dict[str, Any]) -> EdgeWeights:
+    (flags,) = members[_FLAGS]
     if flags not in range(4 * len(_DTYPES)):
         raise ValueError(f"'{_FLAGS}' must be from 0 to {4 * len(_DTYPES) - 1}")
     found = {}
-    for name in names:
-        bits = torch.from_numpy(_read_member(archive, name).view(np.float64))
+    for name in (*_FACTORS, _WEIGHT):
+        if name not in members:
+            continue
+        bits = torch.from_numpy(members[name].view(np.float64))
         found[name] = bits.to(_DTYPES[flags // 4])
         if not torch.equal(found[name].double().nan_to_num(), bits.nan_to_num()):
             raise ValueError(

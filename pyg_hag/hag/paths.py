@@ -4,7 +4,7 @@ import numpy as np
 
 from pyg_hag.hag.arrays import PathCounts, Rows
 from pyg_hag.runtime.jit import jit
-from pyg_hag.utils.arrays import I64
+from pyg_hag.utils.arrays import I64, Bool
 
 MAX_PATHS = np.int64(1) << np.int64(61)  # counts of paths saturate
 
@@ -49,12 +49,40 @@ def aggregate_rows(target: I64, num_aggs: int) -> I64:
 
 
 @jit
-def expand(rows: Rows, out_ptr: I64, out: I64) -> None:
-    """Writes the sources of every path into destination v to `out[out_ptr[v]:]`."""
+def shortcuts(rows: Rows, num_aggs: int) -> tuple[I64, Bool]:
+    """The row to read in place of each aggregate, and whether it is subtracted.
+
+    An aggregate whose only input is another one stands for that, so that a walk takes
+    no more steps than it finds paths, however long such chains are.
+    """
+    row = np.empty(num_aggs, np.int64)
+    minus = np.zeros(num_aggs, np.bool_)
+    for r in range(rows.target.size):
+        if rows.target[r] >= 0:
+            continue
+        k = -1 - rows.target[r]
+        row[k] = r
+        first = rows.agg_ptr[r]
+        is_alone = rows.agg_ptr[r + 1] - first == 1
+        if is_alone and rows.src_ptr[r] == rows.src_ptr[r + 1]:
+            below = rows.agg[first]
+            row[k] = row[below]
+            minus[k] = minus[below] != (first >= rows.agg_mid[r])
+    return row, minus
+
+
+@jit
+def expand(
+    rows: Rows, begin: int, end: int, row_of: I64, out_ptr: I64, out: I64
+) -> None:
+    """Writes the sources of every path into destination v to `out[out_ptr[v]:]`.
+
+    Of the destinations whose rows are from `begin` to `end`; `row_of` has the
+    shortcuts.
+    """
     target = rows.target
-    row_of = aggregate_rows(target, target.size - out_ptr.size + 1)
     stack = np.empty(rows.agg.size + 1, np.int64)
-    for r in range(target.size):
+    for r in range(begin, end):
         if target[r] < 0:
             continue
         n = out_ptr[target[r]]
@@ -74,7 +102,14 @@ def expand(rows: Rows, out_ptr: I64, out: I64) -> None:
 
 @jit
 def expand_signed(
-    rows: Rows, max_paths: int, out_ptr: I64, out: I64
+    rows: Rows,
+    begin: int,
+    end: int,
+    row_of: I64,
+    minus_of: Bool,
+    max_paths: int,
+    out_ptr: I64,
+    out: I64,
 ) -> tuple[int, int]:
     """The same as :func:`expand` for signed HAGs.
 
@@ -82,11 +117,10 @@ def expand_signed(
     `max_paths` is the largest number of paths into a destination, of both signs.
     """
     target = rows.target
-    row_of = aggregate_rows(target, target.size - out_ptr.size + 1)
     stack = np.empty(rows.agg.size + 1, np.int64)
     minus = np.empty(rows.agg.size + 1, np.bool_)
     ends = np.empty(max_paths, np.int64)  # 2 * source, + 1 if it is subtracted
-    for r in range(target.size):
+    for r in range(begin, end):
         v = target[r]
         if v < 0:
             continue
@@ -102,8 +136,9 @@ def expand_signed(
                 ends[n] = 2 * rows.src[e] + (sign != (e >= rows.src_mid[q]))
                 n += 1
             for e in range(rows.agg_ptr[q], rows.agg_ptr[q + 1]):
-                stack[top] = row_of[rows.agg[e]]
-                minus[top] = sign != (e >= rows.agg_mid[q])
+                below = rows.agg[e]
+                stack[top] = row_of[below]
+                minus[top] = (sign != minus_of[below]) != (e >= rows.agg_mid[q])
                 top += 1
         ends[:n].sort()
         u = _write_differences(ends[:n], out[out_ptr[v] : out_ptr[v + 1]])
@@ -135,12 +170,17 @@ def _write_differences(ends: I64, out: I64) -> int:
 
 
 @jit
-def first_repeated_path(rows: Rows, num_dst: int, seen: I64) -> tuple[int, int]:
-    """Some (u, v) with two paths, or (-1, -1); `seen` is zeros of shape `[num_src]`."""
+def first_repeated_path(
+    rows: Rows, begin: int, end: int, row_of: I64, seen: I64
+) -> tuple[int, int]:
+    """Some (u, v) with two paths, or (-1, -1).
+
+    Of the destinations whose rows are from `begin` to `end`; `row_of` has the
+    shortcuts; `seen` is zeros of shape `[num_src]` in the first call.
+    """
     target = rows.target
-    row_of = aggregate_rows(target, target.size - num_dst)
     stack = np.empty(rows.agg.size + 1, np.int64)
-    for r in range(target.size):
+    for r in range(begin, end):
         if target[r] < 0:
             continue
         stack[0] = r

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyg_hag.hag.arrays import FIELDS
 from pyg_hag.hag.base import FlatHAG
 from pyg_hag.hag.edge_weights import EdgeWeights
-from pyg_hag.hag.verify import check_structure, check_weights
+from pyg_hag.hag.verify import check_weights
 
 Self = TypeVar("Self", bound="WeightedHAG")
 
@@ -101,12 +102,22 @@ class WeightedHAG(FlatHAG):
         return edge_weight[torch.from_numpy(order).to(src.device)]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        sequential = bool(state.get("_sequential", False))
-        self._set(self.num_src, self.tensors, sequential)
-        check_structure(self.num_src, self.host.flat, self.is_sequential)
-        self.decided(*state.get("decisions", ()))
+        """Takes what the constructor does not, and believes none of it.
+
+        Pickles come from others, and `torch.load(weights_only=True)` lets HAGs through.
+        """
+        if not isinstance(state, dict) or not self.__dict__.keys() >= {*FIELDS}:
+            raise ValueError("the pickle of a HAG is damaged")
+        sequential = state.get("_sequential", False)
+        self._check(self.num_src, [t.clone() for t in self.tensors], sequential)
+        decisions = state.get("decisions", ())
+        if any(type(code) is not int for code in decisions):
+            raise ValueError(f"'decisions' must be numbers (got {decisions!r})")
+        self.decided(*decisions)
         if "weights" in state:
-            self.take_stored_weights(EdgeWeights(*state["weights"]))
+            a, b, weight, *flags = state["weights"]
+            copies = [t.clone() if isinstance(t, Tensor) else t for t in (a, b, weight)]
+            self.take_stored_weights(EdgeWeights(*copies, *flags))
 
     def take_stored_weights(self, weights: EdgeWeights) -> None:
         """Sets the weights that :meth:`weights_of_file` has given, after checks."""

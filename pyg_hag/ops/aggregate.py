@@ -1,5 +1,6 @@
 """The one door to the kernels: check, dispatch, and on to autograd."""
 
+import torch
 from torch import Tensor
 
 from pyg_hag.hag.abstract import AbstractHAG
@@ -8,6 +9,8 @@ from pyg_hag.ops.autograd import many_over, max_over, sum_over
 from pyg_hag.ops.checks import check_aggregate
 from pyg_hag.ops.dispatch import select
 from pyg_hag.ops.launch import Scales
+from pyg_hag.ops.numbers import aggregate_integers, to_complex, to_reals
+from pyg_hag.ops.reductions import COMPLEX, INTEGERS
 from pyg_hag.ops.weighted import weighted_sum
 from pyg_hag.utils.tensors import computed_dtype, per_row
 
@@ -48,7 +51,10 @@ def aggregate(
 
     Args:
         x (torch.Tensor): Source features of shape `[num_src, *]`, in float32,
-            float64, float16 or bfloat16. The latter two are summed in float32.
+            float64, float16 or bfloat16. The latter two are summed in float32. Or
+            integers, whose sums, maxima and minima are integers, exact unless they
+            do not fit into their dtype; truth values, whose sum is whether one is
+            true; or complex numbers.
         hag (HAG): The graph.
         reduce (str or list[str]): `"sum"` or `"add"`, `"mean"`, `"max"`, `"min"`,
             `"var"`, `"std"` or, with as many sources as destinations, `"symnorm"`: the
@@ -66,7 +72,8 @@ def aggregate(
             any device). By default the first of them that there is for `x`.
 
     Returns:
-        torch.Tensor: Shape `[num_dst, *]`, with the dtype of `x`. For a list of k
+        torch.Tensor: Shape `[num_dst, *]`, with the dtype of `x`, or the default
+        floating-point dtype where integers have a mean or factors. For a list of k
         reductions, their results side by side in the last dimension: `[num_dst, *, k
         * F]` for x of shape `[num_src, *, F]`, and `[num_dst, k]` for `[num_src]`.
 
@@ -76,6 +83,9 @@ def aggregate(
             `reduce` is neither sum, mean nor symnorm.
     """
     reduce = check_aggregate(x, hag, reduce, src_scale, dst_scale, self_scale)
+    if x.dtype in INTEGERS or x.dtype in COMPLEX:
+        scales = src_scale, dst_scale, self_scale
+        return _aggregate_others(x, hag, reduce, scales, backend)
     if hag.weights is not None:
         scales = src_scale, dst_scale, self_scale
         return _aggregate_weighted(x, hag, reduce, scales, backend)
@@ -104,6 +114,33 @@ def aggregate(
     if dst_scale is not None:
         out = out * per_row(dst_scale, out)
     return out.to(dtype)
+
+
+def _aggregate_others(
+    x: Tensor,
+    hag: AbstractHAG,
+    reduce: str | tuple[str, ...],
+    scales: Scales,
+    backend: str | None,
+) -> Tensor:
+    """Integers and complex numbers."""
+    if x.dtype in COMPLEX:
+        chosen = reduce if isinstance(reduce, str) else [*reduce]
+        out = aggregate(to_reals(x), hag, chosen, *scales, backend=backend)
+        return to_complex(out)
+    factors = [scale for scale in scales if scale is not None]
+    names = (reduce,) if isinstance(reduce, str) else reduce
+    if factors or hag.weights is not None or "symnorm" in names:
+        dtype = torch.get_default_dtype()
+        for factor in factors:
+            dtype = torch.promote_types(dtype, factor.dtype)
+        chosen = reduce if isinstance(reduce, str) else [*reduce]
+        return aggregate(x.to(dtype), hag, chosen, *scales, backend=backend)
+    backend = select(x.device, backend)
+    if isinstance(reduce, str):
+        return aggregate_integers(x, hag, reduce, backend)
+    x = x[:, None] if x.dim() == 1 else x
+    return torch.cat([aggregate_integers(x, hag, n, backend) for n in names], -1)
 
 
 def _aggregate_weighted(

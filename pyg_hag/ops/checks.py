@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from pyg_hag.hag.abstract import AbstractHAG
-from pyg_hag.ops.reductions import DTYPES, REDUCES, SIGNED_REDUCES
+from pyg_hag.ops.reductions import (
+    COMPLEX,
+    DTYPES,
+    INTEGERS,
+    REDUCES,
+    SIGNED_REDUCES,
+)
 
 
 def check_aggregate(
@@ -30,10 +36,11 @@ def check_aggregate(
             f"'x' must be a dense tensor (got {x.layout}); convert it with "
             f"'x.to_dense()'"
         )
-    if x.dtype not in DTYPES:
+    if x.dtype not in (*DTYPES, *INTEGERS, *COMPLEX):
         raise TypeError(
-            f"'x' must be float32, float64, float16 or bfloat16 (got {x.dtype}); "
-            f"convert it with 'x.float()'"
+            f"'x' must hold floats of 16, 32 or 64 bits, signed integers, uint8, bool, "
+            f"or complex numbers of 64 or 128 bits (got {x.dtype}); convert it with "
+            f"'x.float()'"
         )
     if x.dim() == 0 or x.size(0) != hag.num_src:
         raise ValueError(
@@ -45,6 +52,12 @@ def check_aggregate(
             f"'x' is on {x.device}, but 'hag' is on {hag.device}: move one with '.to()'"
         )
     reduce = _check_reduce(reduce, hag)
+    names = {reduce} if isinstance(reduce, str) else {*reduce}
+    if x.dtype in COMPLEX and not names <= {*SIGNED_REDUCES}:
+        raise TypeError(
+            f"'reduce' must be one of {SIGNED_REDUCES} for complex numbers, which have "
+            f"no order (got {reduce!r}, and 'x' in {x.dtype})"
+        )
     if src_scale is not None or dst_scale is not None or self_scale is not None:
         _check_scales(x, hag, reduce, src_scale, dst_scale, self_scale)
     return reduce

@@ -20,7 +20,7 @@ def compute_sum(
 
     Over the graph or its transpose.
     """
-    kernels = BACKENDS[backend]
+    kernels = _kernels(x, backend)
     dtype = computed_dtype(x)
     before, after, own = [s if s is None else _factors(s, dtype) for s in scales]
     hag = hag.transposed() if transposed else hag
@@ -30,7 +30,7 @@ def compute_sum(
 
 def compute_max(x: Tensor, hag: HAG, minimum: bool, backend: str) -> Tensor:
     """Largest (or smallest) x[u] per destination, 0 where there is none."""
-    kernels = BACKENDS[backend]
+    kernels = _kernels(x, backend)
     return _shaped(kernels.aggregate_max(_flat(x, kernels.dtypes), hag, minimum), x)
 
 
@@ -67,9 +67,14 @@ def compute_many(
     return composed(flat, reduces, sum_of, max_of, inverse_degree, norm).to(x.dtype)
 
 
+def _kernels(x: Tensor, backend: str) -> Backend:
+    """The backend, or the reference for integers, which the others do not read."""
+    return BACKENDS[backend if x.is_floating_point() else "torch"]
+
+
 def _flat(x: Tensor, dtypes: tuple[torch.dtype, ...]) -> Tensor:
-    """Contiguous `[N, F]`, widened where its dtype is none of these."""
-    if x.dtype not in dtypes:
+    """Contiguous `[N, F]`; floats are widened where their dtype is none of these."""
+    if x.dtype not in dtypes and x.is_floating_point():
         x = x.float()
     if x.dim() != 2:
         x = x.reshape(x.size(0), x.shape[1:].numel())

@@ -23,6 +23,25 @@ class QParams(NamedTuple):
     zero_point: int
     qmax: int = QMAX
 
+    @classmethod
+    def checked(cls, *values: object) -> "QParams":
+        """Parameters that come from a file.
+
+        Raises:
+            ValueError: If they are none.
+        """
+        if len(values) == 3:
+            scale, zero_point, qmax = values
+            is_scale = type(scale) is float and 0 < scale < float("inf")
+            are_whole = type(zero_point) is int and type(qmax) is int
+            if is_scale and are_whole and qmax in (15, QMAX):
+                if 0 <= zero_point <= qmax:  # type: ignore[operator]
+                    return cls(scale, zero_point, qmax)  # type: ignore[arg-type]
+        raise ValueError(
+            f"the state of a quantizer must be a positive scale, a zero point from 0 "
+            f"to the largest value, and that: 15 or {QMAX} (got {values})"
+        )
+
     @property
     def inverse_scale(self) -> float:
         """The reciprocal of the scale in float32."""

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from pyg_hag.graph.checks import as_int64
 from pyg_hag.graph.read import read_graph
 from pyg_hag.hag import HAG
 from pyg_hag.hag.edge_weights import read_weights
@@ -18,7 +19,7 @@ from pyg_hag.search.select import find_hag
 from pyg_hag.search.sequential.build import build_sequential
 from pyg_hag.utils.arrays import I64
 
-_MIN_WATCHED_EDGES = 1 << 19  # from which a search may need a progress bar
+_MIN_WATCHED_EDGES = 1 << 12  # from which a search may take some 50 ms
 
 
 @takes_search_options
@@ -105,13 +106,11 @@ def build_with(
     edge_index: Tensor, size: tuple[int, int], options: SearchOptions
 ) -> HAG:
     """The HAG of a graph whose edges and size are checked already."""
-    src, dst = edge_index.detach().long().cpu().numpy()
-    if options.order == "sequential":
-        hag = build_sequential(src, dst, *size, options)
-        return hag.to(edge_index.device).in_order_of(edge_index)
+    src, dst = as_int64(edge_index.detach().cpu()).numpy()
+    find = build_sequential if options.order == "sequential" else find_hag
 
     def search(control: I64) -> HAG:
-        return find_hag(src, dst, *size, options, control)
+        return find(src, dst, *size, options, control)
 
     small = src.size < _MIN_WATCHED_EDGES
     if small and options.time_limit is None and not options.progress:

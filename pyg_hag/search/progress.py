@@ -15,6 +15,17 @@ T = TypeVar("T")
 STOP = 0  # positions in `control`
 MERGED = 1
 
+
+class Stopped(Exception):
+    """Ends a search that cannot return a part of its result, and that nobody awaits."""
+
+
+def go_on(control: NDArray[np.int64]) -> None:
+    """Raises :class:`Stopped` if the search was stopped."""
+    if control[STOP] != 0:
+        raise Stopped
+
+
 _PERIOD = 0.05  # seconds between two updates of the progress bar
 _DELAY = 2.0  # seconds before a progress bar appears that nobody asked for
 
@@ -25,6 +36,9 @@ def watched(
     progress: bool | None,
 ) -> T:
     """Runs `search(control)` in its own thread and shows its progress.
+
+    In the main thread, Ctrl-C would wait for the compiled code that runs, and come out
+    of it as a `SystemError`.
 
     `control[STOP]` is set when the time is over, so that the search returns what it
     has found, and on Ctrl-C, which is raised here at once. `control[MERGED]` counts

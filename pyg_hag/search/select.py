@@ -1,23 +1,32 @@
 """Runs the search that the options ask for, and keeps its HAG only if it pays."""
 
+from typing import Any
+
 import numpy as np
 
 from pyg_hag.graph.csr import to_rows
 from pyg_hag.hag import HAG
 from pyg_hag.hag.decision import Decision, Reason
-from pyg_hag.hag.plain import plain_flat
+from pyg_hag.hag.plain import flat_of_rows, plain_flat
 from pyg_hag.runtime.jit import jit
 from pyg_hag.search.emit.assemble import Prices, assemble
 from pyg_hag.search.emit.rules import Rules
 from pyg_hag.search.options import SearchOptions
 from pyg_hag.search.pairs.copies import separate_copies
-from pyg_hag.search.pairs.parts import count_parts, merge_in_parts
+from pyg_hag.search.pairs.parts import (
+    TooLittleMemory,
+    bytes_to_read,
+    count_parts,
+    merge_in_parts,
+)
 from pyg_hag.search.pairs.search import MergedPairs
 from pyg_hag.search.progress import STOP
 from pyg_hag.search.signed.find import find_signed
 from pyg_hag.search.twins.contraction import Contraction
 from pyg_hag.utils.arrays import I32, I64, Bool
 
+MAX_ITEMS = 2**31 - 1
+"""The largest number of sources, copies and aggregates of a search, in 32 bits."""
 _MAX_RATIO = 0.93  # of the plain graph's time: a HAG must take less
 _SHARES = (0.75, 2.0, 6.0)  # of a row's price that aggregates must save
 _GOOD_RATIO = 0.75  # of the plain graph's time: no other share is tried
@@ -30,9 +39,13 @@ def find_hag(
     src: I64, dst: I64, num_src: int, num_dst: int, options: SearchOptions, control: I64
 ) -> HAG:
     """The best HAG of the graph, or the graph as it is."""
+    rows: list[Any] = []  # those of the graph as it is, once they are known
 
     def plain(reason: Reason, **numbers: int) -> HAG:
-        flat = plain_flat(src, dst, (num_src, num_dst))
+        if rows:
+            flat = flat_of_rows(*rows, num_src)
+        else:
+            flat = plain_flat(src, dst, (num_src, num_dst))
         hag = HAG.from_arrays(num_src, flat)
         return hag.decided(Decision(reason, **numbers))
 
@@ -45,16 +58,24 @@ def find_hag(
             microseconds = round(1e6 * seconds)
             numbers = {"number": options.num_passes, "width": microseconds}
             return hag.decided(Decision(Reason.FEW_PASSES, **numbers))
-    work = 2 if options.subtract else 1  # what is found is kept for a comparison
-    num_parts = count_parts(options.memory_limit, work * src.size, num_src + num_dst)
-    if num_parts == 0:
+    needed = bytes_to_read(src.size, num_src + num_dst)
+    if options.memory_limit is not None and options.memory_limit < needed:
         return plain(Reason.NO_MEMORY)
     transpose = options.method == "auto" and is_cheaper_transposed(
         src, dst, num_src, num_dst
     )
     ends = (dst, src, num_dst, num_src) if transpose else (src, dst, num_src, num_dst)
     row_ptr, row = to_rows(*ends)
-    rules, origin, keep = _search(row_ptr, row, *ends[2:], options, num_parts, control)
+    if not transpose:
+        rows += row_ptr, row
+    if control[STOP] != 0:
+        return plain(Reason.NONE_SAVES, is_cut=1)
+    try:
+        rules, origin, keep, num_parts = _search(
+            row_ptr, row, *ends[2:], options, control
+        )
+    except TooLittleMemory:
+        return plain(Reason.NO_MEMORY)
     limits = {"is_cut": int(control[STOP] != 0), "is_split": int(num_parts > 1)}
     if options.objective == "aggregations":
         hag = _assemble(rules, origin, keep, options.capacity, None, transpose)
@@ -94,17 +115,28 @@ def _search(
     num_src: int,
     num_dst: int,
     options: SearchOptions,
-    num_parts: int,
     control: I64,
-) -> tuple[Rules, I32, Bool]:
+) -> tuple[Rules, I32, Bool, int]:
     """Searches the rows.
 
     Returns:
-        The first three arguments of :func:`pyg_hag.search.emit.assemble.assemble`.
+        The first three arguments of :func:`pyg_hag.search.emit.assemble.assemble`, and
+        the largest number of parts in which rows were searched.
+
+    Raises:
+        TooLittleMemory: If no number of parts keeps to the limit.
     """
     row, origin = separate_copies(row_ptr, row, num_src)
+    if 2 * origin.size + row.size > MAX_ITEMS:  # those of twins, and of merged pairs
+        raise ValueError(
+            f"the graph is too large to search: {row.size:,} edges could make more "
+            f"than {MAX_ITEMS:,} aggregates; use 'capacity=0', or search it in parts"
+        )
     num_nodes = num_src if num_src == num_dst else 0
     exact = options.method == "greedy"
+    used_parts = 1
+    # What is found is kept for a comparison where rows may subtract:
+    in_use = (2 if options.subtract else 1) * (row_ptr.nbytes + row.nbytes)
 
     def search(row_ptr: I64, row: I32, num_items: int) -> tuple[Rules, MergedPairs]:
         contraction = Contraction(
@@ -116,6 +148,10 @@ def _search(
             max_rounds=0 if exact else _MAX_ROUNDS,
             control=control,
         )
+        nonlocal used_parts
+        left = contraction.row.size, num_items + row_ptr.size
+        num_parts = count_parts(options.memory_limit, in_use, *left)
+        used_parts = max(used_parts, num_parts)
         lists, merged = merge_in_parts(
             contraction, num_parts, exact, options.effective_min_redundancy, control
         )
@@ -129,11 +165,11 @@ def _search(
         origin = np.concatenate([origin, -1 - origin])
     else:
         rules, merged = search(row_ptr, row, origin.size)
-        if exact and options.capacity is not None and num_parts == 1:
+        if exact and options.capacity is not None and used_parts == 1:
             keep = _select_most_shared(merged, options.capacity)
     if keep is None:
         keep = np.ones(rules.counts.size, np.bool_)
-    return rules, origin, keep
+    return rules, origin, keep, used_parts
 
 
 def _select_fastest(

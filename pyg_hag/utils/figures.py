@@ -1,8 +1,12 @@
 """Figures, if Matplotlib is installed."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+from pyg_hag.utils.files import replacing
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -25,6 +29,13 @@ def new_axes(width: float, height: float) -> Any:
     with _named():
         from matplotlib import pyplot
     return pyplot.figure(figsize=(width, height), layout="constrained").add_subplot()
+
+
+def save_figure(figure: Any, path: str | os.PathLike[str], dpi: int) -> None:
+    """Writes a figure to a file, in the format that its name ends with."""
+    kind = Path(path).suffix.removeprefix(".") or "png"
+    with replacing(path) as file:
+        figure.savefig(file, format=kind, dpi=dpi)
 
 
 @contextmanager

@@ -13,7 +13,12 @@ T = TypeVar("T")
 
 
 def computed_dtype(x: Tensor) -> torch.dtype:
-    """The dtype in which features are summed: float32, or float64 for float64."""
+    """The dtype in which features are summed: float32, or float64 for float64.
+
+    Integers are summed as they are.
+    """
+    if not x.is_floating_point():
+        return x.dtype
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 

@@ -8,7 +8,14 @@ import time
 
 import numpy as np
 import pytest
-from graphs import edge_index_of, fewest_hag, num_threads, random_graph, skewed_graph
+from graphs import (
+    clique,
+    edge_index_of,
+    fewest_hag,
+    num_threads,
+    random_graph,
+    skewed_graph,
+)
 from imports import CODE
 
 from pyg_hag import build_hag
@@ -138,13 +145,23 @@ def test_in_parts(num_parts, monkeypatch):
 
 
 def test_memory_decides_on_the_parts():
-    edges, nodes = 10_000_000, 100_000
-    assert parts.count_parts(None, edges, nodes) == 1
-    assert parts.count_parts(1 << 40, edges, nodes) == 1
-    counts = [parts.count_parts(m << 20, edges, nodes) for m in (600, 400, 300, 250)]
+    rows = 200 << 20, 10_000_000, 100_000
+    assert parts.count_parts(None, *rows) == parts.count_parts(1 << 40, *rows) == 1
+    counts = [parts.count_parts(m << 20, *rows) for m in (600, 400, 300, 250)]
     assert counts == sorted(counts)
     assert 1 <= counts[0] < counts[-1]
-    assert parts.count_parts(1000, edges, nodes) == 0
+    for limit in (1000, 200 << 20, 201 << 20):
+        with pytest.raises(parts.TooLittleMemory):
+            parts.count_parts(limit, *rows)
+
+
+def test_memory_of_rows_is_counted_after_twins_are_one(monkeypatch):
+    seen = []
+    monkeypatch.setattr(select, "count_parts", lambda *args: seen.append(args) or 1)
+    edge_index = edge_index_of(clique(range(40)))
+    hag_of((edge_index, (40, 40)), memory_limit=1 << 30)
+    ((limit, _, entries, _),) = seen
+    assert limit == 1 << 30 and entries < 40
 
 
 def test_too_little_memory_gives_the_graph_as_it_is():

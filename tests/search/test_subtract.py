@@ -200,8 +200,8 @@ def test_what_is_kept_for_a_comparison_takes_memory(monkeypatch):
     graph = near_cliques(0)
     for subtract in (False, True):
         signed_hag(graph[0], size=graph[1], memory_limit=1 << 30, subtract=subtract)
-    edges = graph[0].size(1)
-    assert [args[1] for args in seen] == [edges, 2 * edges]
+    in_use = [args[1] for args in seen]
+    assert len(in_use) >= 3 and in_use[1:] == [2 * in_use[0]] * (len(in_use) - 1)
 
 
 # Rows that read and subtract ##################################################

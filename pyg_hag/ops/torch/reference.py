@@ -46,13 +46,15 @@ class TorchBackend(Backend):
 
     def aggregate_max(self, x: Tensor, hag: HAG, minimum: bool) -> Tensor:
         """The largest (or smallest) `x[u]` per destination; 0 where there is none."""
-        x = -x if minimum else x
+        if minimum:  # of integers, `~x` is in order and in range where `-x` is not
+            x = -x if x.is_floating_point() else ~x
         aggs = _aggregate_maxima(x, hag)
         src, src_row, agg, agg_row = levels(hag)[-1]
-        out = x.new_full((hag.num_dst, x.size(1)), -torch.inf)
+        out = x.new_full((hag.num_dst, x.size(1)), _lowest(x))
         _take_max(out, src_row, x[src])
         _take_max(out, agg_row, aggs[agg])
-        out = -out if minimum else out
+        if minimum:
+            out = -out if x.is_floating_point() else ~out
         out[hag.in_degree == 0] = 0
         return out
 
@@ -100,16 +102,21 @@ def scale_rows(
 
 def _add(out: Tensor, x: Tensor, aggs: Tensor, level: Level, sign: int) -> None:
     src, src_row, agg, agg_row = level
-    out.index_add_(0, src_row, x[src], alpha=sign)
-    out.index_add_(0, agg_row, aggs[agg], alpha=sign)
+    for rows, values in ((src_row, x[src]), (agg_row, aggs[agg])):
+        out.index_add_(0, rows, values if sign > 0 else -values)
 
 
 def _aggregate_maxima(x: Tensor, hag: HAG) -> Tensor:
-    aggs = x.new_full((hag.num_aggregates, x.size(1)), -torch.inf)
+    aggs = x.new_full((hag.num_aggregates, x.size(1)), _lowest(x))
     for src, src_row, agg, agg_row in levels(hag)[:-1]:
         _take_max(aggs, src_row, x[src])
         _take_max(aggs, agg_row, aggs[agg])
     return aggs
+
+
+def _lowest(x: Tensor) -> float:
+    """The number from which a maximum starts."""
+    return -torch.inf if x.is_floating_point() else torch.iinfo(x.dtype).min
 
 
 def _take_max(out: Tensor, row: Tensor, values: Tensor) -> None:

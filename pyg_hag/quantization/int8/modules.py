@@ -78,8 +78,12 @@ class Quantizer(nn.Module):
         return () if self.qparams is None else tuple(self.qparams)
 
     def set_extra_state(self, state: Any) -> None:
-        """Restores the result of :meth:`get_extra_state`."""
-        self.qparams = QParams(*state) if state else None
+        """Restores the result of :meth:`get_extra_state`.
+
+        Raises:
+            ValueError: If it is not one.
+        """
+        self.qparams = QParams.checked(*state) if state else None
 
     def extra_repr(self) -> str:
         """The parameters of its quantized values."""

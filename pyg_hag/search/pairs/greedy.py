@@ -102,11 +102,7 @@ def _merge_while_room(
     """Merges pairs until the arrays are full; returns the number of new items."""
     size, partner, others, heap, sets, lists, scratch = state
     bits = sets.bits
-    steps = 0
-    while heap[0] > 0:
-        steps += 1
-        if steps & 63 == 0 and control[STOP] != 0:
-            break
+    while heap[0] > 0 and control[STOP] == 0:
         new = component.num_items + num_new
         if new == size.size:
             break

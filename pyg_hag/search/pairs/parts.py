@@ -17,21 +17,41 @@ _MAX_PARTS = 256
 # Bytes, measured on large graphs:
 _PER_ENTRY = 28  # of a part that is searched
 _PER_ITEM = 160  # given or new, of a part
-_PER_EDGE = 20  # for reading the graph, its twins, and writing the HAG
+_PER_EDGE = 16  # for reading the graph and finding its twins
 _PER_NODE = 60
 
 
-def count_parts(memory_limit: int | None, num_edges: int, num_nodes: int) -> int:
-    """The number of parts that the search needs; 0 if no number is enough."""
+class TooLittleMemory(Exception):
+    """No number of parts is enough for the limit."""
+
+
+def bytes_to_read(num_edges: int, num_nodes: int) -> int:
+    """The memory that it takes to read a graph and to find its twins."""
+    return _PER_EDGE * num_edges + _PER_NODE * num_nodes
+
+
+def count_parts(
+    memory_limit: int | None, in_use: int, num_entries: int, num_items: int
+) -> int:
+    """The number of parts that the search of some rows needs.
+
+    Args:
+        memory_limit: In bytes; None for no limit.
+        in_use: Bytes that are in use already, or will be.
+        num_entries: Number of entries of the rows, twins aside.
+        num_items: Number of their items, and of the rows.
+
+    Raises:
+        TooLittleMemory: If no number is enough.
+    """
     if memory_limit is None:
         return 1
-    left = memory_limit - _PER_EDGE * num_edges - _PER_NODE * num_nodes
+    left = memory_limit - in_use
     # At worst every second entry becomes an item; a sixteenth is common:
-    wanted = (_PER_ENTRY + _PER_ITEM // 16) * num_edges + _PER_ITEM * num_nodes
-    if left <= 0:
-        return 0
-    parts = -(-wanted // left)
-    return parts if parts <= _MAX_PARTS else 0
+    wanted = (_PER_ENTRY + _PER_ITEM // 16) * num_entries + _PER_ITEM * num_items
+    if left <= 0 or wanted > _MAX_PARTS * left:
+        raise TooLittleMemory
+    return max(1, -(-wanted // left))
 
 
 def merge_in_parts(
@@ -63,7 +83,7 @@ def merge_in_parts(
         return (*lists, merged.components.entries), merged
     counts: list[I32] = []
     inputs: list[I32] = []
-    rows: list[tuple[I64, I32]] = []
+    rows: list[tuple[I32, I32, I32]] = []
     for lo, hi in pairwise(_cut_items(row, item_id.size, num_parts)):
         part_ptr, part_row = _restrict(row_ptr, row, lo, hi)
         merged = merge_pairs(
@@ -76,7 +96,7 @@ def merge_in_parts(
         inputs.append(part_inputs)
         rows.append(_compact(start, length, merged.components.entries))
         next_id += part_counts.size
-    start, length, joined = _join(rows)
+    start, length, joined = _join(rows, num_rows)
     lists = np.concatenate(counts), np.concatenate(inputs), start, length
     return (*lists, joined), merged
 
@@ -88,14 +108,16 @@ def _cut_items(row: I32, num_items: int, num_parts: int) -> list[int]:
     return [0, *(cuts + 1).tolist(), ends.size]
 
 
-def _join(rows: list[tuple[I64, I32]]) -> tuple[I64, I64, I32]:
+def _join(rows: list[tuple[I32, I32, I32]], num_rows: int) -> tuple[I64, I64, I32]:
     """The rows of all parts, each joined from its pieces: start, length and items."""
-    length = np.sum([np.diff(ptr) for ptr, _ in rows], axis=0)
+    length = np.zeros(num_rows, np.int64)
+    for numbers, lengths, _ in rows:
+        length[numbers] += lengths  # each row once
     ptr = pointers(length)
     joined = np.empty(int(ptr[-1]), np.int32)
     fill = ptr[:-1].copy()
-    for part_ptr, part_row in rows:
-        _append(part_ptr, part_row, fill, joined)
+    while rows:
+        _append(*rows.pop(0), fill, joined)
     return ptr[:-1].copy(), length, joined
 
 
@@ -168,21 +190,36 @@ def _restrict(row_ptr: I64, row: I32, lo: int, hi: int) -> tuple[I64, I32]:
 
 
 @jit
-def _compact(start: I64, length: I64, row: I32) -> tuple[I64, I32]:
-    """Copies rows so that there are no gaps between them."""
-    ptr = np.zeros(start.size + 1, np.int64)
+def _compact(start: I64, length: I64, row: I32) -> tuple[I32, I32, I32]:
+    """Copies the rows that are not empty: their numbers, lengths and items."""
+    count = 0
+    entries = 0
     for v in range(start.size):
-        ptr[v + 1] = ptr[v] + length[v]
-    out = np.empty(ptr[-1], np.int32)
+        count += length[v] > 0
+        entries += length[v]
+    numbers = np.empty(count, np.int32)
+    lengths = np.empty(count, np.int32)
+    out = np.empty(entries, np.int32)
+    i = 0
+    n = 0
     for v in range(start.size):
-        out[ptr[v] : ptr[v + 1]] = row[start[v] : start[v] + length[v]]
-    return ptr, out
+        if length[v] > 0:
+            numbers[i] = v
+            lengths[i] = length[v]
+            i += 1
+            for e in range(start[v], start[v] + length[v]):
+                out[n] = row[e]
+                n += 1
+    return numbers, lengths, out
 
 
 @jit
-def _append(ptr: I64, row: I32, fill: I64, out: I32) -> None:
-    """Appends to each row v, which ends at `fill[v]`, another piece."""
-    for v in range(fill.size):
-        for e in range(ptr[v], ptr[v + 1]):
+def _append(numbers: I32, lengths: I32, row: I32, fill: I64, out: I32) -> None:
+    """Appends pieces to rows, of which row v ends at `fill[v]`."""
+    e = 0
+    for i in range(numbers.size):
+        v = numbers[i]
+        for _ in range(lengths[i]):
             out[fill[v]] = row[e]
             fill[v] += 1
+            e += 1

@@ -10,6 +10,7 @@ from pyg_hag.hag.decision import Decision, Reason
 from pyg_hag.hag.plain import flat_of_rows
 from pyg_hag.search.options import SearchOptions
 from pyg_hag.search.pairs.copies import separate_copies
+from pyg_hag.search.progress import go_on
 from pyg_hag.search.sequential.layout import write
 from pyg_hag.search.sequential.prefix_order import order_rows
 from pyg_hag.search.sequential.prefix_trie import (
@@ -49,7 +50,7 @@ class _Shared(NamedTuple):
 
 
 def build_sequential(
-    src: I64, dst: I64, num_src: int, num_dst: int, options: SearchOptions
+    src: I64, dst: I64, num_src: int, num_dst: int, options: SearchOptions, control: I64
 ) -> HAG:
     r"""The sequential HAG of a graph: every prefix that lists share is an aggregate.
 
@@ -66,8 +67,12 @@ def build_sequential(
         num_src: Number of sources.
         num_dst: Number of destinations.
         options: `neighbor_order`, `capacity` and `min_redundancy` are used.
+        control: Ends the search, without a HAG, when `control[STOP]` is not 0.
+
+    Raises:
+        Stopped: If it was ended.
     """
-    graph = src, dst, num_src, num_dst
+    graph = src, dst, num_src, num_dst, control
     order = options.neighbor_order or "given"
     if options.capacity == 0:
         flat = flat_of_rows(*_ORDERS[order](*graph), num_src)
@@ -76,22 +81,25 @@ def build_sequential(
     groups = label_groups(*to_lists(src, dst, num_dst), num_src)
     if order == "shared":
         lists = {name: _ORDERS[name](*graph) for name in ("shared", "degree", "given")}
-        found = _share_most(lists, groups, num_src, options)
+        found = _share_most(lists, groups, num_src, options, control)
     else:
-        found = _share((order,), _ORDERS[order](*graph), num_src, options)
+        found = _share((order,), _ORDERS[order](*graph), num_src, options, control)
     flat = write(*found.lists, found.trie, found.keep, found.steps, *groups)
     hag = HAG.from_arrays(num_src, flat, sequential=True)
     return hag.decided(Decision.in_order(found.orders))
 
 
-def _in_given_order(src: I64, dst: I64, num_src: int, num_dst: int) -> Lists:
+def _in_given_order(
+    src: I64, dst: I64, num_src: int, num_dst: int, control: I64
+) -> Lists:
     """Lists in the order of the edges."""
     lists: Lists = to_lists(src, dst, num_dst)
     return lists
 
 
-def _by_degree(src: I64, dst: I64, num_src: int, num_dst: int) -> Lists:
+def _by_degree(src: I64, dst: I64, num_src: int, num_dst: int, control: I64) -> Lists:
     """Lists in which the sources that most destinations read come first."""
+    go_on(control)
     rows = to_rows(src, dst, num_src, num_dst)
     order = np.argsort(-count_readers(*rows, num_src), kind="stable")
     rank = np.empty(num_src, np.int64)
@@ -100,13 +108,14 @@ def _by_degree(src: I64, dst: I64, num_src: int, num_dst: int) -> Lists:
     return row_ptr, order[row].astype(np.int32)
 
 
-def _by_prefix(src: I64, dst: I64, num_src: int, num_dst: int) -> Lists:
+def _by_prefix(src: I64, dst: I64, num_src: int, num_dst: int, control: I64) -> Lists:
     """Lists in an order in which they share long prefixes."""
     row_ptr, row = to_rows(src, dst, num_src, num_dst)
     num_groups, group = label_groups(row_ptr, row, num_src)
     items, origin = separate_copies(row_ptr, row, num_src)
     parts = bucket(group, num_groups)
-    ordered = order_rows(row_ptr, items, origin.size, *parts)
+    ordered = order_rows(row_ptr, items, origin.size, *parts, control)
+    go_on(control)
     return row_ptr, origin[ordered]
 
 
@@ -114,11 +123,17 @@ _ORDERS = {"given": _in_given_order, "degree": _by_degree, "shared": _by_prefix}
 
 
 def _share(
-    orders: tuple[str, ...], lists: Lists, num_src: int, options: SearchOptions
+    orders: tuple[str, ...],
+    lists: Lists,
+    num_src: int,
+    options: SearchOptions,
+    control: I64,
 ) -> _Shared:
     """What lists share, within the limits of the options."""
     row_ptr, row = lists
+    go_on(control)
     trie = build_trie(row_ptr, row, num_src)
+    go_on(control)
     keep = find_forks(trie, options.effective_min_redundancy)
     steps = count_steps(row_ptr, trie, keep)
     while (
@@ -129,19 +144,24 @@ def _share(
         kept = keep.nonzero()[0]
         order_of_loss = np.argsort(steps.loss[kept], kind="stable")
         keep[kept[order_of_loss[: (excess + 1) // 2]]] = False
+        go_on(control)
         steps = count_steps(row_ptr, trie, keep)
     return _Shared(orders, lists, trie, keep, steps)
 
 
 def _share_most(
-    orders: dict[str, Lists], groups: Groups, num_src: int, options: SearchOptions
+    orders: dict[str, Lists],
+    groups: Groups,
+    num_src: int,
+    options: SearchOptions,
+    control: I64,
 ) -> _Shared:
     """The order of fewest steps: one for all lists, or the best one in each group."""
     num_groups, group = groups
     found: list[_Shared] = []  # the best so far
     group_steps = []
     for name, lists in orders.items():
-        shared = _share((name,), lists, num_src, options)
+        shared = _share((name,), lists, num_src, options, control)
         group_steps.append(
             count_group_steps(
                 shared.trie, options.effective_min_redundancy, group, num_groups
@@ -154,5 +174,5 @@ def _share_most(
         choice = np.repeat(best[group], np.diff(row_ptr))  # lists without group: empty
         row = np.choose(choice, [row for _, row in orders.values()])
         names = tuple(name for i, name in enumerate(orders) if i in best)
-        found.append(_share(names, (row_ptr, row), num_src, options))
+        found.append(_share(names, (row_ptr, row), num_src, options, control))
     return min(found, key=lambda s: s.steps.total)

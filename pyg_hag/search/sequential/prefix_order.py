@@ -14,6 +14,7 @@ import numpy as np
 
 from pyg_hag.graph.csr import lengths
 from pyg_hag.runtime.jit import jit
+from pyg_hag.search.progress import STOP
 from pyg_hag.utils.arrays import I32, I64, Bool
 
 
@@ -63,7 +64,12 @@ class _Items(NamedTuple):
 
 @jit
 def order_rows(
-    row_ptr: I64, row: I32, num_items: int, part_ptr: I64, part_rows: I32
+    row_ptr: I64,
+    row: I32,
+    num_items: int,
+    part_ptr: I64,
+    part_rows: I32,
+    control: I64,
 ) -> I32:
     """Orders the items of each row.
 
@@ -74,6 +80,7 @@ def order_rows(
         part_ptr: Part g is `part_rows[part_ptr[g] : part_ptr[g + 1]]`,
             `[num_parts + 1]`. Rows of different parts share no item.
         part_rows: All rows, part by part, `[num_rows]`.
+        control: Stops when `control[STOP]` is not 0; rows are then incomplete.
 
     Returns:
         The items in order, `[num_entries]`.
@@ -104,7 +111,7 @@ def order_rows(
         if part_ptr[g] < part_ptr[g + 1]:
             parts[num_parts] = part_ptr[g], part_ptr[g + 1]
             num_parts += 1
-    while num_parts > 0:
+    while num_parts > 0 and control[STOP] == 0:
         num_parts = _order_part(rows, items, parts, num_parts - 1)
     return rows.out
 

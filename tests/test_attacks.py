@@ -1,0 +1,87 @@
+"""What may go wrong outside of the process, or be done to it: see docs/reliability.md.
+
+Each attack runs in a process of its own, so that a crash is a failing test.
+"""
+
+from pathlib import Path
+
+import pytest
+from attack.alone import alone
+from attack.hags import KINDS
+
+pytestmark = pytest.mark.xdist_group("attacks")
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(
+    params=[pytest.param(True, marks=pytest.mark.full), False], ids=["all", "few"]
+)
+def is_full(request):
+    return request.param
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_byte_of_a_file_matters_or_does_not(tmp_path, kind, is_full):
+    found = alone("files.single_bytes", tmp_path, kind, 1 if is_full else 0.02)
+    assert int(found["refused"]) > 5 * int(found["same"])
+
+
+def test_files_that_are_changed_at_random(tmp_path, is_full):
+    alone("files.random_changes", tmp_path, 100_000 if is_full else 1500)
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path):
+    assert alone("files.full_disk", tmp_path) == {"kept": "all"}
+
+
+def test_pickles_that_are_changed_at_random(is_full):
+    count = 40_000 if is_full else 800
+    assert int(alone("pickles.changed_hags", count)["loaded"]) > count // 20
+
+
+def test_pickles_of_data_that_are_changed_at_random(is_full):
+    alone("pickles.changed_data", 20_000 if is_full else 400)
+
+
+def test_states_of_int8_models_that_are_changed_at_random(is_full):
+    alone("pickles.changed_models", 10_000 if is_full else 200)
+
+
+def test_forged_pickles():
+    found = alone("pickles.forged_states")
+    assert int(found["loaded"]) > 100 and int(found["refused"]) > 100
+
+
+def test_tensors_that_are_changed_in_place():
+    alone("pickles.rewritten_tensors")
+
+
+def test_pickles_do_not_bring_what_is_kept_in_memory():
+    alone("pickles.stored_cache")
+
+
+@pytest.mark.parametrize(
+    "search", ["time", "aggregations", "greedy", "subtract", "sequential", "shared"]
+)
+def test_interrupts_arrive(search, is_full):
+    alone("processes.interrupted", search, 20 if is_full else 3)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32"])
+def test_forked_children_search(dtype):
+    alone("processes.forked", 3, dtype)
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn", "forkserver"])
+def test_workers_of_all_kinds(context):
+    alone("processes.loaders", context)
+
+
+def test_threads_at_once():
+    alone("processes.threads", 8)
+
+
+@pytest.mark.parametrize("kind", ["set", "signed", "sequential", "plain"])
+def test_every_byte_of_an_old_file_matters_or_does_not(tmp_path, kind, is_full):
+    old = DATA / f"{kind}_0_1.hag"
+    alone("files.old_single_bytes", tmp_path, old, 1 if is_full else 0.02)
