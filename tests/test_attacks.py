@@ -23,7 +23,7 @@ def is_full(request):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_byte_of_a_file_matters_or_does_not(tmp_path, kind, is_full):
     found = alone("files.single_bytes", tmp_path, kind, 1 if is_full else 0.02)
-    assert int(found["refused"]) > 5 * int(found["same"])
+    assert int(found["refused"]) > int(found["same"]) > 0
 
 
 def test_files_that_are_changed_at_random(tmp_path, is_full):
@@ -40,11 +40,13 @@ def test_pickles_that_are_changed_at_random(is_full):
 
 
 def test_pickles_of_data_that_are_changed_at_random(is_full):
-    alone("pickles.changed_data", 20_000 if is_full else 400)
+    count = 20_000 if is_full else 400
+    assert int(alone("pickles.changed_data", count)["loaded"]) > count // 20
 
 
 def test_states_of_int8_models_that_are_changed_at_random(is_full):
-    alone("pickles.changed_models", 10_000 if is_full else 200)
+    count = 10_000 if is_full else 200
+    assert int(alone("pickles.changed_models", count)["loaded"]) > count // 20
 
 
 def test_forged_pickles():

@@ -7,16 +7,30 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
+from pyg_hag.utils.tensors import equal
+
 
 class Part(NamedTuple):
     """The edges of one graph of a batch."""
 
-    edges: Tensor
-    """Their numbers in the batch, ascending."""
+    edges: Tensor | None
+    """Their numbers in the batch, ascending; None for all."""
     first: tuple[int, int]
     """The first source and the first destination of the graph."""
     size: tuple[int, int]
     """`(num_src, num_dst)`."""
+
+    def of(self, values: Tensor) -> Tensor:
+        """What these edges have, of values of all edges in the last dimension."""
+        edges, values = self.edges, values.as_subclass(Tensor)
+        return values if edges is None else values[..., edges.to(values.device)]
+
+    def local(self, edge_index: Tensor) -> Tensor:
+        """These edges, of all, with the nodes of the graph numbered from 0."""
+        edges = self.of(edge_index)
+        if self.first == (0, 0):
+            return edges
+        return edges - edges.new_tensor(self.first)[:, None]
 
 
 def parts_of(data: Any, store: Any) -> list[Part]:
@@ -30,8 +44,7 @@ def parts_of(data: Any, store: Any) -> list[Part]:
         store: One of its edge storages, with `edge_index`.
     """
     edge_index, size = store["edge_index"], store.size()
-    num_edges = edge_index.size(1)
-    whole = [Part(torch.arange(num_edges, device="cpu"), (0, 0), size)]
+    whole = [Part(None, (0, 0), size)]
     if not isinstance(data, Batch):
         return whole
     src_start, dst_start = (_starts(nodes) for nodes in _ends(data, store))
@@ -39,7 +52,7 @@ def parts_of(data: Any, store: Any) -> list[Part]:
         return whole
     src, dst = edge_index.detach().cpu().long().contiguous()
     group = torch.searchsorted(src_start, src, right=True) - 1
-    if not torch.equal(group, torch.searchsorted(dst_start, dst, right=True) - 1):
+    if not equal(group, torch.searchsorted(dst_start, dst, right=True) - 1):
         return whole
     counts = group.bincount(minlength=len(src_start) - 1).tolist()
     edges = group.argsort(stable=True).split(counts)

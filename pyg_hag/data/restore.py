@@ -9,7 +9,7 @@ from torch import Tensor
 from pyg_hag.data.store import given, hashes, stored_in
 from pyg_hag.hag import HAG, packing
 from pyg_hag.hag.edge_weights import EdgeWeights, read_weights
-from pyg_hag.utils.tensors import ordinary
+from pyg_hag.utils.tensors import equal, is_everywhere, ordinary
 
 
 def restored(
@@ -56,7 +56,7 @@ def has_unread_weights(store: Any) -> bool:
         return False
     if store.get("edge_weight") is not None or not value.is_floating_point():
         return False
-    return value.numel() == edge_index.size(1) and bool((value != 1).any())
+    return value.numel() == edge_index.size(1) and not is_everywhere(value, 1)
 
 
 def _state(stored: list[Tensor | None]) -> list[tuple[int, int]]:
@@ -73,7 +73,7 @@ def _copies(stored: list[Tensor | None]) -> list[tuple[Tensor, Tensor]]:
 
 
 def _has_changed(cache: dict[str, Any]) -> bool:
-    return any(not torch.equal(t, copy) for t, copy in cache["copies"])
+    return any(not equal(t, copy) for t, copy in cache["copies"])
 
 
 def remember(cache: dict[str, Any], before: list[Any], store: Any) -> None:
@@ -112,7 +112,7 @@ def _restore(stored: list[Any], size: tuple[int, int], name: str) -> tuple[HAG, 
             raise ValueError(_stale(name, f"it had {before} nodes and has {now}"))
     flat = packing.unpack(numbers, headers)
     sizes = torch.from_numpy(headers)
-    if not torch.equal(sizes[:, -1], hashes(flat, sizes, edge_index)):
+    if not equal(sizes[:, -1], hashes(flat, sizes, edge_index)):
         lost = edge_index is None
         reason = "the data has no 'edge_index'" if lost else "its edges have changed"
         raise ValueError(_stale(name, reason))

@@ -10,6 +10,7 @@ from torch import Tensor
 from pyg_hag.data.graphs import slices_of
 from pyg_hag.hag import HAG, packing
 from pyg_hag.hag.arrays import Flat
+from pyg_hag.utils.tensors import equal
 
 KEY = "hag_packed"
 """The attribute that stores the HAG: a record of numbers for each graph, in which nodes
@@ -38,9 +39,8 @@ def attach(store: Any, hags: Sequence[HAG], remove_edge_index: bool = False) -> 
     """
     device = store["edge_index"].device
     records = [_record(hag, not remove_edge_index) for hag in hags]
-    store[KEY] = torch.cat(
-        [torch.empty(0, dtype=torch.long, device="cpu"), *records]
-    ).to(device)
+    packed = np.concatenate([np.empty(0, np.int64), *(r.numpy() for r in records)])
+    store[KEY] = torch.from_numpy(packed).to(device)
     slices = slices_of(store, "_slice_dict")
     if slices is not None:
         lengths = [0, *(record.numel() for record in records)]
@@ -74,7 +74,7 @@ def _record(hag: HAG, has_edges: bool) -> Tensor:
     counts = hag.src_count, hag.agg_count, hag.group_aggs, hag.group_dsts
     ids = hag.src, hag.dst, hag.agg
     parts = header[0], *ids, *counts, hag.src_minus, hag.agg_minus
-    return torch.cat([part.cpu() for part in parts])
+    return torch.from_numpy(np.concatenate([part.cpu().numpy() for part in parts]))
 
 
 def hashes(flat: Flat, sizes: Tensor, edge_index: Tensor | None) -> Tensor:
@@ -109,7 +109,7 @@ def take(store: Any, hag: Any, name: str) -> None:
         ) from None
     if hag.weights is not None:
         known = hag.given_edge_index
-        if known is None or not torch.equal(known, edge_index):
+        if known is None or not equal(known, edge_index):
             raise ValueError(
                 f"'{name}' has weights of edges in another order than 'edge_index'"
             )

@@ -8,6 +8,8 @@ from torch import Tensor
 from torch_geometric.typing import WITH_TORCH_SPARSE
 from torch_geometric.utils.sparse import index2ptr
 
+from pyg_hag.utils.tensors import is_everywhere
+
 SPARSE = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc)
 
 
@@ -144,4 +146,4 @@ def is_unweighted(weight: Tensor | None) -> bool:
     """Whether all weights are 1, and stay so."""
     if weight is None:
         return True
-    return not weight.requires_grad and bool((weight == 1).all())
+    return not weight.requires_grad and is_everywhere(weight, 1)

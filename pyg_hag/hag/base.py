@@ -21,7 +21,13 @@ from pyg_hag.hag.verify import (
     check_vectors,
 )
 from pyg_hag.utils.arrays import I64
-from pyg_hag.utils.tensors import ordinary, ordinary_tensors
+from pyg_hag.utils.tensors import (
+    copied,
+    equal,
+    is_everywhere,
+    ordinary,
+    ordinary_tensors,
+)
 
 Self = TypeVar("Self", bound="FlatHAG")
 
@@ -76,7 +82,7 @@ class FlatHAG(AbstractHAG):
         )  # fmt: skip
         check_vectors(dict(zip(FIELDS, tensors, strict=True)))
         with ordinary_tensors():  # copies: what is checked is not to change later
-            copies = [t.detach().clone(memory_format=_DENSE) for t in tensors]
+            copies = [copied(t) for t in tensors]
         self._check(num_src, copies, sequential)
 
     def _check(self, num_src: int, tensors: Sequence[Tensor], sequential: bool) -> None:
@@ -88,7 +94,7 @@ class FlatHAG(AbstractHAG):
         *others, src_minus, agg_minus = tensors
         num_dst, num_groups = tensors[_DST].numel(), tensors[_GROUPS].numel()
         check_lengths(num_dst, num_groups, tensors[_COUNTS].numel() - num_dst)
-        if not src_minus.any() and not agg_minus.any():
+        if is_everywhere(src_minus, 0) and is_everywhere(agg_minus, 0):
             tensors = (*others, src_minus[:0], agg_minus[:0])
         self._set(num_src, [ordinary(t.contiguous()) for t in tensors], sequential)
         check_structure(num_src, self.host.flat, sequential)
@@ -267,7 +273,7 @@ class FlatHAG(AbstractHAG):
             self.num_src == other.num_src
             and self.is_sequential == other.is_sequential
             and self.src.device == other.src.device
-            and all(map(torch.equal, self.tensors, other.tensors))
+            and all(map(equal, self.tensors, other.tensors))
             and same_weights(self.weights, other.weights)
         )
 
@@ -275,7 +281,6 @@ class FlatHAG(AbstractHAG):
         return hash((self.num_src, *(t.numel() for t in self.tensors)))
 
 
-_DENSE = torch.contiguous_format
 _COUNTS, _DST, _GROUPS = map(FIELDS.index, ("src_count", "dst", "group_aggs"))
 _live: "WeakValueDictionary[tuple[int, ...], FlatHAG]" = WeakValueDictionary()
 """The live HAGs by the addresses and sizes of their tensors."""

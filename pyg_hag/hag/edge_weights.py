@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pyg_hag.graph.weights import factors_of, floating_dtype
+from pyg_hag.utils.tensors import equal
 
 
 class EdgeWeights(NamedTuple):
@@ -74,6 +75,6 @@ def same_weights(a: EdgeWeights | None, b: EdgeWeights | None) -> bool:
     if a is None or b is None:
         return a is b
     return all(
-        x is y or (x is not None and y is not None and torch.equal(x, y))
+        x is y or (x is not None and y is not None and equal(x, y))
         for x, y in zip(a[:3], b[:3], strict=True)
     )

@@ -106,7 +106,7 @@ def _read_members(archive: zipfile.ZipFile) -> dict[str, Any]:
     _check_count(archive, len(found))
     version = 0
     if "format" in found:  # first, as other formats may have other members
-        (version,) = _read_member(archive, "format")
+        (version,) = _read_member(archive, "format").tolist()
         if not _OLDEST <= version <= FORMAT:
             raise ValueError(
                 f"it has format {version}, but this version of pyg_hag reads "

@@ -9,6 +9,7 @@ from torch import Tensor
 from pyg_hag.hag import edit
 from pyg_hag.hag.plain import plain_flat
 from pyg_hag.hag.weighted import WeightedHAG
+from pyg_hag.utils.tensors import flipped
 
 H = TypeVar("H", bound=WeightedHAG)
 
@@ -26,7 +27,7 @@ def transposed(hag: H) -> H:
     if not hag.is_sequential:
         out.__dict__["_transpose_of"] = ref(hag)
     if hag.given_edge_index is not None:
-        out.in_order_of(hag.given_edge_index.flip(0))
+        out.in_order_of(flipped(hag.given_edge_index))
     return out
 
 

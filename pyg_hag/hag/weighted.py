@@ -10,6 +10,7 @@ from pyg_hag.hag.arrays import FIELDS
 from pyg_hag.hag.base import FlatHAG
 from pyg_hag.hag.edge_weights import EdgeWeights
 from pyg_hag.hag.verify import check_weights
+from pyg_hag.utils.tensors import copied
 
 Self = TypeVar("Self", bound="WeightedHAG")
 
@@ -109,15 +110,19 @@ class WeightedHAG(FlatHAG):
         if not isinstance(state, dict) or not self.__dict__.keys() >= {*FIELDS}:
             raise ValueError("the pickle of a HAG is damaged")
         sequential = state.get("_sequential", False)
-        self._check(self.num_src, [t.clone() for t in self.tensors], sequential)
+        self._check(self.num_src, [*map(copied, self.tensors)], sequential)
         decisions = state.get("decisions", ())
         if any(type(code) is not int for code in decisions):
             raise ValueError(f"'decisions' must be numbers (got {decisions!r})")
         self.decided(*decisions)
         if "weights" in state:
-            a, b, weight, *flags = state["weights"]
-            copies = [t.clone() if isinstance(t, Tensor) else t for t in (a, b, weight)]
-            self.take_stored_weights(EdgeWeights(*copies, *flags))
+            weights = EdgeWeights(*state["weights"])
+            a, b, weight = (
+                copied(t) if isinstance(t, Tensor) else t for t in weights[:3]
+            )
+            self.take_stored_weights(
+                weights._replace(src_scale=a, dst_scale=b, edge_weight=weight)
+            )
 
     def take_stored_weights(self, weights: EdgeWeights) -> None:
         """Sets the weights that :meth:`weights_of_file` has given, after checks."""

@@ -33,6 +33,8 @@ from pyg_hag.ops.launch import (
 )
 from pyg_hag.ops.library import max_operator, sum_operator
 
+_Factors = Tensor | None  # made here: compilers of PyTorch 2.8 make no such types
+
 
 def sum_over(
     x: Tensor, scales: Scales, hag: AbstractHAG, transposed: bool, backend: str
@@ -71,7 +73,7 @@ def many_over(
     """See :func:`pyg_hag.ops.launch.compute_many`."""
     if is_traced(x) or is_transformed(x):
 
-        def sum_of(x: Tensor, weight: Tensor | None) -> Tensor:
+        def sum_of(x: Tensor, weight: _Factors) -> Tensor:
             return sum_over(x, (None, weight, None), hag, False, backend)
 
         def max_of(x: Tensor, minimum: bool) -> Tensor:

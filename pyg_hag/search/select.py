@@ -1,7 +1,5 @@
 """Runs the search that the options ask for, and keeps its HAG only if it pays."""
 
-from typing import Any
-
 import numpy as np
 
 from pyg_hag.graph.csr import to_rows
@@ -11,14 +9,10 @@ from pyg_hag.hag.plain import flat_of_rows, plain_flat
 from pyg_hag.runtime.jit import jit
 from pyg_hag.search.emit.assemble import Prices, assemble
 from pyg_hag.search.emit.rules import Rules
+from pyg_hag.search.memory import Memory, TooLittleMemory
 from pyg_hag.search.options import SearchOptions
 from pyg_hag.search.pairs.copies import separate_copies
-from pyg_hag.search.pairs.parts import (
-    TooLittleMemory,
-    bytes_to_read,
-    count_parts,
-    merge_in_parts,
-)
+from pyg_hag.search.pairs.parts import merge_in_parts
 from pyg_hag.search.pairs.search import MergedPairs
 from pyg_hag.search.progress import STOP
 from pyg_hag.search.signed.find import find_signed
@@ -39,54 +33,84 @@ def find_hag(
     src: I64, dst: I64, num_src: int, num_dst: int, options: SearchOptions, control: I64
 ) -> HAG:
     """The best HAG of the graph, or the graph as it is."""
-    rows: list[Any] = []  # those of the graph as it is, once they are known
-
-    def plain(reason: Reason, **numbers: int) -> HAG:
-        if rows:
-            flat = flat_of_rows(*rows, num_src)
-        else:
-            flat = plain_flat(src, dst, (num_src, num_dst))
-        hag = HAG.from_arrays(num_src, flat)
-        return hag.decided(Decision(reason, **numbers))
-
     if options.capacity == 0:
-        return plain(Reason.NO_CAPACITY)
+        return _plain(src, dst, (num_src, num_dst), Reason.NO_CAPACITY)
     if options.num_passes is not None and options.objective == "time":
-        hag = plain(Reason.FEW_PASSES)
+        hag = _plain(src, dst, (num_src, num_dst), Reason.FEW_PASSES)
         seconds = options.effective_cost_model.seconds(hag, options.num_features)
         if options.num_passes * seconds < _SEARCH_SECONDS * src.size:
             microseconds = round(1e6 * seconds)
             numbers = {"number": options.num_passes, "width": microseconds}
             return hag.decided(Decision(Reason.FEW_PASSES, **numbers))
-    needed = bytes_to_read(src.size, num_src + num_dst)
-    if options.memory_limit is not None and options.memory_limit < needed:
-        return plain(Reason.NO_MEMORY)
+        del hag
+    memory = Memory(options.memory_limit)
+    try:
+        return _found(src, dst, num_src, num_dst, options, control, memory)
+    except TooLittleMemory:
+        pass  # what the error refers to is freed before others are made
+    return _plain(src, dst, (num_src, num_dst), Reason.NO_MEMORY)
+
+
+def _plain(
+    src: I64, dst: I64, size: tuple[int, int], reason: Reason, **numbers: int
+) -> HAG:
+    """The graph as it is, and why."""
+    hag = HAG.from_arrays(size[0], plain_flat(src, dst, size))
+    return hag.decided(Decision(reason, **numbers))
+
+
+def _found(
+    src: I64,
+    dst: I64,
+    num_src: int,
+    num_dst: int,
+    options: SearchOptions,
+    control: I64,
+    memory: Memory,
+) -> HAG:
+    """The result of a search, or the graph as it is.
+
+    Raises:
+        TooLittleMemory: If it does not fit into its limit.
+    """
+    memory.for_rows(src.size, num_src + num_dst)
     transpose = options.method == "auto" and is_cheaper_transposed(
         src, dst, num_src, num_dst
     )
     ends = (dst, src, num_dst, num_src) if transpose else (src, dst, num_src, num_dst)
     row_ptr, row = to_rows(*ends)
-    if not transpose:
-        rows += row_ptr, row
+    # Rows are kept for the graph as it is, unless memory is scarce:
+    rows = (row_ptr, row) if not transpose and memory.limit is None else None
+
+    def plain(reason: Reason, **numbers: int) -> HAG:
+        if rows is None:
+            return _plain(src, dst, (num_src, num_dst), reason, **numbers)
+        flat = flat_of_rows(rows[0], rows[1], num_src)
+        return HAG.from_arrays(num_src, flat).decided(Decision(reason, **numbers))
+
     if control[STOP] != 0:
+        del row_ptr, row
         return plain(Reason.NONE_SAVES, is_cut=1)
-    try:
-        rules, origin, keep, num_parts = _search(
-            row_ptr, row, *ends[2:], options, control
-        )
-    except TooLittleMemory:
-        return plain(Reason.NO_MEMORY)
+    rules, origin, keep, num_parts = _search(
+        row_ptr, row, *ends[2:], options, control, memory
+    )
+    del row_ptr, row
+    memory.held = sum(array.nbytes for array in (*rules[1:], origin))
+    inputs = rules.inputs.size + rules.row.size
+    memory.for_hag(inputs, rules.counts.size + rules.start.size)
     limits = {"is_cut": int(control[STOP] != 0), "is_split": int(num_parts > 1)}
     if options.objective == "aggregations":
         hag = _assemble(rules, origin, keep, options.capacity, None, transpose)
         return hag.decided(Decision(Reason.FEWEST, **limits))
     hag, ratio = _select_fastest(rules, origin, keep, options, transpose)
+    del rules, origin, keep
     count = hag.num_aggregates
     if count == 0:
         return plain(Reason.NONE_SAVES, **limits)
     limits |= {"percent": round(100 * ratio), "width": options.num_features}
     if ratio < _MAX_RATIO:
         return hag.decided(Decision(Reason.PAYS, **limits))
+    del hag
     return plain(Reason.PAYS_NOT, number=count, **limits)
 
 
@@ -116,6 +140,7 @@ def _search(
     num_dst: int,
     options: SearchOptions,
     control: I64,
+    memory: Memory,
 ) -> tuple[Rules, I32, Bool, int]:
     """Searches the rows.
 
@@ -126,7 +151,9 @@ def _search(
     Raises:
         TooLittleMemory: If no number of parts keeps to the limit.
     """
+    given = row
     row, origin = separate_copies(row_ptr, row, num_src)
+    memory.held = row_ptr.nbytes + row.nbytes + (0 if row is given else given.nbytes)
     if 2 * origin.size + row.size > MAX_ITEMS:  # those of twins, and of merged pairs
         raise ValueError(
             f"the graph is too large to search: {row.size:,} edges could make more "
@@ -135,8 +162,8 @@ def _search(
     num_nodes = num_src if num_src == num_dst else 0
     exact = options.method == "greedy"
     used_parts = 1
-    # What is found is kept for a comparison where rows may subtract:
-    in_use = (2 if options.subtract else 1) * (row_ptr.nbytes + row.nbytes)
+    if options.subtract:  # what is found is kept for a comparison
+        memory.held *= 2
 
     def search(row_ptr: I64, row: I32, num_items: int) -> tuple[Rules, MergedPairs]:
         contraction = Contraction(
@@ -147,11 +174,14 @@ def _search(
             arity=2 if options.objective == "aggregations" else 4,
             max_rounds=0 if exact else _MAX_ROUNDS,
             control=control,
+            memory=memory,
         )
         nonlocal used_parts
+        memory.held += contraction.num_bytes
         left = contraction.row.size, num_items + row_ptr.size
-        num_parts = count_parts(options.memory_limit, in_use, *left)
+        num_parts = memory.count_parts(*left)
         used_parts = max(used_parts, num_parts)
+        memory.held -= contraction.num_bytes
         lists, merged = merge_in_parts(
             contraction, num_parts, exact, options.effective_min_redundancy, control
         )
@@ -185,6 +215,8 @@ def _select_fastest(
         prices = Prices(options.effective_cost_model, options.num_features, share)
         hag = _assemble(rules, origin, keep.copy(), options.capacity, prices, transpose)
         ratio = options.effective_cost_model.ratio(hag, options.num_features)
+        if options.memory_limit is not None:  # without its plan
+            hag = HAG.trusted(hag.num_src, hag.tensors, False)
         improves = ratio < _MIN_IMPROVEMENT * best_ratio and hag.num_aggregates > 0
         if best is None or improves:
             best, best_ratio = hag, ratio

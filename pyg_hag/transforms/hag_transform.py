@@ -132,8 +132,7 @@ class HAGTransform(BaseTransform):
             weight = self._checked_weight(weight, edge_index, store)
         hags = []
         for part in parts_of(data, store):
-            local = edge_index.as_subclass(Tensor)[:, part.edges.to(edge_index.device)]
-            local = local - local.new_tensor(part.first)[:, None]
+            local = part.local(edge_index)
             chosen, weights = options, None
             if weight is not None:
                 weights, wrong = self._weights(local, weight, part, edges.is_optional)
@@ -162,8 +161,8 @@ class HAGTransform(BaseTransform):
         self, edge_index: Tensor, weight: Tensor, part: Part, is_optional: bool
     ) -> tuple[EdgeWeights, str]:
         """The weights of a graph, and why sums with them cannot be shared."""
-        own = weight[part.edges.to(weight.device)]
-        weights, wrong = read_weights(edge_index, own, part.size, is_optional)
+        own, size = part.of(weight), part.size
+        weights, wrong = read_weights(edge_index, own, size, is_optional)
         if wrong and self.weights == "factored":
             raise ValueError(
                 f"'{self.attr}' of 'data' {wrong}, so that sums cannot be shared: use "

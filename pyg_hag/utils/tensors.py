@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property, wraps
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
@@ -20,6 +21,51 @@ def computed_dtype(x: Tensor) -> torch.dtype:
     if not x.is_floating_point():
         return x.dtype
     return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def equal(a: Tensor, b: Tensor) -> bool:
+    """`torch.equal`, which hangs in a forked child of a process that has used threads.
+
+    PyTorch's own thread pool does not survive a fork; what HAGs and data need of it is
+    done by NumPy.
+    """
+    if not (_is_numpy(a) and _is_numpy(b)) or a.dtype != b.dtype:
+        return torch.equal(a, b)
+    return np.array_equal(a.detach().numpy(), b.detach().numpy())
+
+
+def copied(tensor: Tensor) -> Tensor:
+    """A contiguous copy that requires no gradient; without PyTorch's threads, too."""
+    tensor = tensor.detach()
+    if _is_numpy(tensor):
+        return torch.from_numpy(tensor.numpy().copy())
+    return tensor.clone(memory_format=torch.contiguous_format)
+
+
+def flipped(edge_index: Tensor) -> Tensor:
+    """`edge_index.flip(0)`; without PyTorch's threads, too."""
+    if _is_numpy(edge_index):
+        return torch.from_numpy(edge_index.detach().numpy()[::-1].copy())
+    return edge_index.flip(0)
+
+
+def is_everywhere(tensor: Tensor, value: float) -> bool:
+    """Whether all numbers equal a value; without PyTorch's threads, too."""
+    if _is_numpy(tensor):
+        return bool((tensor.detach().numpy() == value).all())
+    return bool((tensor == value).all())
+
+
+def _is_numpy(tensor: Tensor) -> bool:
+    """Whether NumPy can read a tensor where it is."""
+    return (
+        type(tensor) in (Tensor, torch.nn.Parameter)
+        and tensor.device.type == "cpu"
+        and tensor.layout == torch.strided
+        and tensor.dtype != torch.bfloat16
+        and not (tensor.is_conj() or tensor.is_neg())
+        and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    )
 
 
 def per_row(scale: Tensor, x: Tensor) -> Tensor:

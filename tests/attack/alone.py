@@ -8,6 +8,10 @@ from pathlib import Path
 TESTS = Path(__file__).parent.parent
 
 
+NOTHING_KEPT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
+"""Freed memory goes back to the system, so that what is taken can be measured."""
+
+
 def alone(attack, *arguments, timeout=600):
     """What an attack prints, by name; fails if its process does not end well.
 
@@ -19,7 +23,8 @@ def alone(attack, *arguments, timeout=600):
     module, name = attack.split(".")
     code = f"import sys; from attack.{module} import {name}; {name}(*sys.argv[1:])"
     command = [sys.executable, "-X", "faulthandler", "-c", code, *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(TESTS), "PYG_HAG_COMPILE": "now"}
+    own = {"PYTHONPATH": str(TESTS), "PYG_HAG_COMPILE": "now"} | NOTHING_KEPT
+    environment = os.environ | own
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=timeout, env=environment
     )

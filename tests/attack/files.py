@@ -33,6 +33,7 @@ def single_bytes(folder, kind, share):
     path, rng = Path(folder) / "a.hag", random.Random(kind)
     KINDS[kind].save(path)
     good = path.read_bytes()
+    assert not judge(path, KINDS[kind])
     counts = [0, 0]
     for i in range(len(good)):
         if rng.random() >= float(share):

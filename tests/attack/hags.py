@@ -25,12 +25,16 @@ def of_edges(size):
     )
 
 
+def _sized(graph):
+    return graph[0], graph[1][0]
+
+
 torch.manual_seed(5)
 KINDS = {
     "set": build_hag(CLIQUES, 11, **FEWEST),
     "plain": build_hag(CLIQUES, 11, capacity=0),
     "sequential": build_hag(CLIQUES, 11, order="sequential"),
-    "signed": build_hag(near_cliques(), subtract=True, **FEWEST),
+    "signed": build_hag(*_sized(near_cliques(0, 2, 6)), subtract=True, **FEWEST),
     "factors": build_hag(weighted(9), **FEWEST),
     "edge weights": build_hag(of_edges(9), capacity=0),
     "empty": build_hag(torch.empty(2, 0, dtype=torch.long), 0),

@@ -90,13 +90,13 @@ def changed_hags(count):
 
 
 def changed_data(count):
+    """Data are stored as dictionaries, as data sets do."""
     rng = random.Random(3)
-    good = members(saved(small_data()))
+    good = members(saved(small_data().to_dict()))
     loaded = 0
     for _ in range(int(count)):
         try:
-            data = load(altered(good, rng))
-            hag = data.hag
+            hag = HAGData.from_dict(load(altered(good, rng))).hag
         except EXPECTED:
             continue
         loaded += 1
@@ -220,18 +220,10 @@ def rewritten_tensors():
 def stored_cache():
     """A pickle of data may hold what is kept on them in memory."""
     data, other = small_data(), KINDS["signed"]
-    _ = data.hag
+    wanted = data.hag
     data.__dict__["_hag_cache"]["hag"] = other
-    forged = pickle.dumps(_Exposed(data))
-    found = pickle.loads(forged)
+    HAGData.__getstate__ = lambda self: self.__dict__  # that of a stranger
+    found = pickle.loads(pickle.dumps(data))
     assert isinstance(found, HAGData) and "_hag_cache" not in found.__dict__
-    assert found.hag == small_data().hag
+    assert found.hag == wanted
     print("refused=1")
-
-
-class _Exposed:
-    def __init__(self, data):
-        self.data = data
-
-    def __reduce__(self):
-        return HAGData, (), dict(self.data.__dict__)

@@ -1,17 +1,21 @@
 """Attacks by signals, threads and forks."""
 
+import faulthandler
 import os
+import pickle
 import random
 import signal
+import tempfile
 import threading
 import time
 
+import numpy as np
 import torch
 from graphs import random_graph
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
-from pyg_hag import HAGTransform, aggregate, build_hag
+from pyg_hag import HAG, HAGTransform, aggregate, build_hag
 
 SEARCHES = {
     "time": {},
@@ -34,6 +38,7 @@ def graph(num_edges, num_nodes=4000):
 
 def interrupted(search, rounds):
     """Ctrl-C at random times: a KeyboardInterrupt, every time, and soon."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # may be ignored
     edge_index = graph(300_000)
     options = SEARCHES[search]
 
@@ -71,21 +76,39 @@ def _interrupt(call, delay):
 
 
 def forked(rounds, dtype):
-    """A child of a process that has used all threads searches as the parent does."""
+    """A child of a process that has used all threads gets what the parent gets."""
     torch.set_num_threads(2)
-    edge_index = graph(1_500_000, 60_000).to(getattr(torch, dtype))
-    x = torch.randn(60_000, 16)
-    hag = build_hag(edge_index, 60_000, time_limit=60)
-    wanted = aggregate(x, hag)
+    edge_index = graph(2_000_000, 60_000).to(getattr(torch, dtype))
+    wanted = work_of(edge_index)
     edge_index[0].aminmax()  # PyTorch's pool
     for _ in range(int(rounds)):
         child = os.fork()
         if child == 0:
-            found = build_hag(edge_index, progress=False)
-            same = torch.equal(aggregate(x, found), wanted) and found == hag
-            os._exit(0 if same else 3)
+            faulthandler.dump_traceback_later(100, exit=True)
+            os._exit(0 if work_of(edge_index) == wanted else 3)
         _await(child, 120)
     print("children=" + rounds)
+
+
+def work_of(edge_index):
+    """What a child may do with a large graph: search, sum, compare, copy and keep."""
+    x = torch.from_numpy(np.arange(60_000 * 16, dtype=np.float32).reshape(-1, 16))
+    hag = build_hag(edge_index, 60_000, progress=False, objective="aggregations")
+    data = HAGTransform(capacity=0)(Data(x=x, edge_index=edge_index))
+    copies = HAG(hag.num_src, *hag.tensors), pickle.loads(pickle.dumps(hag))
+    plain = build_hag(edge_index, 60_000, capacity=0)
+    with tempfile.TemporaryDirectory() as folder:
+        hag.save(f"{folder}/a.hag")
+        loaded = HAG.load(f"{folder}/a.hag")
+    return [
+        hag == loaded == copies[0] == copies[1],
+        data.hag == plain,
+        hag.stats.reads,
+        aggregate(x, hag).numpy().tobytes(),
+        aggregate(x, plain, "max").numpy().tobytes(),
+        hag.t().stats.reads,
+        hag.to_edge_index().numpy().tobytes(),
+    ]
 
 
 def _await(child, seconds):

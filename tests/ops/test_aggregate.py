@@ -136,8 +136,16 @@ def test_the_default_backend_of_the_cpu_is_numba(ran):
     ("change", "error", "message"),
     [
         ({"x": [[1.0]]}, TypeError, "'x' must be a torch.Tensor"),
-        ({"x": torch.ones(6, 3, dtype=torch.long)}, TypeError, "'x' must be float32"),
-        ({"x": torch.ones(6, dtype=torch.cfloat)}, TypeError, "'x' must be float32"),
+        (
+            {"x": torch.ones(6, 3).to(torch.float8_e5m2)},
+            TypeError,
+            r"'x' must hold floats of 16, .*float8_e5m2\); convert it with",
+        ),
+        (
+            {"x": torch.ones(6, dtype=torch.cfloat), "reduce": "max"},
+            TypeError,
+            "for complex numbers, which have no order .*'max'.*complex64",
+        ),
         ({"x": torch.ones(5, 3)}, ValueError, r"num_src=6 \(got \[5, 3\]\)"),
         ({"x": torch.tensor(1.0)}, ValueError, "'x' must have shape"),
         ({"x": torch.ones(6, 3, device="meta")}, ValueError, "'x' is on meta"),

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from contract import GRAPHS
 from graphs import (
     clique,
     edge_index_of,
@@ -19,9 +20,11 @@ from graphs import (
 from imports import CODE
 
 from pyg_hag import build_hag
+from pyg_hag.graph.csr import to_rows
+from pyg_hag.hag.plain import flat_of_rows, plain_flat
 from pyg_hag.search import progress, select
+from pyg_hag.search.memory import Memory, TooLittleMemory
 from pyg_hag.search.options import SearchOptions
-from pyg_hag.search.pairs import parts
 
 pytestmark = pytest.mark.alone
 
@@ -131,11 +134,10 @@ def test_progress_bars_are_those_of_notebooks():
 
 @pytest.mark.parametrize("num_parts", [2, 3, 7, 50])
 def test_in_parts(num_parts, monkeypatch):
-    monkeypatch.setattr(select, "count_parts", lambda *_: num_parts)
     for graph in (GRAPH, random_graph(1, 40, 40, 0.4, copies=2)):
         monkeypatch.undo()
         best = hag_of(graph).stats.aggregations
-        monkeypatch.setattr(select, "count_parts", lambda *_: num_parts)
+        monkeypatch.setattr(Memory, "count_parts", lambda *_: num_parts)
         for method in ("auto", "greedy"):
             hag = hag_of(graph, method=method)
             hag.validate(graph[0])
@@ -144,24 +146,68 @@ def test_in_parts(num_parts, monkeypatch):
             assert hag_of(graph, method=method, capacity=5).num_aggregates <= 5
 
 
+def memory(limit, held=0):
+    found = Memory(limit)
+    found.held = held
+    return found
+
+
+STAGES = {
+    "rows": lambda m: m.for_rows(10_000_000, 100_000),
+    "twins": lambda m: m.for_twins(10_000_000, 100_000),
+    "parts": lambda m: m.count_parts(10_000_000, 100_000),
+    "hag": lambda m: m.for_hag(10_000_000, 100_000),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_stage_needs_room(stage):
+    check = STAGES[stage]
+    check(memory(None, 1 << 60))
+    check(memory(2 << 30, 1 << 30))
+    for limit, held in ((1000, 0), (1 << 30, 1 << 30), (1 << 30, 1 << 40)):
+        with pytest.raises(TooLittleMemory):
+            check(memory(limit, held))
+
+
 def test_memory_decides_on_the_parts():
-    rows = 200 << 20, 10_000_000, 100_000
-    assert parts.count_parts(None, *rows) == parts.count_parts(1 << 40, *rows) == 1
-    counts = [parts.count_parts(m << 20, *rows) for m in (600, 400, 300, 250)]
+    rows = 10_000_000, 100_000
+    assert memory(None).count_parts(*rows) == memory(1 << 40).count_parts(*rows) == 1
+    limits = [m << 20 for m in (1000, 500, 400, 350)]
+    counts = [memory(limit, 200 << 20).count_parts(*rows) for limit in limits]
     assert counts == sorted(counts)
-    assert 1 <= counts[0] < counts[-1]
-    for limit in (1000, 200 << 20, 201 << 20):
-        with pytest.raises(parts.TooLittleMemory):
-            parts.count_parts(limit, *rows)
+    assert counts[0] == 1 < counts[-1]
+
+
+@pytest.mark.parametrize("stage", ["for_rows", "for_twins", "count_parts", "for_hag"])
+def test_a_stage_without_room_gives_the_graph_as_it_is(stage, monkeypatch):
+    def refuse(*_):
+        raise TooLittleMemory
+
+    monkeypatch.setattr(Memory, stage, refuse)
+    for options in ({}, {"subtract": True}, {"objective": "time"}):
+        hag = hag_of(GRAPH, memory_limit=1 << 40, **options)
+        assert "'memory_limit'" in hag.stats.decision
+        assert hag == build_hag(GRAPH[0], size=GRAPH[1], capacity=0)
 
 
 def test_memory_of_rows_is_counted_after_twins_are_one(monkeypatch):
     seen = []
-    monkeypatch.setattr(select, "count_parts", lambda *args: seen.append(args) or 1)
+    monkeypatch.setattr(Memory, "count_parts", lambda *args: seen.append(args) or 1)
     edge_index = edge_index_of(clique(range(40)))
     hag_of((edge_index, (40, 40)), memory_limit=1 << 30)
-    ((limit, _, entries, _),) = seen
-    assert limit == 1 << 30 and entries < 40
+    ((_, entries, _),) = seen
+    assert entries < 40
+
+
+def test_rows_are_sorted_in_place_where_there_is_no_search():
+    for edge_index, size in GRAPHS.values():
+        src, dst = edge_index.numpy()
+        rows = to_rows(src, dst, *size)
+        for got, wanted in zip(
+            plain_flat(src, dst, size), flat_of_rows(*rows, size[0]), strict=True
+        ):
+            assert got.dtype == wanted.dtype and np.array_equal(got, wanted)
 
 
 def test_too_little_memory_gives_the_graph_as_it_is():

@@ -183,8 +183,9 @@ def test_signature_lists_every_option(function, positional):
 
 
 def test_every_option_is_documented():
+    text = inspect.cleandoc(SearchOptions.__doc__)
     for name in NAMES:
-        assert f"\n        {name} (" in SearchOptions.__doc__
+        assert f"\n    {name} (" in text
 
 
 def test_options_cannot_be_changed():

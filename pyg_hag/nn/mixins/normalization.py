@@ -47,7 +47,7 @@ def gcn_normalized(
         return Adjacency(hag, scale, scale, self_scale)
     if weight is not None and add_self_loops and rule != ADDED:
         weight = _with_loops(adjacency, rule)
-        adjacency = adjacency._replace(edge_weight=weight)
+        adjacency = Adjacency(*adjacency[:-1], weight)
     scales = _gcn_scales(adjacency, add_self_loops, fill, dtype, rule)
     return Adjacency(hag, *scales, weight)
 

@@ -60,7 +60,8 @@ class SimpleMixin(HAGMessagePassing):
         check_square(self, hag)
         if edge_weight is None and hag.weights is not None and hag.weights.is_optional:
             refuse_weights(self, hag)  # PyG replaces the loops of a `SparseTensor`
-        return adjacency._replace(self_scale=x.new_ones(hag.num_dst))
+        hag, src_scale, dst_scale, _, weight = adjacency
+        return Adjacency(hag, src_scale, dst_scale, x.new_ones(hag.num_dst), weight)
 
 
 class MFMixin(HAGMessagePassing):

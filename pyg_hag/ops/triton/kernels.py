@@ -36,16 +36,16 @@ def segment(ptr, place, s, SEGMENTS: tl.constexpr):
 @triton.jit
 def _accumulate(
     total, square, normed, highest, lowest, v, both,
-    STATISTIC: tl.constexpr, SUBTRACT: tl.constexpr,
+    STATISTICS: tl.constexpr, K: tl.constexpr, SUBTRACT: tl.constexpr,
 ):  # fmt: skip
     """The statistics of rows, with one of them updated by the inputs v."""
-    if STATISTIC == "sum":
+    if STATISTICS[K] == "sum":
         total = total - v if SUBTRACT else total + v
-    elif STATISTIC == "square":
+    elif STATISTICS[K] == "square":
         square += v
-    elif STATISTIC == "symnorm":
+    elif STATISTICS[K] == "symnorm":
         normed += v
-    elif STATISTIC == "max":
+    elif STATISTICS[K] == "max":
         shown = tl.where(both, v, -float("inf"))
         highest = tl.maximum(highest, shown, propagate_nan=NAN)
     else:
@@ -55,11 +55,11 @@ def _accumulate(
 
 
 @triton.jit
-def _statistic_of(v, i, norm, live, STATISTIC: tl.constexpr):
+def _statistic_of(v, i, norm, live, STATISTICS: tl.constexpr, K: tl.constexpr):
     """A statistic of the features v of sources i alone."""
-    if STATISTIC == "square":
+    if STATISTICS[K] == "square":
         v = v * v
-    elif STATISTIC == "symnorm":
+    elif STATISTICS[K] == "symnorm":
         factor = tl.load(norm + i, mask=live, other=0.0)
         v = v * factor[:, None]
     return v
@@ -81,12 +81,12 @@ def _scale_sum(
 
 
 @triton.jit
-def _moment(total, square, share, RESULT: tl.constexpr):
+def _moment(total, square, share, RESULTS: tl.constexpr, K: tl.constexpr):
     """Mean, variance or standard deviation; `share` is one over the degree."""
     result = total * share
-    if RESULT != "mean":
+    if RESULTS[K] != "mean":
         result = square * share - result * result
-    if RESULT == "std":
+    if RESULTS[K] == "std":
         result = tl.maximum(result, MIN_VARIANCE, propagate_nan=NAN)
         if result.dtype == tl.float64:
             root = tl.sqrt(result)
@@ -144,7 +144,7 @@ def _store_results(
             result = tl.where(degree[:, None] > 0, lowest, 0.0)
         else:
             share = tl.load(weight + r, mask=is_dst, other=0.0)[:, None]
-            result = _moment(total, square, share, RESULTS[k])
+            result = _moment(total, square, share, RESULTS, k)
         tl.store(at + k * columns, result, mask=both)
 
 
@@ -189,12 +189,12 @@ def reduce_rows(
                         at = scratch + offsets(i, num_stats * columns, cols, WIDE)
                     for k in tl.static_range(num_stats):
                         if s % 2 == 0:
-                            new = _statistic_of(v, i, norm, live, STATISTICS[k])
+                            new = _statistic_of(v, i, norm, live, STATISTICS, k)
                         else:
                             new = tl.load(at + k * columns, mask=both, other=0.0)
                         total, square, normed, highest, lowest = _accumulate(
                             total, square, normed, highest, lowest, new, both,
-                            STATISTICS[k], s >= 2,
+                            STATISTICS, k, s >= 2,
                         )  # fmt: skip
         _store_statistics(
             total, square, normed, highest, lowest, scratch, r, columns, cols, inside,

@@ -131,7 +131,8 @@ class QuantizedLayer(HAGMessagePassing):
             counts = known[options]
         else:
             counts = self_counts(graph, edge_weight is None)
-        return graph._replace(src_scale=None, self_scale=counts), graph.src_scale
+        hag, src_scale, dst_scale, _, weight = graph
+        return Adjacency(hag, None, dst_scale, counts, weight), src_scale
 
 
 @once_per_hag

@@ -87,12 +87,12 @@ class QATModel(nn.Module):
                     "or use 'DegreeQuantConfig(protect=False)'"
                 )
             self._state.protected_nodes = self.protection(protect_prob)
-        parameter = next(self.parameters(), None)
-        if parameter is not None and torch.is_autocast_enabled(parameter.device.type):
-            args, kwargs = tree_map(
-                partial(_cast, dtype=parameter.dtype), (args, kwargs)
-            )
-            with torch.autocast(parameter.device.type, enabled=False):
+        parameters = [*self.parameters()]
+        device = parameters[0].device.type if parameters else "cpu"
+        if parameters and torch.is_autocast_enabled(device):
+            cast = partial(_cast, dtype=parameters[0].dtype)
+            args, kwargs = tree_map(cast, (args, kwargs))
+            with torch.autocast(device, enabled=False):
                 out = self.model(*args, **kwargs)
         else:
             out = self.model(*args, **kwargs)

@@ -13,46 +13,6 @@ from pyg_hag.search.pairs.search import MergedPairs, merge_pairs
 from pyg_hag.search.twins.contraction import Contraction
 from pyg_hag.utils.arrays import I32, I64, pointers
 
-_MAX_PARTS = 256
-# Bytes, measured on large graphs:
-_PER_ENTRY = 28  # of a part that is searched
-_PER_ITEM = 160  # given or new, of a part
-_PER_EDGE = 16  # for reading the graph and finding its twins
-_PER_NODE = 60
-
-
-class TooLittleMemory(Exception):
-    """No number of parts is enough for the limit."""
-
-
-def bytes_to_read(num_edges: int, num_nodes: int) -> int:
-    """The memory that it takes to read a graph and to find its twins."""
-    return _PER_EDGE * num_edges + _PER_NODE * num_nodes
-
-
-def count_parts(
-    memory_limit: int | None, in_use: int, num_entries: int, num_items: int
-) -> int:
-    """The number of parts that the search of some rows needs.
-
-    Args:
-        memory_limit: In bytes; None for no limit.
-        in_use: Bytes that are in use already, or will be.
-        num_entries: Number of entries of the rows, twins aside.
-        num_items: Number of their items, and of the rows.
-
-    Raises:
-        TooLittleMemory: If no number is enough.
-    """
-    if memory_limit is None:
-        return 1
-    left = memory_limit - in_use
-    # At worst every second entry becomes an item; a sixteenth is common:
-    wanted = (_PER_ENTRY + _PER_ITEM // 16) * num_entries + _PER_ITEM * num_items
-    if left <= 0 or wanted > _MAX_PARTS * left:
-        raise TooLittleMemory
-    return max(1, -(-wanted // left))
-
 
 def merge_in_parts(
     contraction: Contraction,

@@ -4,6 +4,7 @@ import numpy as np
 
 from pyg_hag.graph.csr import transposed
 from pyg_hag.search.emit.rules import Rules
+from pyg_hag.search.memory import Memory
 from pyg_hag.search.progress import STOP
 from pyg_hag.search.twins.expand import ENTRIES, INPUTS, ITEMS, Expansion, Round, expand
 from pyg_hag.search.twins.find import find_twins
@@ -24,6 +25,10 @@ class Contraction:
         arity: Inputs of the sums in the trees over twins.
         max_rounds: Largest number of rounds; 0 leaves the graph as it is.
         control: Stops the contraction when `control[STOP]` is not 0.
+        memory: What it may allocate.
+
+    Raises:
+        TooLittleMemory: If that is not enough.
     """
 
     def __init__(
@@ -35,6 +40,7 @@ class Contraction:
         arity: int,
         max_rounds: int,
         control: I64,
+        memory: Memory,
     ) -> None:
         self.row_ptr = row_ptr
         self.row = row
@@ -50,6 +56,8 @@ class Contraction:
         for _ in range(max_rounds):
             if control[STOP] != 0:
                 break
+            own = self.row.size if self._rounds else 0  # not those of the caller
+            memory.for_twins(own + self.row.size, num_items + row_ptr.size)
             num_merged = self._contract()
             if num_merged <= _MIN_SHARE * left:
                 break
@@ -59,6 +67,7 @@ class Contraction:
         """Runs one round and returns how many rows, items and nodes it has merged."""
         columns = transposed(self.row_ptr, self.row, self.item_id.size)
         twins = find_twins(self.row_ptr, self.row, *columns, self._num_nodes)
+        del columns
         if twins.num_merged == 0:
             return 0
         items = group_by_leader(twins.item_leader)
@@ -71,6 +80,11 @@ class Contraction:
         self._rounds.append(Round(rows, nodes, sums.tree_nodes))
         self.row_ptr, self.row = contract(self.row_ptr, self.row, twins)
         return int(twins.num_merged)
+
+    @property
+    def num_bytes(self) -> int:
+        """The bytes of the rows that are left; 0 if they are those that were given."""
+        return self.row_ptr.nbytes + self.row.nbytes if self._rounds else 0
 
     def expand(
         self, counts: I32, inputs: I32, start: I64, length: I64, row: I32
