@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from attack.alone import alone
 from attack.hags import KINDS
+from attack.limits import GRAPHS, OPTIONS
+
+from pyg_hag.analysis.memory import can_measure
 
 pytestmark = pytest.mark.xdist_group("attacks")
 DATA = Path(__file__).parent / "data"
@@ -87,3 +90,36 @@ def test_threads_at_once():
 def test_every_byte_of_an_old_file_matters_or_does_not(tmp_path, kind, is_full):
     old = DATA / f"{kind}_0_1.hag"
     alone("files.old_single_bytes", tmp_path, old, 1 if is_full else 0.02)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.at_most(3)
+def test_memory_is_kept_to(name, options):
+    if not can_measure():
+        pytest.skip("the system does not tell")
+    alone("limits.memory", name, options)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.at_most(1)
+def test_searches_of_little_time(name):
+    alone("limits.seconds", name, "time")
+
+
+def test_long_chains_take_as_long_as_their_edges():
+    """The square of their edges would take hours."""
+    assert alone("small.chain", 300_000, timeout=200) == {"edges": "300000"}
+
+
+@pytest.mark.parametrize("levels", [10, 28, 60])
+def test_what_stands_for_more_than_fits(levels):
+    found = alone("small.doubling", levels, timeout=200)
+    assert "than one path" in found["validate"] or "max_edges" in found["validate"]
+    assert "a larger 'max_edges'" in found["to_edge_index"]
+    assert ("self_loops" in found) == (levels > 20)
+
+
+def test_sources_that_do_not_fit():
+    found = alone("small.many_sources", 2**31 - 1, timeout=200)
+    assert "2,147,483,647 destinations" in found["t"] and "num_src" in found["t"]

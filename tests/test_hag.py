@@ -9,6 +9,7 @@ import torch
 from graphs import (
     ODD_GRAPHS,
     biclique,
+    clique,
     edge_index_of,
     fewest_hag,
     graphs,
@@ -20,7 +21,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyg_hag import HAG, build_hag
+from pyg_hag.graph import checks, read
 from pyg_hag.hag import structure, verify
+from pyg_hag.hag.arrays import FIELDS
+from pyg_hag.search import select
 
 odd_graphs = pytest.mark.parametrize("graph", ODD_GRAPHS.values(), ids=ODD_GRAPHS)
 
@@ -124,8 +128,8 @@ def test_tensors_must_be_one_dimensional_int64(name):
             hand_made(**{name: wrong})
 
 
-def test_tensors_must_be_on_one_device():
-    with pytest.raises(ValueError, match="'dst' is on meta"):
+def test_tensors_must_be_on_a_real_device():
+    with pytest.raises(TypeError, match=r"'dst' must be a dense tensor .* on meta"):
         hand_made(dst=GOOD["dst"].to("meta"))
 
 
@@ -346,7 +350,7 @@ def test_more_paths_than_can_be_counted(num_aggregates, num_dst):
         hag.validate()
     with pytest.raises(ValueError, match=r"destination 0 has 1 edges"):
         hag.validate(edge_index_of([(0, v) for v in range(num_dst)]))
-    with pytest.raises(ValueError, match="too many"):
+    with pytest.raises(ValueError, match="a larger 'max_edges'"):
         hag.to_edge_index()
     with pytest.raises(ValueError, match="source 0 to destination 0"):
         hag.t().validate()
@@ -434,3 +438,48 @@ def test_to_another_device_keeps_what_is_known():
     assert there.stats == hag.stats and there.num_edges == hag.num_edges
     assert there.edge_index_of_any_order().shape == edge_index.shape
     assert there.t().device.type == "meta" and there.t().stats == hag.t().stats
+
+
+@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("change", [torch.Tensor.to_sparse, lambda t: t.to("meta")])
+def test_tensors_without_values_are_refused(name, change):
+    hag = build_hag(edge_index_of(clique(range(5))), 5)
+    given = dict(zip(FIELDS, hag.tensors, strict=True))
+    with pytest.raises(TypeError, match=f"'{name}' must be a dense tensor"):
+        HAG(5, **given | {name: change(given[name])})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda edges: build_hag(edges, 30),
+        lambda edges: build_hag(edges, size=(30, 10)),
+        lambda edges: build_hag(edges),
+        lambda _: HAG(**GOOD | {"num_src": 22}),
+        lambda _: HAG(**GOOD | {"dst": torch.arange(21)}),
+    ],
+    ids=["num_nodes", "size", "edges", "sources of a HAG", "rows of a HAG"],
+)
+def test_more_nodes_than_32_bits_can_number(make, monkeypatch):
+    edges = torch.tensor([[4, 21], [0, 9]])
+    for module in (checks, read, verify):
+        monkeypatch.setattr(module, "MAX_NODES", 20)
+    with pytest.raises(ValueError, match=r"2\*\*31|(21|22).* 20"):
+        make(edges)
+
+
+@pytest.mark.parametrize("name", ["destinations", "groups", "aggregates"])
+def test_more_rows_than_32_bits_can_number(name, monkeypatch):
+    counts = {"destinations": 9, "groups": 2, "aggregates": 3}
+    monkeypatch.setattr(verify, "MAX_NODES", 10)
+    verify.check_lengths(*counts.values())
+    with pytest.raises(ValueError, match=f"has 11 {name}, but at most 10"):
+        verify.check_lengths(*(counts | {name: 11}).values())
+
+
+def test_more_items_than_32_bits_can_number(monkeypatch):
+    edges = edge_index_of(clique(range(9)))
+    monkeypatch.setattr(select, "MAX_ITEMS", 80)
+    with pytest.raises(ValueError, match="72 edges could make more than 80 aggregates"):
+        build_hag(edges, 9)
+    assert build_hag(edges, 9, capacity=0).num_edges == 72

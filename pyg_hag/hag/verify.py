@@ -97,6 +97,11 @@ def check_vectors(tensors: dict[str, object]) -> None:
             raise TypeError(
                 f"'{name}' must be a torch.Tensor (got {type(tensor).__name__})"
             )
+        if tensor.layout != torch.strided or tensor.device.type == "meta":
+            raise TypeError(
+                f"'{name}' must be a dense tensor with values (got {tensor.layout} on "
+                f"{tensor.device}): call '.to_dense()', or load it onto a real device"
+            )
         if tensor.dim() != 1 or tensor.dtype != torch.int64:
             raise TypeError(
                 f"'{name}' must be a one-dimensional int64 tensor (got "

@@ -102,7 +102,7 @@ def _found(
     if options.objective == "aggregations":
         hag = _assemble(rules, origin, keep, options.capacity, None, transpose)
         return hag.decided(Decision(Reason.FEWEST, **limits))
-    hag, ratio = _select_fastest(rules, origin, keep, options, transpose)
+    hag, ratio = _select_fastest(rules, origin, keep, options, transpose, control)
     del rules, origin, keep
     count = hag.num_aggregates
     if count == 0:
@@ -203,12 +203,18 @@ def _search(
 
 
 def _select_fastest(
-    rules: Rules, origin: I32, keep: Bool, options: SearchOptions, transpose: bool
+    rules: Rules,
+    origin: I32,
+    keep: Bool,
+    options: SearchOptions,
+    transpose: bool,
+    control: I64,
 ) -> tuple[HAG, float]:
     """The HAG of least predicted time, as a ratio to the plain graph's time too.
 
     A row's price does not cover that its aggregate displaces others from the caches:
-    HAGs of fewer aggregates, each of which must save more, are tried as well.
+    HAGs of fewer aggregates, each of which must save more, are tried as well, unless
+    the time is over.
     """
     best, best_ratio = None, np.inf
     for share in _SHARES:
@@ -220,7 +226,7 @@ def _select_fastest(
         improves = ratio < _MIN_IMPROVEMENT * best_ratio and hag.num_aggregates > 0
         if best is None or improves:
             best, best_ratio = hag, ratio
-        if best_ratio < _GOOD_RATIO or hag.num_aggregates == 0:
+        if best_ratio < _GOOD_RATIO or hag.num_aggregates == 0 or control[STOP] != 0:
             break
     assert best is not None
     return best, best_ratio
