@@ -124,7 +124,9 @@ MISTAKES = {
     "features without memory": (
         lambda: aggregate(X.to("meta"), hag()), r"'x' is on meta.*'hag' is on cpu"
     ),
-    "whole features": (lambda: aggregate(X.long(), hag()), r"'x'.*int64.*x\.float\(\)"),
+    "features of eight bits": (
+        lambda: aggregate(X.to(torch.float8_e4m3fn), hag()), r"'x'.*float8.*x\.float"
+    ),
     "few rows": (lambda: aggregate(X[:5], hag()), r"'x'.*num_src=12.*\[5, 16\]"),
     "no features": (lambda: aggregate(None, hag()), "'x' must be.*None"),
     "features of NumPy": (lambda: aggregate(X.numpy(), hag()), "'x' must be.*ndarray"),

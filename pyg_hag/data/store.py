@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pyg_hag.data.graphs import slices_of
+from pyg_hag.graph.checks import as_int64
 from pyg_hag.hag import HAG, packing
 from pyg_hag.hag.arrays import Flat
 from pyg_hag.utils.tensors import equal
@@ -81,7 +82,7 @@ def hashes(flat: Flat, sizes: Tensor, edge_index: Tensor | None) -> Tensor:
     """A hash of the HAG and the edges of each graph, `[num_graphs]`."""
     edges: Any = np.empty((2, 0), np.int64)
     if edge_index is not None:
-        edges = edge_index.cpu().long().contiguous().numpy()
+        edges = as_int64(edge_index.detach().cpu()).contiguous().numpy()
     return torch.from_numpy(packing.fingerprint(*edges, flat, sizes.numpy()))
 
 

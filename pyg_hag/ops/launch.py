@@ -69,12 +69,12 @@ def compute_many(
 
 def _kernels(x: Tensor, backend: str) -> Backend:
     """The backend, or the reference for integers, which the others do not read."""
-    return BACKENDS[backend if x.is_floating_point() else "torch"]
+    return BACKENDS[backend if x.dtype.is_floating_point else "torch"]
 
 
 def _flat(x: Tensor, dtypes: tuple[torch.dtype, ...]) -> Tensor:
     """Contiguous `[N, F]`; floats are widened where their dtype is none of these."""
-    if x.dtype not in dtypes and x.is_floating_point():
+    if x.dtype not in dtypes and x.dtype.is_floating_point:
         x = x.float()
     if x.dim() != 2:
         x = x.reshape(x.size(0), x.shape[1:].numel())

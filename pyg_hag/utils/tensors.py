@@ -18,7 +18,7 @@ def computed_dtype(x: Tensor) -> torch.dtype:
 
     Integers are summed as they are.
     """
-    if not x.is_floating_point():
+    if not x.dtype.is_floating_point:
         return x.dtype
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 

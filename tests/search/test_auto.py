@@ -26,6 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyg_hag.graph.csr import to_rows
+from pyg_hag.search.memory import Memory
 from pyg_hag.search.pairs import candidates, search
 from pyg_hag.search.pairs.components import Component
 from pyg_hag.search.pairs.row_lists import Scratch
@@ -218,7 +219,9 @@ def contract(graph):
     edge_index, (num_src, num_dst) = graph
     row_ptr, row = to_rows(*edge_index.numpy(), num_src, num_dst)
     nodes = num_src if num_src == num_dst else 0
-    return Contraction(row_ptr, row, num_src, nodes, 2, 16, np.zeros(2, np.int64))
+    return Contraction(
+        row_ptr, row, num_src, nodes, 2, 16, np.zeros(2, np.int64), Memory(None)
+    )
 
 
 def test_a_cograph_contracts_to_nothing():

@@ -28,8 +28,10 @@ from pyg_hag.graph.csr import to_rows
 from pyg_hag.search import progress, select
 from pyg_hag.search.emit.cancel import cancel
 from pyg_hag.search.emit.rules import Rules
+from pyg_hag.search.memory import Memory
 from pyg_hag.search.options import SearchOptions
 from pyg_hag.search.signed import combine, similar_rows
+from pyg_hag.search.twins.contraction import Contraction
 
 
 def reads_and_writes(hag):
@@ -188,7 +190,7 @@ def test_a_search_that_is_stopped(graph):
 
 def test_in_little_memory(monkeypatch):
     graph = near_cliques(0)
-    monkeypatch.setattr(select, "count_parts", lambda *_: 5)
+    monkeypatch.setattr(Memory, "count_parts", lambda *_: 5)
     hag = signed_hag(graph[0], size=graph[1])
     hag.validate(graph[0])
     assert hag.is_signed
@@ -196,12 +198,17 @@ def test_in_little_memory(monkeypatch):
 
 def test_what_is_kept_for_a_comparison_takes_memory(monkeypatch):
     seen = []
-    monkeypatch.setattr(select, "count_parts", lambda *args: seen.append(args) or 1)
+
+    def count_parts(memory, *_):
+        seen.append(memory.held)
+        return 1
+
+    monkeypatch.setattr(Memory, "count_parts", count_parts)
+    monkeypatch.setattr(Contraction, "num_bytes", 0)
     graph = near_cliques(0)
     for subtract in (False, True):
         signed_hag(graph[0], size=graph[1], memory_limit=1 << 30, subtract=subtract)
-    in_use = [args[1] for args in seen]
-    assert len(in_use) >= 3 and in_use[1:] == [2 * in_use[0]] * (len(in_use) - 1)
+    assert len(seen) >= 3 and seen[1:] == [2 * seen[0]] * (len(seen) - 1)
 
 
 # Rows that read and subtract ##################################################
