@@ -30,30 +30,26 @@ def judge(path, wanted):
 
 def single_bytes(folder, kind, share):
     """Every byte of a file takes some other values; or of a share of the bytes."""
-    path, rng = Path(folder) / "a.hag", random.Random(kind)
+    path = Path(folder) / "a.hag"
     KINDS[kind].save(path)
-    good = path.read_bytes()
-    assert not judge(path, KINDS[kind])
-    counts = [0, 0]
+    _change_single_bytes(path, path.read_bytes(), KINDS[kind], share, kind)
+
+
+def old_single_bytes(folder, file, share):
+    """The same of a file without a checksum."""
+    good, wanted = Path(file).read_bytes(), HAG.load(file)
+    _change_single_bytes(Path(folder) / "a.hag", good, wanted, share, 0)
+
+
+def _change_single_bytes(path, good, wanted, share, seed):
+    rng, counts = random.Random(seed), [0, 0]
+    path.write_bytes(good)
+    assert not judge(path, wanted)
     for i in range(len(good)):
         if rng.random() >= float(share):
             continue
         values = {good[i] ^ 1 << bit for bit in range(8)} | {0, 255, good[i] - 1 & 255}
         for value in values - {good[i]}:
-            path.write_bytes(good[:i] + bytes([value]) + good[i + 1 :])
-            counts[judge(path, KINDS[kind])] += 1
-    print(f"same={counts[0]}\nrefused={counts[1]}")
-
-
-def old_single_bytes(folder, file, share):
-    """The same of a file without a checksum."""
-    path, rng = Path(folder) / "a.hag", random.Random(0)
-    good, wanted = Path(file).read_bytes(), HAG.load(file)
-    counts = [0, 0]
-    for i in range(len(good)):
-        if rng.random() >= float(share):
-            continue
-        for value in {good[i] ^ 1 << bit for bit in range(8)} | {0, 255}:
             path.write_bytes(good[:i] + bytes([value]) + good[i + 1 :])
             counts[judge(path, wanted)] += 1
     print(f"same={counts[0]}\nrefused={counts[1]}")
