@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from pyg_hag.data.graphs import slices_of
-from pyg_hag.graph.checks import as_int64
 from pyg_hag.hag import HAG, packing
 from pyg_hag.hag.arrays import Flat
-from pyg_hag.utils.tensors import equal
+from pyg_hag.utils.tensors import as_int64, equal
 
 KEY = "hag_packed"
 """The attribute that stores the HAG: a record of numbers for each graph, in which nodes

@@ -1,12 +1,9 @@
-"""Checks of edges.
+"""Checks of edges."""
 
-What reads numbers of the CPU is NumPy's: PyTorch's own thread pool hangs in a forked
-child of a process that has used it.
-"""
-
-import numpy as np
 import torch
 from torch import Tensor
+
+from pyg_hag.utils.tensors import as_int64, ends
 
 MAX_NODES = 2**31 - 1  # kernels and the search use 32-bit node numbers
 
@@ -55,19 +52,3 @@ def check_edge_index(edge_index: object, size: tuple[int, int]) -> Tensor:
                 f"{limit} {name}s (0 to {limit - 1}): pass 'num_nodes' or 'size'"
             )
     return edge_index
-
-
-def ends(numbers: Tensor) -> tuple[int, int]:
-    """The smallest and the largest of some integers."""
-    if numbers.device.type == "cpu":
-        values = numbers.numpy()
-        return int(values.min()), int(values.max())
-    low, high = numbers.aminmax()
-    return int(low), int(high)
-
-
-def as_int64(numbers: Tensor) -> Tensor:
-    """Integers as int64: themselves, or a copy."""
-    if numbers.dtype == torch.int64 or numbers.device.type != "cpu":
-        return numbers.long()
-    return torch.from_numpy(numbers.numpy().astype(np.int64))

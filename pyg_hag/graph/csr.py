@@ -14,28 +14,51 @@ def to_rows(src: I64, dst: I64, num_src: int, num_dst: int) -> tuple[I64, I32]:
     Returns:
         Pointers `[num_dst + 1]` and sources `[num_edges]`.
     """
+    order = np.arange(num_dst).astype(np.int32)
+    by_src, row = np.empty(src.size, np.int32), np.empty(src.size, np.int32)
+    return sort_edges(src, dst, num_src, order, by_src, row), row
+
+
+@jit
+def sort_edges(
+    src: I64, dst: I64, num_src: int, order: I32, by_src: I32, out: I32
+) -> I64:
+    """Writes the sources of the destinations in this order, each's in ascending order.
+
+    Args:
+        src: The sources of the edges, `[num_edges]`.
+        dst: The destinations of the edges, `[num_edges]`.
+        num_src: Number of sources.
+        order: The destinations, `[num_dst]`.
+        by_src: Scratch, `[num_edges]`.
+        out: The result, `[num_edges]`.
+
+    Returns:
+        Where the sources of each destination start, in this order, `[num_dst + 1]`.
+    """
     src_ptr = np.zeros(num_src + 1, np.int64)
-    row_ptr = np.zeros(num_dst + 1, np.int64)
+    fill = np.zeros(order.size, np.int64)
     for e in range(src.size):
         src_ptr[src[e] + 1] += 1
-        row_ptr[dst[e] + 1] += 1
+        fill[dst[e]] += 1
+    ptr = np.zeros(order.size + 1, np.int64)
+    for i in range(order.size):
+        v = order[i]
+        ptr[i + 1] = ptr[i] + fill[v]
+        fill[v] = ptr[i]
     for u in range(num_src):
         src_ptr[u + 1] += src_ptr[u]
-    for v in range(num_dst):
-        row_ptr[v + 1] += row_ptr[v]
-    by_src = np.empty(src.size, np.int32)
-    fill = src_ptr[:num_src].copy()
-    for e in range(src.size):
-        by_src[fill[src[e]]] = dst[e]
-        fill[src[e]] += 1
-    row = np.empty(src.size, np.int32)
-    fill = row_ptr[:num_dst].copy()
+    for e in range(src.size):  # afterwards, the edges of u end at src_ptr[u]
+        by_src[src_ptr[src[e]]] = dst[e]
+        src_ptr[src[e]] += 1
+    begin = 0
     for u in range(num_src):
-        for e in range(src_ptr[u], src_ptr[u + 1]):
+        for e in range(begin, src_ptr[u]):
             v = by_src[e]
-            row[fill[v]] = u
+            out[fill[v]] = u
             fill[v] += 1
-    return row_ptr, row
+        begin = src_ptr[u]
+    return ptr
 
 
 @jit
@@ -92,24 +115,46 @@ def label_groups(row_ptr: I64, row: I32, num_src: int) -> tuple[int, I32]:
         The number of groups, and the group of each row, `[num_rows]`: -1 for empty
         rows. Groups are numbered in the order of their first rows.
     """
-    num_rows = row_ptr.size - 1
     parent = np.arange(num_src).astype(np.int32)
-    for v in range(num_rows):
+    first = np.full(row_ptr.size - 1, -1, np.int32)
+    for v in range(first.size):
         if row_ptr[v + 1] > row_ptr[v]:
-            root = find(parent, row[row_ptr[v]])
+            first[v] = row[row_ptr[v]]
+            root = find(parent, first[v])
             for e in range(row_ptr[v] + 1, row_ptr[v + 1]):
                 root = union(parent, root, row[e])
-    label = np.full(num_src, -1, np.int32)
-    group = np.full(num_rows, -1, np.int32)
+    return _number_groups(parent, first), first
+
+
+@jit
+def label_groups_of_edges(
+    src: I64, dst: I64, num_src: int, num_dst: int
+) -> tuple[int, I32]:
+    """The same as :func:`label_groups` for an `edge_index`."""
+    parent = np.arange(num_src).astype(np.int32)
+    first = np.full(num_dst, -1, np.int32)
+    for e in range(src.size):
+        v = dst[e]
+        if first[v] < 0:
+            first[v] = src[e]
+        else:
+            union(parent, find(parent, first[v]), src[e])
+    return _number_groups(parent, first), first
+
+
+@jit
+def _number_groups(parent: I32, first: I32) -> int:
+    """Writes the group of each row over one of its sources, and counts the groups."""
+    label = np.full(parent.size, -1, np.int32)
     count = 0
-    for v in range(num_rows):
-        if row_ptr[v + 1] > row_ptr[v]:
-            root = find(parent, row[row_ptr[v]])
+    for v in range(first.size):
+        if first[v] >= 0:
+            root = find(parent, first[v])
             if label[root] < 0:
                 label[root] = count
                 count += 1
-            group[v] = label[root]
-    return count, group
+            first[v] = label[root]
+    return count
 
 
 @jit

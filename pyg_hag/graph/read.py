@@ -4,9 +4,10 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from pyg_hag.graph.checks import MAX_NODES, check_edge_index, ends
+from pyg_hag.graph.checks import MAX_NODES, check_edge_index
 from pyg_hag.graph.formats import Edges, is_unweighted, to_edges
 from pyg_hag.utils.checks import check_count
+from pyg_hag.utils.tensors import ends
 
 
 class Graph(NamedTuple):

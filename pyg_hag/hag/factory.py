@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from pyg_hag.graph.checks import as_int64
 from pyg_hag.graph.read import read_graph
 from pyg_hag.hag.container import HAG
 from pyg_hag.hag.decision import Decision, Reason
 from pyg_hag.hag.edge_weights import read_weights
 from pyg_hag.hag.plain import plain_flat
+from pyg_hag.utils.tensors import as_int64
 
 
 def plain_hag(

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pyg_hag.graph.checks import as_int64
 from pyg_hag.graph.read import read_graph
 from pyg_hag.hag import HAG
 from pyg_hag.hag.edge_weights import read_weights
@@ -18,6 +17,7 @@ from pyg_hag.search.progress import watched
 from pyg_hag.search.select import find_hag
 from pyg_hag.search.sequential.build import build_sequential
 from pyg_hag.utils.arrays import I64
+from pyg_hag.utils.tensors import as_int64
 
 _MIN_WATCHED_EDGES = 1 << 12  # from which a search may take some 50 ms
 

@@ -56,6 +56,22 @@ def is_everywhere(tensor: Tensor, value: float) -> bool:
     return bool((tensor == value).all())
 
 
+def as_int64(numbers: Tensor) -> Tensor:
+    """Integers as int64: themselves, or a copy; without PyTorch's threads, too."""
+    if numbers.dtype == torch.int64 or not _is_numpy(numbers):
+        return numbers.long()
+    return torch.from_numpy(numbers.detach().numpy().astype(np.int64))
+
+
+def ends(numbers: Tensor) -> tuple[int, int]:
+    """The smallest and the largest of some integers; without PyTorch's threads, too."""
+    if _is_numpy(numbers):
+        values = numbers.detach().numpy()
+        return int(values.min()), int(values.max())
+    low, high = numbers.aminmax()
+    return int(low), int(high)
+
+
 def _is_numpy(tensor: Tensor) -> bool:
     """Whether NumPy can read a tensor where it is."""
     return (
