@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet \
 # As many processes as there are cores; those that count threads share one.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
-.PHONY: demo test test-full lint test-bounds test-sparse test-triton test-pyg \
+.PHONY: demo test test-full attack lint test-bounds test-sparse test-triton test-pyg \
 	docs notebooks package matrix benchmark clean
 
 demo: $(VENV)/installed
@@ -19,9 +19,13 @@ demo: $(VENV)/installed
 test: lint
 	$(PYTEST)
 
-# All of them.
+# All of them but the attacks that take an hour.
 test-full: lint
-	$(PYTEST) --full
+	$(PYTEST) --full -m "not attack"
+
+# All attacks on files, pickles, limits, signals, processes: see docs/reliability.md.
+attack: $(VENV)/installed-dev
+	$(PYTEST) --dist worksteal --full tests/test_attacks.py
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -29,11 +33,13 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy pyg_hag
 
 # The tests of everything jitted with every index checked; other machine code. Layers
-# and models call the same kernels, so theirs are left out, and what is about compiling.
+# and models call the same kernels, so theirs are left out, what is about compiling,
+# and attacks, whose processes would compile it all again.
 test-bounds: $(VENV)/installed-dev
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(CURDIR)/$(VENV)/bounds $(PYTEST) \
 		--ignore tests/nn/conv --ignore tests/nn/test_pytorch.py \
 		--ignore tests/benchmark --ignore tests/quantization/test_prepare.py \
+		--ignore tests/test_attacks.py \
 		--ignore tests/test_demo.py --ignore tests/test_package.py \
 		--ignore tests/test_warmup.py --ignore tests/test_lightning.py \
 		-k "not compile and not instruction_sets"

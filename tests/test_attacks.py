@@ -16,39 +16,55 @@ pytestmark = pytest.mark.xdist_group("attacks")
 DATA = Path(__file__).parent / "data"
 
 
-@pytest.fixture(
-    params=[pytest.param(True, marks=pytest.mark.full), False], ids=["all", "few"]
-)
-def is_full(request):
-    return request.param
+SAMPLE = pytest.param(False, id="sample")
+ALL = pytest.param(True, marks=[pytest.mark.full, pytest.mark.attack], id="all")
+each_size = pytest.mark.parametrize("is_full", [SAMPLE, ALL])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_byte_of_a_file_matters_or_does_not(tmp_path, kind, is_full):
-    found = alone("files.single_bytes", tmp_path, kind, 1 if is_full else 0.02)
+@each_size
+@pytest.mark.parametrize("kinds", ["sets", "others"])
+def test_every_byte_of_a_file_matters_or_does_not(tmp_path, kinds, is_full):
+    share = 1 if is_full else 0.02
+    sets = "set", "plain", "signed"
+    chosen = sets if kinds == "sets" else [kind for kind in KINDS if kind not in sets]
+    found = alone("files.single_bytes", tmp_path, share, *chosen, timeout=3000)
     assert int(found["refused"]) > int(found["same"]) > 0
 
 
+@each_size
+def test_every_byte_of_an_old_file_matters_or_does_not(tmp_path, is_full):
+    old = [
+        DATA / f"{kind}_0_1.hag" for kind in ("set", "signed", "sequential", "plain")
+    ]
+    share = 1 if is_full else 0.02
+    alone("files.old_single_bytes", tmp_path, share, *old, timeout=3000)
+
+
+@each_size
 def test_files_that_are_changed_at_random(tmp_path, is_full):
-    alone("files.random_changes", tmp_path, 100_000 if is_full else 1500)
+    count = 100_000 if is_full else 1000
+    alone("files.random_changes", tmp_path, count, timeout=3000)
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path):
     assert alone("files.full_disk", tmp_path) == {"kept": "all"}
 
 
+@each_size
 def test_pickles_that_are_changed_at_random(is_full):
-    count = 40_000 if is_full else 800
+    count = 40_000 if is_full else 300
     assert int(alone("pickles.changed_hags", count)["loaded"]) > count // 20
 
 
+@each_size
 def test_pickles_of_data_that_are_changed_at_random(is_full):
-    count = 20_000 if is_full else 400
+    count = 20_000 if is_full else 200
     assert int(alone("pickles.changed_data", count)["loaded"]) > count // 20
 
 
+@each_size
 def test_states_of_int8_models_that_are_changed_at_random(is_full):
-    count = 10_000 if is_full else 200
+    count = 10_000 if is_full else 150
     assert int(alone("pickles.changed_models", count)["loaded"]) > count // 20
 
 
@@ -65,16 +81,14 @@ def test_pickles_do_not_bring_what_is_kept_in_memory():
     alone("pickles.stored_cache")
 
 
-@pytest.mark.parametrize(
-    "search", ["time", "aggregations", "greedy", "subtract", "sequential", "shared"]
-)
-def test_interrupts_arrive(search, is_full):
-    alone("processes.interrupted", search, 20 if is_full else 3)
+@each_size
+def test_interrupts_arrive(is_full):
+    alone("processes.interrupted", 20 if is_full else 3)
 
 
 @pytest.mark.parametrize("dtype", ["int64", "int32"])
 def test_forked_children_search(dtype):
-    alone("processes.forked", 3, dtype)
+    alone("processes.forked", 2, dtype)
 
 
 @pytest.mark.parametrize("context", ["fork", "spawn", "forkserver"])
@@ -86,15 +100,9 @@ def test_threads_at_once():
     alone("processes.threads", 8)
 
 
-@pytest.mark.parametrize("kind", ["set", "signed", "sequential", "plain"])
-def test_every_byte_of_an_old_file_matters_or_does_not(tmp_path, kind, is_full):
-    old = DATA / f"{kind}_0_1.hag"
-    alone("files.old_single_bytes", tmp_path, old, 1 if is_full else 0.02)
-
-
 @pytest.mark.parametrize("name", GRAPHS)
 @pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.at_most(3)
+@pytest.mark.at_most(2)
 def test_memory_is_kept_to(name, options):
     if not can_measure():
         pytest.skip("the system does not tell")
@@ -112,12 +120,13 @@ def test_long_chains_take_as_long_as_their_edges():
     assert alone("small.chain", 300_000, timeout=200) == {"edges": "300000"}
 
 
-@pytest.mark.parametrize("levels", [10, 28, 60])
-def test_what_stands_for_more_than_fits(levels):
-    found = alone("small.doubling", levels, timeout=200)
-    assert "than one path" in found["validate"] or "max_edges" in found["validate"]
-    assert "a larger 'max_edges'" in found["to_edge_index"]
-    assert ("self_loops" in found) == (levels > 20)
+def test_what_stands_for_more_than_fits():
+    found = alone("small.doubling", 10, 28, 60, timeout=200)
+    for levels in (10, 28, 60):
+        said = found[f"{levels}.validate"]
+        assert "than one path" in said or "max_edges" in said
+        assert "a larger 'max_edges'" in found[f"{levels}.to_edge_index"]
+        assert (f"{levels}.self_loops" in found) == (levels > 20)
 
 
 def test_sources_that_do_not_fit():

@@ -28,21 +28,25 @@ def judge(path, wanted):
     return False
 
 
-def single_bytes(folder, kind, share):
+def single_bytes(folder, share, *kinds):
     """Every byte of a file takes some other values; or of a share of the bytes."""
     path = Path(folder) / "a.hag"
-    KINDS[kind].save(path)
-    _change_single_bytes(path, path.read_bytes(), KINDS[kind], share, kind)
+    counts = [0, 0]
+    for kind in kinds:
+        KINDS[kind].save(path)
+        _change_single_bytes(path, path.read_bytes(), KINDS[kind], share, counts)
 
 
-def old_single_bytes(folder, file, share):
-    """The same of a file without a checksum."""
-    good, wanted = Path(file).read_bytes(), HAG.load(file)
-    _change_single_bytes(Path(folder) / "a.hag", good, wanted, share, 0)
+def old_single_bytes(folder, share, *files):
+    """The same of files without a checksum."""
+    counts = [0, 0]
+    for file in map(Path, files):
+        path = Path(folder) / file.name
+        _change_single_bytes(path, file.read_bytes(), HAG.load(file), share, counts)
 
 
-def _change_single_bytes(path, good, wanted, share, seed):
-    rng, counts = random.Random(seed), [0, 0]
+def _change_single_bytes(path, good, wanted, share, counts):
+    rng = random.Random(len(good))
     path.write_bytes(good)
     assert not judge(path, wanted)
     for i in range(len(good)):

@@ -36,26 +36,26 @@ def graph(num_edges, num_nodes=4000):
     return index[:, near][:, :num_edges]
 
 
-def interrupted(search, rounds):
+def interrupted(rounds):
     """Ctrl-C at random times: a KeyboardInterrupt, every time, and soon."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # may be ignored
     edge_index = graph(300_000)
-    options = SEARCHES[search]
+    rng = random.Random(0)
+    for name, options in SEARCHES.items():
 
-    def call():
-        build_hag(edge_index, 4000, progress=False, **options)
+        def call(options=options):
+            build_hag(edge_index, 4000, progress=False, **options)
 
-    call()
-    begin = time.perf_counter()
-    call()
-    duration = time.perf_counter() - begin
-    rng = random.Random(search)
-    delays = [rng.random() * duration for _ in range(int(rounds))]
-    waited = [_interrupt(call, delay) for delay in delays]
-    processor = time.process_time()
-    time.sleep(1.0)
-    idle = time.process_time() - processor
-    print(f"longest={max(waited):.3f}\nidle={idle:.3f}\nduration={duration:.3f}")
+        call()
+        begin = time.perf_counter()
+        call()
+        duration = time.perf_counter() - begin
+        delays = [rng.random() * duration for _ in range(int(rounds))]
+        waited = [_interrupt(call, delay) for delay in delays]
+        processor = time.process_time()
+        time.sleep(1.0)
+        idle = time.process_time() - processor
+        print(f"{name}={max(waited):.3f} s of {duration:.3f}, then {idle:.3f}")
 
 
 def _interrupt(call, delay):

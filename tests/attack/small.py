@@ -38,24 +38,24 @@ def chain(length):
     print(f"edges={n}")
 
 
-def doubling(levels):
+def doubling(*levels):
     """Aggregates that each read the one before twice, and one destination."""
-    n = int(levels)
-    aggs = [*np.repeat(np.arange(n - 1), 2), n - 1]
-    counts = [1, *[0] * n], [0, *[2] * (n - 1), 1]
-    hag = loaded(HAG(1, *tensors([0], aggs, *counts, [0], [n], [1])))
-    assert hag.num_edges == 2 ** (n - 1)
-    try:
-        assert int(hag.self_loops) == hag.num_edges
-    except ValueError as error:
-        print(f"self_loops={error}")
-    for attempt in (hag.to_edge_index, hag.validate):
+    for n in map(int, levels):
+        aggs = [*np.repeat(np.arange(n - 1), 2), n - 1]
+        counts = [1, *[0] * n], [0, *[2] * (n - 1), 1]
+        hag = loaded(HAG(1, *tensors([0], aggs, *counts, [0], [n], [1])))
+        assert hag.num_edges == 2 ** (n - 1)
         try:
-            attempt(max_edges=511)
+            assert int(hag.self_loops) == hag.num_edges
         except ValueError as error:
-            print(f"{attempt.__name__}={error}")
-        else:
-            raise AssertionError(attempt)
+            print(f"{n}.self_loops={error}")
+        for attempt in (hag.to_edge_index, hag.validate):
+            try:
+                attempt(max_edges=511)
+            except ValueError as error:
+                print(f"{n}.{attempt.__name__}={error}")
+            else:
+                raise AssertionError(attempt)
 
 
 def many_sources(count):
