@@ -73,6 +73,10 @@ def test_forged_pickles():
     assert int(found["loaded"]) > 100 and int(found["refused"]) > 100
 
 
+def test_forged_states_of_int8_models():
+    assert int(alone("pickles.forged_models")["refused"]) > 30
+
+
 def test_tensors_that_are_changed_in_place():
     alone("pickles.rewritten_tensors")
 

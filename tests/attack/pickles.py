@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GCN
 
 from pyg_hag import HAG, HAGData, HAGTransform, aggregate, to_hag
+from pyg_hag.ops.qparams import QMAX
 from pyg_hag.quantization import calibrate, convert
 
 EXPECTED = (Exception,)  # anything but the end of the process
@@ -117,6 +118,45 @@ def changed_models(count):
         except EXPECTED:
             continue
     print(f"loaded={loaded}")
+
+
+def forged_models():
+    """Parameters of quantizers that are none are refused, whatever comes of others."""
+    model, arguments = int8_model()
+    good = model.state_dict()
+    wrong = (
+        *(
+            (scale, 3, QMAX)
+            for scale in (0.0, -1.0, float("nan"), float("inf"), 1, "1")
+        ),
+        *((0.1, zero_point, QMAX) for zero_point in (-1, QMAX + 1, 2**40, 1.5, None)),
+        *((0.1, 3, qmax) for qmax in (0, 2, QMAX - 1, 2**40, float(QMAX), True)),
+        (0.1, 3),
+        (0.1, 3, QMAX, 4),
+        "abc",
+        [torch.tensor(0.1), 3, QMAX],
+    )
+    refused = loaded = 0
+    for name, value in good.items():
+        if not isinstance(value, torch.Tensor):
+            for state in wrong:
+                try:
+                    model.load_state_dict(load(saved(good | {name: state})))
+                except ValueError as error:
+                    assert "scale" in str(error), error
+                    refused += 1
+                else:
+                    raise AssertionError((name, state))
+            continue
+        nan = torch.full_like(value, -1).to(torch.float32) * torch.nan
+        for other in (value[:-1], value[None], nan, value.flip(0), value.double()):
+            try:
+                model.load_state_dict(load(saved(good | {name: other})))
+                loaded += 1
+                model(*arguments)
+            except EXPECTED:
+                refused += 1
+    print(f"loaded={loaded}\nrefused={refused}")
 
 
 class _Forged:
