@@ -40,6 +40,10 @@ def test_every_byte_of_an_old_file_matters_or_does_not(tmp_path, is_full):
     alone("files.old_single_bytes", tmp_path, share, *old, timeout=3000)
 
 
+def test_every_number_of_a_file_matters(tmp_path):
+    assert alone("files.rewritten_members", tmp_path) == {"refused": "all"}
+
+
 @each_size
 def test_files_that_are_changed_at_random(tmp_path, is_full):
     count = 100_000 if is_full else 1000

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import torch
 from attack.hags import KINDS
 
@@ -57,6 +58,29 @@ def _change_single_bytes(path, good, wanted, share, counts):
             path.write_bytes(good[:i] + bytes([value]) + good[i + 1 :])
             counts[judge(path, wanted)] += 1
     print(f"same={counts[0]}\nrefused={counts[1]}")
+
+
+def rewritten_members(folder):
+    """Numbers of the arrays change, and arrays go, in archives that are whole."""
+    path = Path(folder) / "a.hag"
+    for hag in KINDS.values():
+        hag.save(path)
+        with np.load(path) as file:
+            arrays = dict(file)
+        for name, array in arrays.items():
+            others = [arrays | {name: _plus_one(array, i)} for i in range(array.size)]
+            others.append({n: a for n, a in arrays.items() if n != name})
+            for other in others:
+                with path.open("wb") as file:
+                    np.savez(file, **other)
+                assert judge(path, hag), name
+    print("refused=all")
+
+
+def _plus_one(array, i):
+    changed = array.copy()
+    changed.flat[i] += 1
+    return changed
 
 
 def random_changes(folder, count):
