@@ -109,7 +109,13 @@ def test_threads_at_once():
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(name, marks=[pytest.mark.full] * (name == "subtract"))
+        for name in OPTIONS
+    ],
+)
 @pytest.mark.at_most(2)
 def test_memory_is_kept_to(name, options):
     if not can_measure():

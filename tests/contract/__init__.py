@@ -9,8 +9,10 @@ from contract.cases import (
     ALL_SQUARE,
     GRAPHS,
     SQUARE,
+    TELLING,
     assert_close,
     each_graph,
+    each_square_graph,
     runs_triton,
 )
 from contract.layers import ConvContract, SignedConvContract
@@ -21,6 +23,7 @@ __all__ = [
     "ALL_SQUARE",
     "GRAPHS",
     "SQUARE",
+    "TELLING",
     "AggregateContract",
     "ConvContract",
     "ManyContract",
@@ -28,5 +31,6 @@ __all__ = [
     "SignedConvContract",
     "assert_close",
     "each_graph",
+    "each_square_graph",
     "runs_triton",
 ]
