@@ -4,12 +4,15 @@ Counts depend on the graph alone, not on what the process has allocated, so that
 same graph and limit give the same HAG.
 """
 
+from pyg_hag.search.pairs.tries import most_copied
+
 # Bytes, of int32 and int64 arrays and of what is freed too late; measured on large
 # graphs:
 _PER_EDGE = 8  # for sorting edges into rows
 _PER_NODE = 40  # a source or a destination of them
 _PER_TWIN = 60  # a row or an item, for finding twins
 _PER_ENTRY = 28  # of rows that are searched
+_PER_COPY = 12  # of an entry, where a component is searched several times
 _PER_ITEM = 160  # given or new, of such rows
 _PER_INPUT = 20  # of a row or an aggregate of the HAG, for its arrays and its plan
 _PER_ROW = 100
@@ -56,21 +59,23 @@ class Memory:
         """
         self.require(4 * num_entries + _PER_TWIN * num_nodes)
 
-    def count_parts(self, num_entries: int, num_items: int) -> int:
+    def count_parts(self, num_entries: int, num_rows: int, num_items: int) -> int:
         """The number of parts that the search of some rows needs.
 
         Args:
             num_entries: Number of entries of the rows.
-            num_items: Number of items and of rows.
+            num_rows: Number of rows.
+            num_items: Number of items.
 
         Raises:
             TooLittleMemory: If no number is enough.
         """
         if self.limit is None:
             return 1
-        num_items = min(num_items, num_entries)  # others are in no row
+        num_used = min(num_items + num_rows, num_entries)  # others are in no row
         # At worst every second entry becomes an item; a sixteenth is common:
-        wanted = (_PER_ENTRY + _PER_ITEM // 16) * num_entries + _PER_ITEM * num_items
+        wanted = (_PER_ENTRY + _PER_ITEM // 16) * num_entries + _PER_ITEM * num_used
+        wanted += _PER_COPY * min(num_entries, most_copied(num_rows))
         if self._taken(wanted) <= self.limit:
             return 1
         pieces = 8 * num_entries  # of all parts, and the rows joined from them

@@ -1,5 +1,7 @@
 """Runs the search that the options ask for, and keeps its HAG only if it pays."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from pyg_hag.graph.csr import to_rows
@@ -12,11 +14,10 @@ from pyg_hag.search.emit.rules import Rules
 from pyg_hag.search.memory import Memory, TooLittleMemory
 from pyg_hag.search.options import SearchOptions
 from pyg_hag.search.pairs.copies import separate_copies
-from pyg_hag.search.pairs.parts import merge_in_parts
 from pyg_hag.search.pairs.search import MergedPairs
 from pyg_hag.search.progress import STOP
+from pyg_hag.search.rows import RowSearch
 from pyg_hag.search.signed.find import find_signed
-from pyg_hag.search.twins.contraction import Contraction
 from pyg_hag.utils.arrays import I32, I64, Bool
 
 MAX_ITEMS = 2**31 - 1
@@ -26,7 +27,16 @@ _SHARES = (0.75, 2.0, 6.0)  # of a row's price that aggregates must save
 _GOOD_RATIO = 0.75  # of the plain graph's time: no other share is tried
 _MIN_IMPROVEMENT = 0.97  # of the time with the best share so far
 _SEARCH_SECONDS = 3e-7  # that a fast search takes per edge
-_MAX_ROUNDS = 16  # in which twins are contracted
+
+
+class Found(NamedTuple):
+    """What a search has found."""
+
+    rules: Rules
+    origin: I32
+    """The source that each given item stands for; `-1 - u` subtracts source u."""
+    keep: Bool | None = None
+    """The new items that may become aggregates; None for all."""
 
 
 def find_hag(
@@ -91,19 +101,21 @@ def _found(
     if control[STOP] != 0:
         del row_ptr, row
         return plain(Reason.NONE_SAVES, is_cut=1)
-    rules, origin, keep, num_parts = _search(
-        row_ptr, row, *ends[2:], options, control, memory
-    )
+    found, num_parts = _search(row_ptr, row, *ends[2:], options, control, memory)
     del row_ptr, row
-    memory.held = sum(array.nbytes for array in (*rules[1:], origin))
-    inputs = rules.inputs.size + rules.row.size
-    memory.for_hag(inputs, rules.counts.size + rules.start.size)
+    memory.held = sum(array.nbytes for f in found for array in (*f.rules[1:], f.origin))
+    inputs = max(f.rules.inputs.size + f.rules.row.size for f in found)
+    memory.for_hag(inputs, max(f.rules.counts.size + f.rules.start.size for f in found))
     limits = {"is_cut": int(control[STOP] != 0), "is_split": int(num_parts > 1)}
     if options.objective == "aggregations":
-        hag = _assemble(rules, origin, keep, options.capacity, None, transpose)
+        hags = (_assemble(f, options.capacity, None, transpose) for f in found)
+        hag = min(hags, key=lambda hag: hag.stats.aggregations)
         return hag.decided(Decision(Reason.FEWEST, **limits))
-    hag, ratio = _select_fastest(rules, origin, keep, options, transpose, control)
-    del rules, origin, keep
+    hag, ratio = min(
+        (_select_fastest(f, options, transpose, control) for f in found),
+        key=lambda result: result[1],
+    )
+    del found
     count = hag.num_aggregates
     if count == 0:
         return plain(Reason.NONE_SAVES, **limits)
@@ -141,12 +153,11 @@ def _search(
     options: SearchOptions,
     control: I64,
     memory: Memory,
-) -> tuple[Rules, I32, Bool, int]:
+) -> tuple[list[Found], int]:
     """Searches the rows.
 
     Returns:
-        The first three arguments of :func:`pyg_hag.search.emit.assemble.assemble`, and
-        the largest number of parts in which rows were searched.
+        One or two results, and the largest number of parts in which rows were searched.
 
     Raises:
         TooLittleMemory: If no number of parts keeps to the limit.
@@ -159,56 +170,24 @@ def _search(
             f"the graph is too large to search: {row.size:,} edges could make more "
             f"than {MAX_ITEMS:,} aggregates; use 'capacity=0', or search it in parts"
         )
-    num_nodes = num_src if num_src == num_dst else 0
-    exact = options.method == "greedy"
-    used_parts = 1
-    if options.subtract:  # what is found is kept for a comparison
-        memory.held *= 2
-
-    def search(row_ptr: I64, row: I32, num_items: int) -> tuple[Rules, MergedPairs]:
-        contraction = Contraction(
-            row_ptr,
-            row,
-            num_items,
-            num_nodes=num_nodes,
-            arity=2 if options.objective == "aggregations" else 4,
-            max_rounds=0 if exact else _MAX_ROUNDS,
-            control=control,
-            memory=memory,
-        )
-        nonlocal used_parts
-        memory.held += contraction.num_bytes
-        left = contraction.row.size, num_items + row_ptr.size
-        num_parts = memory.count_parts(*left)
-        used_parts = max(used_parts, num_parts)
-        memory.held -= contraction.num_bytes
-        lists, merged = merge_in_parts(
-            contraction, num_parts, exact, options.effective_min_redundancy, control
-        )
-        return contraction.expand(*lists), merged
-
-    keep = None
+    search = RowSearch(options, num_src if num_src == num_dst else 0, control, memory)
     if options.subtract:
-        rules = find_signed(
-            row_ptr, row, origin.size, num_nodes, lambda *r: search(*r)[0], control
+        memory.held *= 2  # what is found is kept for comparisons
+        found = find_signed(
+            row_ptr, row, origin.size, search.num_nodes, search, search.write, control
         )
         origin = np.concatenate([origin, -1 - origin])
-    else:
-        rules, merged = search(row_ptr, row, origin.size)
-        if exact and options.capacity is not None and used_parts == 1:
-            keep = _select_most_shared(merged, options.capacity)
-    if keep is None:
-        keep = np.ones(rules.counts.size, np.bool_)
-    return rules, origin, keep, used_parts
+        results = [Found(rules, origin) for rules in found if rules is not None]
+        return results, search.most_parts
+    rules = search(row_ptr, row, origin.size)
+    keep = None
+    if search.merged is not None and options.capacity is not None:
+        keep = _select_most_shared(search.merged, options.capacity)
+    return [Found(rules, origin, keep)], search.most_parts
 
 
 def _select_fastest(
-    rules: Rules,
-    origin: I32,
-    keep: Bool,
-    options: SearchOptions,
-    transpose: bool,
-    control: I64,
+    found: Found, options: SearchOptions, transpose: bool, control: I64
 ) -> tuple[HAG, float]:
     """The HAG of least predicted time, as a ratio to the plain graph's time too.
 
@@ -216,11 +195,12 @@ def _select_fastest(
     HAGs of fewer aggregates, each of which must save more, are tried as well, unless
     the time is over.
     """
+    model, width = options.effective_cost_model, options.num_features
     best, best_ratio = None, np.inf
     for share in _SHARES:
-        prices = Prices(options.effective_cost_model, options.num_features, share)
-        hag = _assemble(rules, origin, keep.copy(), options.capacity, prices, transpose)
-        ratio = options.effective_cost_model.ratio(hag, options.num_features)
+        prices = Prices(model, width, share)
+        hag = _assemble(found, options.capacity, prices, transpose)
+        ratio = model.ratio(hag, width)
         if options.memory_limit is not None:  # without its plan
             hag = HAG.trusted(hag.num_src, hag.tensors, False)
         improves = ratio < _MIN_IMPROVEMENT * best_ratio and hag.num_aggregates > 0
@@ -233,16 +213,12 @@ def _select_fastest(
 
 
 def _assemble(
-    rules: Rules,
-    origin: I32,
-    keep: Bool,
-    capacity: int | None,
-    prices: Prices | None,
-    transpose: bool,
+    found: Found, capacity: int | None, prices: Prices | None, transpose: bool
 ) -> HAG:
-    num_src = int(origin.max(initial=-1)) + 1
+    rules, origin, keep = found
+    keep = np.ones(rules.counts.size, np.bool_) if keep is None else keep.copy()
     flat = assemble(rules, origin, keep, capacity, prices)
-    hag = HAG.from_arrays(num_src, flat)
+    hag = HAG.from_arrays(int(origin.max(initial=-1)) + 1, flat)
     return hag.t() if transpose else hag
 
 

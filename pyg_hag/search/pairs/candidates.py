@@ -27,6 +27,24 @@ MIN_BUDGET = 2048  # but this many in the largest components
 _LARGE = 1 << 23  # entries of a component from which samples become smaller
 
 
+class Ties(NamedTuple):
+    """What comes first among equals; on meshes, ties decide everything.
+
+    Attributes:
+        by_size: Whether, of candidates that share equally many rows with an item, the
+            one in the fewest rows comes first: it shares most of these.
+        mask: Otherwise the largest number comes first, after an exclusive or with
+            this: 0 prefers the newest items, :data:`OLDEST` those that were given.
+    """
+
+    by_size: bool
+    mask: int
+
+
+OLDEST = 0x7FFFFFFF
+"""The mask of ties that prefers the smallest number."""
+
+
 class State(NamedTuple):
     """The state of a sampled search.
 
@@ -41,6 +59,7 @@ class State(NamedTuple):
             `[capacity, CANDIDATES]`.
         others: How many rows each item seems to share at most with any item that is
             not a candidate, `[capacity]`.
+        ties: What comes first among equals.
     """
 
     component: Component
@@ -49,10 +68,11 @@ class State(NamedTuple):
     candidate: I32
     num_shared: I32
     others: I64
+    ties: Ties
 
 
 @jit
-def new_state(component: Component) -> State:
+def new_state(component: Component, ties: Ties) -> State:
     """The state before the search; sorts the rows by rank if some are long."""
     row_ptr, num_items = component.row_ptr, component.num_items
     lists = RowLists(
@@ -69,6 +89,7 @@ def new_state(component: Component) -> State:
         np.full((num_items, CANDIDATES), -1, np.int32),
         np.zeros((num_items, CANDIDATES), np.int32),
         np.zeros(num_items, np.int64),
+        ties,
     )
     for v in range(row_ptr.size - 1):
         if row_ptr[v + 1] - row_ptr[v] > WINDOW:
@@ -113,6 +134,14 @@ def upper_bound(size: I64, num_shared: I32, others: I64, x: int) -> int:
     for j in range(num_shared.shape[1]):
         bound = max(bound, np.int64(num_shared[x, j]))
     return min(bound, size[x])
+
+
+@jit
+def comes_first(ties: Ties, size: I64, x: int, other: int) -> bool:
+    """Whether candidate x comes before another that shares as many rows."""
+    if ties.by_size and size[x] != size[other]:
+        return size[x] < size[other]
+    return (x ^ ties.mask) > (other ^ ties.mask)
 
 
 @jit
@@ -226,10 +255,12 @@ def _choose(state: State, scratch: Scratch, x: int, num_touched: int) -> int:
         else:
             j = found
             found += 1
-        # Among equals, items in few rows come first: they share most of these.
         while j > 0 and (
             num_shared[x, j - 1] < count
-            or (num_shared[x, j - 1] == count and size[candidate[x, j - 1]] > size[y])
+            or (
+                num_shared[x, j - 1] == count
+                and comes_first(state.ties, size, y, candidate[x, j - 1])
+            )
         ):
             num_shared[x, j] = num_shared[x, j - 1]
             candidate[x, j] = candidate[x, j - 1]

@@ -13,6 +13,8 @@ from pyg_hag.runtime.jit import jit
 from pyg_hag.search.pairs import max_heap, row_lists
 from pyg_hag.search.pairs.candidates import (
     State,
+    Ties,
+    comes_first,
     find_candidates,
     find_place,
     upper_bound,
@@ -44,7 +46,7 @@ def merge_pairs(state: State, min_redundancy: int, pairs: I32, control: I64) -> 
     for x in range(capacity):
         bound = upper_bound(state.lists.size, state.num_shared, state.others, x)
         if bound >= min_redundancy:
-            max_heap.push(heap, bound, x)
+            max_heap.push(heap, bound, x ^ state.ties.mask)
     num_new = 0
     while True:
         num_new = _merge_while_room(
@@ -67,7 +69,7 @@ def _merge_while_room(
     control: I64,
 ) -> int:
     """Merges pairs until the arrays are full; returns the number of new items."""
-    component, lists, rank, candidate, num_shared, others = state
+    component, lists, rank, candidate, num_shared, others, ties = state
     size = lists.size
     steps = 0
     while heap[0] > 0:
@@ -78,11 +80,12 @@ def _merge_while_room(
         if new == size.size:
             break
         bound, x = max_heap.pop(heap)
+        x ^= ties.mask
         if size[x] < min_redundancy:
             continue
         y = -1
         while y < 0:
-            best, shared = _best_candidate(size, candidate, num_shared, x)
+            best, shared = _best_candidate(size, candidate, num_shared, ties, x)
             if shared < bound:  # only items that are no candidates may reach it
                 if shared >= others[x]:
                     break
@@ -103,7 +106,7 @@ def _merge_while_room(
                 num_shared[x, best] = exact
         if y < 0:
             if shared >= min_redundancy:
-                max_heap.push(heap, shared, x)
+                max_heap.push(heap, shared, x ^ ties.mask)
             continue
         pairs[num_new, 0] = min(x, y)
         pairs[num_new, 1] = max(x, y)
@@ -115,17 +118,17 @@ def _merge_while_room(
         for item in (x, new):
             limit = upper_bound(size, num_shared, others, item)
             if limit >= min_redundancy:
-                max_heap.push(heap, limit, item)
+                max_heap.push(heap, limit, item ^ ties.mask)
     return num_new
 
 
 @jit
 def _best_candidate(
-    size: I64, candidate: I32, num_shared: I32, x: int
+    size: I64, candidate: I32, num_shared: I32, ties: Ties, x: int
 ) -> tuple[int, int]:
     """The candidate that may share most rows with item x, and how many.
 
-    Among equals, the one in the fewest rows; -1 if no candidate shares any.
+    -1 if no candidate shares any.
     """
     best = -1
     shared = np.int64(0)
@@ -133,7 +136,7 @@ def _best_candidate(
         if num_shared[x, j] > shared or (
             num_shared[x, j] == shared
             and shared > 0
-            and size[candidate[x, j]] < size[candidate[x, best]]
+            and comes_first(ties, size, candidate[x, j], candidate[x, best])
         ):
             shared = np.int64(num_shared[x, j])
             best = j
@@ -188,6 +191,7 @@ def _grown(
         grown_rows(state.candidate, capacity),
         grown_rows(state.num_shared, capacity),
         grown(state.others, capacity),
+        state.ties,
     )
     scratch = Scratch(grown(scratch.counts, capacity), grown(scratch.touched, capacity))
     return state, scratch, grown(heap, 1 + capacity)

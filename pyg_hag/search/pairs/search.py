@@ -6,7 +6,8 @@ import numpy as np
 
 from pyg_hag.runtime import thread_pool
 from pyg_hag.runtime.jit import jit
-from pyg_hag.search.pairs import candidates, greedy, sampled
+from pyg_hag.search.pairs import candidates, greedy, sampled, tries
+from pyg_hag.search.pairs.candidates import Ties
 from pyg_hag.search.pairs.components import Component, Components, split_components
 from pyg_hag.search.progress import STOP
 from pyg_hag.utils.arrays import I32, I64, Bool
@@ -91,9 +92,34 @@ def _chunks(work: I64) -> list[int]:
 def _search_large(
     merged: MergedPairs, c: int, min_redundancy: int, control: I64
 ) -> None:
-    """Searches one component; all threads find its first candidates."""
+    """Searches one component, on all threads."""
     component = _component(merged, c)
-    state = candidates.new_state(component)
+    pairs = merged.pairs[component.row_ptr[0] // 2 :]
+    num_entries = int(component.row_ptr[-1] - component.row_ptr[0])
+    num_tries = tries.count_tries(num_entries, component.row_len.size)
+    if num_tries == 1:
+        merged.num_new[c] = _search_on_threads(
+            component, tries.ties_of(0), min_redundancy, pairs, control
+        )
+        return
+    given, best = tries.copied(component), -1
+    for number in range(num_tries):
+        if number > 0 and control[STOP] != 0:
+            break
+        attempt = tries.copied(given)
+        found = np.empty((num_entries // 2, 2), np.int32)
+        num_new = _search_on_threads(
+            attempt, tries.ties_of(number), min_redundancy, found, control
+        )
+        best = tries.keep_fewest(component, pairs, best, attempt, found, num_new)
+    merged.num_new[c] = best
+
+
+def _search_on_threads(
+    component: Component, ties: Ties, min_redundancy: int, pairs: I32, control: I64
+) -> int:
+    """Merges pairs in a component; all threads find its first candidates."""
+    state = candidates.new_state(component, ties)
     num_chunks = 64 * thread_pool.num_threads()
     bounds = np.linspace(0, component.num_items, num_chunks + 1).astype(int).tolist()
     thread_pool.run(
@@ -102,8 +128,8 @@ def _search_large(
         ),
         num_chunks,
     )
-    pairs = merged.pairs[component.row_ptr[0] // 2 :]
-    merged.num_new[c] = sampled.merge_pairs(state, min_redundancy, pairs, control)
+    num_new: int = sampled.merge_pairs(state, min_redundancy, pairs, control)
+    return num_new
 
 
 @jit
@@ -143,11 +169,9 @@ def _search_range(
         if component.row_len.size < 2 or done[c] or control[STOP] != 0:
             continue
         pairs = merged.pairs[component.row_ptr[0] // 2 :]
-        state = candidates.new_state(component)
-        candidates.find_first_candidates(
-            state, 0, component.num_items, min_redundancy, control
+        merged.num_new[c] = tries.search_component(
+            component, min_redundancy, pairs, control
         )
-        merged.num_new[c] = sampled.merge_pairs(state, min_redundancy, pairs, control)
 
 
 @jit

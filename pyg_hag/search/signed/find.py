@@ -9,24 +9,26 @@ from collections.abc import Callable
 import numpy as np
 
 from pyg_hag.runtime.jit import jit
-from pyg_hag.search.emit.inlining import inline_unshared
+from pyg_hag.search.emit.choose import choose_cheaper, costs_of, label_components
 from pyg_hag.search.emit.rules import Rules
-from pyg_hag.search.pairs.components import split_components
 from pyg_hag.search.progress import STOP
-from pyg_hag.search.signed.choose import choose, row_costs
 from pyg_hag.search.signed.combine import add_items, subtract_self, with_means
 from pyg_hag.search.signed.corrections import correct
 from pyg_hag.search.signed.similar_rows import find_clusters
-from pyg_hag.utils.arrays import F64, I32, I64, Bool
-
-_TOLERANCE = 1e-3  # reads: equal costs may differ by rounding
+from pyg_hag.utils.arrays import I32, I64, Bool
 
 Search = Callable[[I64, I32, int], Rules]
 
 
 def find_signed(
-    row_ptr: I64, row: I32, num_items: int, num_nodes: int, search: Search, control: I64
-) -> Rules:
+    row_ptr: I64,
+    row: I32,
+    num_items: int,
+    num_nodes: int,
+    search: Search,
+    write: int,
+    control: I64,
+) -> tuple[Rules, Rules | None]:
     """The rules of the graph where rows may subtract.
 
     Args:
@@ -35,28 +37,33 @@ def find_signed(
         num_items: Number of items.
         num_nodes: Row v and item v belong to the same node for `v < num_nodes`.
         search: Finds the rules of such rows: `search(row_ptr, row, num_items)`.
+        write: The cost of an aggregate beside its reads, see
+            :func:`pyg_hag.search.emit.choose.costs_of`.
         control: Stops the search when `control[STOP]` is not 0.
 
     Returns:
-        Rules: Given item `num_items + x` subtracts item x.
+        The rules, in which given item `num_items + x` subtracts item x; and those
+        without any subtraction, None where they are the same.
     """
-    rules = add_items(search(row_ptr, row, num_items), num_items)
+    unsigned = add_items(search(row_ptr, row, num_items), num_items)
+    rules = unsigned
     closed_ptr, closed_row, is_closed = _close(row_ptr, row, num_nodes)
-    component, component_of_item = _label(closed_ptr, closed_row, num_items)
-    costs = _costs(rules)
+    of_row, of_item = label_components(closed_ptr, closed_row, num_items)
+    of_item = np.concatenate([of_item, of_item])  # added and subtracted
+    costs = costs_of(rules, write)
     if is_closed.any() and control[STOP] == 0:
         closed = search(closed_ptr, closed_row, num_items)
         closed = add_items(closed, num_items)
         closed = subtract_self(closed, is_closed, num_items)
-        rules, costs, better = _choose_cheaper(
-            rules, costs, closed, component, component_of_item
+        rules, costs, better = choose_cheaper(
+            rules, costs, closed, of_row, of_item, write
         )
-        is_closed &= better[component]
+        is_closed &= better[of_row]
         row_ptr, row = _merge_rows(row_ptr, row, closed_ptr, closed_row, is_closed)
     else:
         is_closed[:] = False
     if control[STOP] != 0:
-        return rules
+        return rules, None if rules is unsigned else unsigned
     clusters = find_clusters(row_ptr, row, num_items, costs)
     num_means = clusters.row_ptr.size - 1
     if num_means > 0:
@@ -64,10 +71,8 @@ def find_signed(
         found = search(all_ptr, all_row, 2 * num_items + num_means)
         similar = with_means(found, num_means)
         similar = subtract_self(similar, is_closed, num_items)
-        rules, _, _ = _choose_cheaper(
-            rules, costs, similar, component, component_of_item
-        )
-    return rules
+        rules, _, _ = choose_cheaper(rules, costs, similar, of_row, of_item, write)
+    return rules, None if rules is unsigned else unsigned
 
 
 @jit
@@ -120,55 +125,3 @@ def _merge_rows(
             n += 1
         out_ptr[v + 1] = n
     return out_ptr, out[:n].copy()
-
-
-def _label(row_ptr: I64, row: I32, num_items: int) -> tuple[I32, I32]:
-    """The component of each row and of each item, added and subtracted.
-
-    Rows and items that are in no component form an additional one.
-
-    Returns:
-        int32 of shapes `[num_rows]` and `[2 * num_items]`.
-    """
-    split = split_components(row_ptr, row, num_items)
-    count = split.rows_ptr.size - 1
-    of_row = np.full(row_ptr.size - 1, count, np.int32)
-    of_item = np.full(num_items, count, np.int32)
-    of_row[split.rows] = np.repeat(np.arange(count), np.diff(split.rows_ptr))
-    of_item[split.items] = np.repeat(np.arange(count), np.diff(split.items_ptr))
-    return of_row, np.concatenate([of_item, of_item])
-
-
-def _costs(rules: Rules) -> F64:
-    """The cost of each row: its reads, and its share of the aggregates below it."""
-    indexed = rules.indexed()
-    keep = np.ones(rules.counts.size, np.bool_)
-    uses = inline_unshared(indexed, keep)
-    costs: F64 = row_costs(indexed, keep, uses)
-    return costs
-
-
-def _choose_cheaper(
-    rules: Rules, costs: F64, others: Rules, component: I32, component_of_item: I32
-) -> tuple[Rules, F64, Bool]:
-    """The cheaper rules in each component.
-
-    Args:
-        rules: Rules of a search.
-        costs: What each row costs with them, `[num_rows]`.
-        others: Rules of another search.
-        component: The component of each row, `[num_rows]`.
-        component_of_item: The component of each given item.
-
-    Returns:
-        The rules, the costs, and the components in which the others are cheaper.
-    """
-    other_costs = _costs(others)
-    count = int(component_of_item.max(initial=0)) + 1
-    total, other_total = (
-        np.bincount(component, cost, count) for cost in (costs, other_costs)
-    )
-    better = other_total < total - _TOLERANCE
-    if better.any():
-        rules = choose(rules, others, better[component], better[component_of_item])
-    return rules, np.where(better[component], other_costs, costs), better

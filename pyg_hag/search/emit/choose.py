@@ -2,9 +2,67 @@
 
 import numpy as np
 
+from pyg_hag.graph.csr import label_groups
 from pyg_hag.runtime.jit import jit
+from pyg_hag.search.emit.inlining import inline_unshared
 from pyg_hag.search.emit.rules import IndexedRules, Rules
 from pyg_hag.utils.arrays import F64, I32, I64, Bool
+
+_TOLERANCE = 1e-3  # operations: equal costs may differ by rounding
+
+
+def choose_cheaper(
+    rules: Rules, costs: F64, others: Rules, of_row: I32, of_item: I32, write: int
+) -> tuple[Rules, F64, Bool]:
+    """The cheaper of two searches in each component.
+
+    Args:
+        rules: Rules of a search.
+        costs: What each row costs with them, `[num_rows]`.
+        others: Rules of another search of the same items.
+        of_row: The component of each row, `[num_rows]`.
+        of_item: The component of each given item, `[num_items]`.
+        write: The cost of an aggregate beside its reads, as in :func:`costs_of`.
+
+    Returns:
+        The rules, the costs, and the components in which the others are cheaper.
+    """
+    other_costs = costs_of(others, write)
+    count = int(of_item.max(initial=0)) + 1
+    total, other_total = (
+        np.bincount(of_row, cost, count) for cost in (costs, other_costs)
+    )
+    better = other_total < total - _TOLERANCE
+    if better.any():
+        rules = choose(rules, others, better[of_row], better[of_item])
+    return rules, np.where(better[of_row], other_costs, costs), better
+
+
+def label_components(row_ptr: I64, row: I32, num_items: int) -> tuple[I32, I32]:
+    """The component of each row and of each item, `[num_rows]` and `[num_items]`.
+
+    Rows and items that are in no component form an additional one.
+    """
+    count, of_row = label_groups(row_ptr, row, num_items)
+    of_row[of_row < 0] = count
+    of_item = np.full(num_items, count, np.int32)
+    of_item[row] = np.repeat(of_row, np.diff(row_ptr))
+    return of_row, of_item
+
+
+def costs_of(rules: Rules, write: int) -> F64:
+    """The cost of each row: its reads, and its share of the aggregates below it.
+
+    Args:
+        rules: The rules.
+        write: The cost of an aggregate beside its reads: -1 where operations count,
+            one less than reads; 1 where a write takes as long as a read.
+    """
+    indexed = rules.indexed()
+    keep = np.ones(rules.counts.size, np.bool_)
+    uses = inline_unshared(indexed, keep)
+    costs: F64 = _row_costs(indexed, keep, uses, write)
+    return costs
 
 
 def choose(rules: Rules, others: Rules, rows: Bool, items: Bool) -> Rules:
@@ -95,15 +153,16 @@ def _label_new_items(rules: IndexedRules, label: Bool) -> Bool:
 
 
 @jit
-def row_costs(rules: IndexedRules, keep: Bool, uses: I64) -> F64:
+def _row_costs(rules: IndexedRules, keep: Bool, uses: I64, write: int) -> F64:
     """The cost of each row: its reads, and its share of the aggregates below it.
 
-    An aggregate costs its reads and one write, which all that read it share.
+    An aggregate costs its reads and `write`, which all that read it share.
 
     Args:
         rules: The rules.
         keep: The new items that become aggregates, `[num_new]`; others are inlined.
         uses: How often each new item is read, `[num_new]`.
+        write: The cost of an aggregate beside its reads.
 
     Returns:
         float64 of shape `[num_rows]`, in reads.
@@ -114,7 +173,7 @@ def row_costs(rules: IndexedRules, keep: Bool, uses: I64) -> F64:
         total = 0.0
         for e in range(rules.in_ptr[k], rules.in_ptr[k + 1]):
             total += price[rules.inputs[e]]
-        price[num_items + k] = 1 + (total + 1) / uses[k] if keep[k] else total
+        price[num_items + k] = 1 + (total + write) / uses[k] if keep[k] else total
     out = np.zeros(rules.start.size)
     for v in range(out.size):
         for e in range(rules.start[v], rules.start[v] + rules.length[v]):
