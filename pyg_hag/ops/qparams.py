@@ -1,7 +1,7 @@
 """Parameters of quantized tensors, and the epilogue of a reduction or product."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -94,3 +94,11 @@ class Epilogue(NamedTuple):
     relu: bool = False
     next_scale: Tensor | None = None
     out_qparams: QParams | None = None
+
+
+def changed(epilogue: Epilogue, **changes: Any) -> Epilogue:
+    """The epilogue with other values of some fields.
+
+    PyTorch 2.8 does not compile code with :meth:`Epilogue._replace`.
+    """
+    return Epilogue(**{**dict(zip(Epilogue._fields, epilogue, strict=True)), **changes})

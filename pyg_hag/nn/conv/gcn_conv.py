@@ -2,10 +2,10 @@
 
 from torch_geometric.nn import GCNConv
 
-from pyg_hag.nn.mixins.normalized import GCNMixin
+from pyg_hag.nn.mixins.normalized import GCNConvMixin
 
 
-class HAGGCNConv(GCNMixin, GCNConv):
+class HAGGCNConv(GCNConvMixin, GCNConv):
     r"""The graph convolution on a HAG.
 
     .. math::
@@ -17,7 +17,9 @@ class HAGGCNConv(GCNMixin, GCNConv):
     <https://arxiv.org/abs/1609.02907>`_ (Eq. 2). The weight of an edge is the product
     of a factor of its source and one of its destination, so sums can still be shared:
     nodes are scaled before and after an unweighted sum, which includes the self-loops.
-    The factors are computed once per HAG, regardless of `cached`.
+    The factors are computed once per HAG, regardless of `cached`. Neighbours are added
+    up before they pass through :math:`\mathbf{\Theta}` where that is predicted to take
+    less time: the result differs by rounding.
 
     Arguments, parameters and outputs are those of
     :class:`torch_geometric.nn.GCNConv`; a `state_dict` can be loaded into either class.

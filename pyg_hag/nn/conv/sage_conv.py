@@ -5,10 +5,10 @@ from typing import Any
 from torch_geometric.nn import SAGEConv
 
 from pyg_hag.nn.aggr import HAGLSTMAggregation
-from pyg_hag.nn.mixins.message_passing import HAGMessagePassing
+from pyg_hag.nn.mixins.with_root import SAGEMixin
 
 
-class HAGSAGEConv(HAGMessagePassing, SAGEConv):
+class HAGSAGEConv(SAGEMixin, SAGEConv):
     r"""The GraphSAGE operator on a HAG.
 
     .. math::
@@ -24,6 +24,9 @@ class HAGSAGEConv(HAGMessagePassing, SAGEConv):
     With `aggr="lstm"`, on a sequential HAG, the aggregation is
     :class:`pyg_hag.nn.HAGLSTMAggregation`, which has PyG's parameters and the outputs
     of an LSTM on each list of neighbours alone.
+
+    With sums and means, neighbours pass through :math:`\mathbf{W}_2` before they are
+    added up where that is predicted to take less time: the result differs by rounding.
 
     `forward(x, edge_index)` accepts a :class:`pyg_hag.HAG` or an `edge_index`.
 

@@ -14,6 +14,7 @@ from pyg_hag.nn.mixins.aggregation import (
 from pyg_hag.nn.mixins.checks import check_square, refuse_weights
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing, propagate_hag
 from pyg_hag.nn.mixins.normalization import gcn_normalized, laplacian, loop_rule
+from pyg_hag.nn.mixins.order import add_bias, product, takes_other_order
 
 
 class GCNMixin(HAGMessagePassing):
@@ -42,6 +43,51 @@ class GCNMixin(HAGMessagePassing):
         fill = 2.0 if getattr(self, "improved", False) else 1.0
         adjacency = weighted_adjacency(hag, edge_weight, name, always)
         return gcn_normalized(adjacency, loops, fill, x.dtype, rule)
+
+
+class GCNConvMixin(GCNMixin):
+    """`GCNConv`, which sums first where that is narrower."""
+
+    def forward(self, x: Tensor, edge_index: Any, edge_weight: Any = None) -> Tensor:
+        """See :class:`torch_geometric.nn.GCNConv`."""
+        if not takes_other_order(self, self.lin, x, edge_index, sums_first=False):
+            out: Tensor = super().forward(x, edge_index, edge_weight)
+            return out
+        out = self.propagate(edge_index, x=x, edge_weight=edge_weight)
+        out = self.lin(out)
+        return out if self.bias is None else out + self.bias
+
+
+class SGMixin(GCNMixin):
+    """`SGConv`, which passes through its linear layer first where that is narrower."""
+
+    def forward(self, x: Tensor, edge_index: Any, edge_weight: Any = None) -> Tensor:
+        """See :class:`torch_geometric.nn.SGConv`."""
+        order = {"sums_first": True, "num_sums": self.K}
+        if self.cached or not takes_other_order(self, self.lin, x, edge_index, **order):
+            out: Tensor = super().forward(x, edge_index, edge_weight)
+            return out
+        out = product(self.lin, x)
+        for _ in range(self.K):
+            out = self.propagate(edge_index, x=out, edge_weight=edge_weight)
+        return add_bias(out, self.lin)
+
+
+class SSGMixin(GCNMixin):
+    """`SSGConv`, likewise."""
+
+    def forward(self, x: Tensor, edge_index: Any, edge_weight: Any = None) -> Tensor:
+        """See :class:`torch_geometric.nn.SSGConv`."""
+        order = {"sums_first": True, "num_sums": self.K}
+        if self.cached or not takes_other_order(self, self.lin, x, edge_index, **order):
+            out: Tensor = super().forward(x, edge_index, edge_weight)
+            return out
+        x = product(self.lin, x)
+        out = x * self.alpha
+        for _ in range(self.K):
+            x = self.propagate(edge_index, x=x, edge_weight=edge_weight)
+            out = out + (1 - self.alpha) / self.K * x
+        return add_bias(out, self.lin)
 
 
 class GCN2Mixin(GCNMixin):
@@ -159,4 +205,9 @@ class ClusterGCNMixin(HAGMessagePassing):
         adjacency = Adjacency(hag, None, inverse, self_scale)
         if self.flow == "target_to_source":
             adjacency = Adjacency(hag.t(), inverse, None, self_scale)
-        return self.lin_out(propagate_hag(self, adjacency, x)) + self.lin_root(x)
+        if takes_other_order(self, self.lin_out, x, hag, sums_first=True):
+            out = propagate_hag(self, adjacency, product(self.lin_out, x))
+            out = add_bias(out, self.lin_out)
+        else:
+            out = self.lin_out(propagate_hag(self, adjacency, x))
+        return out + self.lin_root(x)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_hag.hag import AbstractHAG
@@ -12,7 +13,51 @@ from pyg_hag.nn.mixins.aggregation import (
 )
 from pyg_hag.nn.mixins.checks import check_square, refuse_weights, used_weights
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing, propagate_hag
+from pyg_hag.nn.mixins.order import (
+    add_bias,
+    first_linear,
+    product,
+    takes_other_order,
+)
 from pyg_hag.utils.tensors import reciprocal
+
+
+class SAGEMixin(HAGMessagePassing):
+    """`SAGEConv`, which passes through `lin_l` first where that is narrower."""
+
+    def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:
+        """See :class:`torch_geometric.nn.SAGEConv`."""
+        source, target = x if isinstance(x, (tuple, list)) else (x, x)
+        if not takes_other_order(self, self.lin_l, source, edge_index, sums_first=True):
+            out: Tensor = super().forward(x, edge_index, size)
+            return out
+        if self.project:
+            source = self.lin(source).relu()
+        messages = product(self.lin_l, source)
+        out = self.propagate(edge_index, x=(messages, target), size=size)
+        out = add_bias(out, self.lin_l)
+        if self.root_weight and target is not None:
+            out = out + self.lin_r(target)
+        return F.normalize(out, p=2.0, dim=-1) if self.normalize else out
+
+
+class GraphConvMixin(HAGMessagePassing):
+    """`GraphConv`, which passes through `lin_rel` first where that is narrower."""
+
+    def forward(
+        self, x: Any, edge_index: Any, edge_weight: Any = None, size: Any = None
+    ) -> Tensor:
+        """See :class:`torch_geometric.nn.GraphConv`."""
+        source, target = x if isinstance(x, (tuple, list)) else (x, x)
+        order = {"sums_first": True}
+        if not takes_other_order(self, self.lin_rel, source, edge_index, **order):
+            out: Tensor = super().forward(x, edge_index, edge_weight, size)
+            return out
+        messages = product(self.lin_rel, source)
+        graph = {"edge_weight": edge_weight, "size": size}
+        out = self.propagate(edge_index, x=(messages, target), **graph)
+        out = add_bias(out, self.lin_rel)
+        return out if target is None else out + self.lin_root(target)
 
 
 class GINMixin(HAGMessagePassing):
@@ -37,7 +82,15 @@ class GINMixin(HAGMessagePassing):
             hag, added = hag.closed()
             weight = weight - added.to(x.dtype)
         adjacency = Adjacency(self.oriented(hag), self_scale=weight)
-        return self.nn(propagate_hag(self, adjacency, (x, x), size=size))
+        first = first_linear(self.nn)
+        if not takes_other_order(self, first, x, hag, sums_first=True):
+            return self.nn(propagate_hag(self, adjacency, (x, x), size=size))
+        messages = product(first, x)
+        out = propagate_hag(self, adjacency, (messages, messages), size=size)
+        out = add_bias(out, first)
+        for module in [*self.nn][1:]:
+            out = module(out)
+        return out
 
 
 class SimpleMixin(HAGMessagePassing):

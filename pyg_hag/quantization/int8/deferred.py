@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyg_hag.ops.qparams import changed
 from pyg_hag.ops.quantized import Epilogue, QParams, Residual, quantize
 from pyg_hag.ops.quantized_launch import float32
 from pyg_hag.quantization.int8.tensor import DeferredTensor
@@ -71,7 +72,7 @@ class Deferred:
         for known_qparams, known_row_scale, out in self._computed:
             if known_qparams == qparams and known_row_scale is row_scale:
                 return out
-        end = self.epilogue._replace(out_qparams=qparams, next_scale=row_scale)
+        end = changed(self.epilogue, out_qparams=qparams, next_scale=row_scale)
         out = self.compute(end)
         self._computed.append((qparams, row_scale, out))
         return out
@@ -80,7 +81,7 @@ class Deferred:
 
     def _extended(self, **changes: Any) -> "Deferred":
         rows, columns = self.shape
-        epilogue = self.epilogue._replace(**changes)
+        epilogue = changed(self.epilogue, **changes)
         return Deferred(
             self.compute, (rows, columns), self.device, self.source, epilogue
         )

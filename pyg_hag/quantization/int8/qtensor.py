@@ -13,6 +13,7 @@ from pyg_hag.nn.mixins.checks import (
     check_sources,
     used_weights,
 )
+from pyg_hag.ops.qparams import changed
 from pyg_hag.ops.quantized import Epilogue, QParams, Residual, aggregate_quantized
 from pyg_hag.ops.quantized_launch import float32
 from pyg_hag.quantization.int8.deferred import Deferred
@@ -98,7 +99,7 @@ class QTensor(NamedTuple):
         dst_scale = float32(dst_scale)
 
         def compute(epilogue: Epilogue) -> Tensor:
-            epilogue = epilogue._replace(dst_scale=dst_scale)
+            epilogue = changed(epilogue, dst_scale=dst_scale)
             return aggregate_quantized(*self, hag, reduce, self_scale, epilogue)
 
         shape = hag.num_dst, self.values.size(1)
