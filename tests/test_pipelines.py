@@ -344,7 +344,7 @@ def test_numbers_that_may_be_weights_are_told():
     out = HAGTransform(attr="edge_attr", weights="plain")(data)
     conv = to_hag(GCNConv(8, 4))
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         to_hag(SAGEConv(8, 4))(out.x, out.hag)  # takes no weights
         value = conv(out.x, out.hag, out.edge_attr)
     expected = GCNConv(8, 4)

@@ -109,7 +109,7 @@ def _found(
     limits = {"is_cut": int(control[STOP] != 0), "is_split": int(num_parts > 1)}
     if options.objective == "aggregations":
         hags = (_assemble(f, options.capacity, None, transpose) for f in found)
-        hag = min(hags, key=lambda hag: hag.stats.aggregations)
+        hag = min(hags, key=_count_aggregations)
         return hag.decided(Decision(Reason.FEWEST, **limits))
     hag, ratio = min(
         (_select_fastest(f, options, transpose, control) for f in found),
@@ -210,6 +210,12 @@ def _select_fastest(
             break
     assert best is not None
     return best, best_ratio
+
+
+def _count_aggregations(hag: HAG) -> int:
+    """The binary aggregations: all inputs of a row but one are added to it."""
+    num_inputs = hag.host.flat.src_count + hag.host.flat.agg_count
+    return int(num_inputs.sum() - np.count_nonzero(num_inputs))
 
 
 def _assemble(

@@ -244,7 +244,7 @@ def test_a_model_that_cannot_share_says_so_with_the_reasons():
     with pytest.warns(UserWarning, match=r"(?s)no layer.*convs\.1 \(GATConv\): att"):
         to_hag(pyg.GAT(8, 8, 2))
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         to_hag(Own())  # one layer can
         to_hag(pyg.GCN(8, 8, 2))
 

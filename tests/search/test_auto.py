@@ -30,6 +30,7 @@ from pyg_hag.search.memory import Memory
 from pyg_hag.search.pairs import candidates, search
 from pyg_hag.search.pairs.components import Component
 from pyg_hag.search.pairs.row_lists import Scratch
+from pyg_hag.search.pairs.tries import ties_of
 from pyg_hag.search.select import is_cheaper_transposed
 from pyg_hag.search.twins.contraction import Contraction
 from pyg_hag.search.twins.find import _equal_when_closed
@@ -194,7 +195,7 @@ def test_the_window_of_a_long_row_is_around_the_item():
     row_len = np.array([len(row) for row in rows], np.int64)
     row = np.concatenate(rows).astype(np.int32)
     row_ptr = np.concatenate([[0], np.cumsum(row_len)])
-    state = candidates.new_state(Component(row_ptr, row, row_len, 2400))
+    state = candidates.new_state(Component(row_ptr, row, row_len, 2400), ties_of(0))
     scratch = Scratch(np.zeros(2400, np.int32), np.empty(2400, np.int32))
     for x in state.rank.argsort().tolist():  # in the order of the rows
         candidates.find_candidates(state, scratch, x)
