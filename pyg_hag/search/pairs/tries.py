@@ -21,24 +21,27 @@ from pyg_hag.search.pairs.components import Component
 from pyg_hag.search.progress import STOP
 from pyg_hag.utils.arrays import I32, I64
 
-SMALL = 1 << 12
+SMALL = 1 << 9
 """Entries of a component up to which it is searched most often."""
-_MEDIUM = 1 << 15  # entries of a component up to which it is searched twice,
-_SHORT = 8  # or entries of a row, in the mean
+_SHORT = (
+    8  # entries of a row, in the mean: components of such rows are searched as often
+)
+_MEDIUM = 1 << 12  # up to so many entries, and twice beyond
 _MOST = 8
 
 
 @jit
 def count_tries(num_entries: int, num_rows: int) -> int:
     """How often a component is searched."""
-    if num_entries <= SMALL:
+    is_short = num_entries <= _SHORT * num_rows
+    if num_entries <= (_MEDIUM if is_short else SMALL):
         return _MOST
-    return 2 if num_entries <= _MEDIUM or num_entries <= _SHORT * num_rows else 1
+    return 2 if is_short else 1
 
 
 def most_copied(num_rows: int) -> int:
     """The most entries, of so many rows, that are in components searched again."""
-    return max(_MEDIUM, _SHORT * num_rows)
+    return max(SMALL, _SHORT * num_rows)
 
 
 @jit
