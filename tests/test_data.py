@@ -8,6 +8,8 @@ import torch_geometric.transforms as T
 from graphs import (
     ODD_GRAPHS,
     FewestTransform,
+    clique,
+    edge_index_of,
     fewest_hag,
     near_cliques,
     random_graph,
@@ -260,7 +262,11 @@ def test_a_changed_batch_is_noticed():
 
 
 def test_batches_of_signed_and_other_hags():
-    graphs = hag_graphs() + hag_graphs(subtract=True)
+    cliques = [Data(torch.randn(n, 4), edge_index_of(clique(range(n)))) for n in (8, 9)]
+    for data in cliques:
+        data.y = torch.tensor([len(data.x)])
+    signs = FewestTransform(subtract=True)
+    graphs = hag_graphs() + hag_graphs(subtract=True) + [signs(d) for d in cliques]
     signed = [data.hag.is_signed for data in graphs]
     assert 2 < sum(signed) < len(signed) / 2
     batch = Batch.from_data_list(graphs)

@@ -45,7 +45,8 @@ def test_what_differs_is_found(where, monkeypatch):
             "aggregate",
             lambda *a, **k: 2 * original(*a, **k) - original(*a, **k).detach(),
         )
-    runs = Call(GCNConv(5, 3), (torch.randn(4, 5), EDGES), {}).repeat()
+    x = torch.randn(4, 5, requires_grad=True)  # else no gradient goes through the sum
+    runs = Call(GCNConv(5, 3), (x, EDGES), {}).repeat()
     assert {run.outcome for run in runs} == {"differs"}
     assert all(run.reason.startswith(where) for run in runs)
 

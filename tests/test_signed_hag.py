@@ -142,7 +142,7 @@ def test_closed_where_nothing_is_subtracted():
 
 
 def test_closed_is_unsigned_where_only_the_self_was_subtracted():
-    hag = signed_hag(edge_index_of(clique(range(5))))
+    hag = signed_hag(edge_index_of(clique(range(9))))
     assert hag.is_signed
     assert not hag.closed()[0].is_signed
 
@@ -195,5 +195,5 @@ def test_rows_that_subtract_without_aggregates():
 
 def test_a_sequence_cannot_be_signed():
     with pytest.raises(ValueError, match="'src_minus' is not empty"):
-        hag = signed_hag(edge_index_of(clique(range(5))))
+        hag = signed_hag(edge_index_of(clique(range(9))))
         HAG(hag.num_src, *hag.tensors, sequential=True)

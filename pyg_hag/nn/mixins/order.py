@@ -64,6 +64,7 @@ def _may_choose(conv: Any, linear: Any, x: Any) -> bool:
         and type(linear.weight) is torch.nn.Parameter  # not one that is initialised yet
         and not _has_hooks(linear)
         and isinstance(x, Tensor)
+        and x.device.type in ("cpu", "cuda")
         and x.layout == torch.strided
         and x.dtype == linear.weight.dtype
         and x.dtype in (torch.float32, torch.float64)
