@@ -16,6 +16,7 @@ from pyg_hag.plan.cpu import MIN_WORK
 from pyg_hag.runtime import first_use
 from pyg_hag.runtime.thread_pool import num_threads
 from pyg_hag.search import build_hag
+from pyg_hag.search.worth import MIN_EDGES
 from pyg_hag.transforms import HAGTransform
 
 _NODES = 24  # of a graph, enough for aggregates
@@ -81,6 +82,7 @@ def _compile_default() -> None:
         hag = HAGTransform(objective="aggregations")(data).hag
         _use(edge_index, hag)
     _use(edge_index, build_hag(edge_index, capacity=0))
+    build_hag(_long(), _NODES)
     aggregate(_features(hag, 1), hag, "max").sum().backward()
 
 
@@ -108,6 +110,12 @@ def _mixed() -> Tensor:
     u, v = torch.cartesian_prod(*2 * [torch.arange(_NODES, device="cpu")]).t()
     kept = (u * v + 7 * (u + v)) % 5 < 2
     return torch.stack([u[kept], v[kept]])
+
+
+def _long() -> Tensor:
+    """So many edges that a sample of them is searched first."""
+    edges = _mixed()
+    return edges.repeat(1, MIN_EDGES // edges.size(1) + 1)
 
 
 def _features(hag: HAG, width: int) -> Tensor:

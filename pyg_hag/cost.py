@@ -17,6 +17,8 @@ from pyg_hag.utils.files import write_text
 SETS = (2.0**15, 2.0**20, 2.0**23, 2.0**26)
 """Working sets, in bytes per thread, for which the cost of a byte is measured."""
 
+_SHARE_ALIVE = 0.3  # of the aggregates of a large graph, at once
+
 FRESH = 32 << 20  # bytes above which an allocation is fresh memory (glibc)
 
 
@@ -109,6 +111,32 @@ class CostModel:
             )
         )
         return ours / theirs if theirs > 0 else 1.0
+
+    def ratio_of_counts(
+        self, size: tuple[int, int], counts: tuple[int, float, float], width: int
+    ) -> float:
+        """Estimates the ratio of :meth:`ratio` where there is no HAG yet.
+
+        All sources are taken to be one working set, to which a third of the aggregates
+        is added.
+
+        Args:
+            size: Number of sources and destinations.
+            counts: Number of edges, and of reads and aggregates of the HAG.
+            width: Number of features per node.
+        """
+        num_src, num_dst = size
+        edges, reads, aggregates = counts
+        row_size = 4 * width
+        near = np.array([num_src, num_src + _SHARE_ALIVE * aggregates])
+        by_set = _hats(near * row_size)
+        row, byte = by_set @ np.array(self.row), by_set @ np.array(self.byte)
+        read = self.read + np.array([0, self.choose]) + row_size * byte
+        ends = row_size * self.stream * (num_src + num_dst)
+        theirs = num_dst * row[0] + edges * read[0] + ends
+        ours = (num_dst + aggregates) * row[1] + reads * read[1] + ends
+        ours += row_size * self.write * aggregates
+        return float(ours / theirs) if theirs > 0 else 1.0
 
     def prices(self, nodes: I64, width: int, itemsize: int = 4) -> tuple[F64, F64]:
         """The costs of a read and of the row of an aggregate.

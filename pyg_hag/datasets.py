@@ -28,8 +28,10 @@ GENERATED_SMALL: dict[str, Callable[[], list[Data]]] = {
     "ego-networks": lambda: generate_ego_networks(20),
     "communities": lambda: [generate_communities(1000, 10_000, 5)],
     "social": lambda: [generate_social_graph(4)],
+    "products": lambda: [generate_products(8000, 1500)],
 }
-"""Small graphs that are generated: many graphs, a sparse one, one with classes."""
+"""Small graphs that are generated: many graphs, a sparse one, one with classes, and a
+product of two sparse matrices."""
 
 _CLASSES: dict[str, Any] = {
     **dict.fromkeys(("Cora", "CiteSeer", "PubMed"), Planetoid),
@@ -196,6 +198,33 @@ def generate_meta_path(num_nodes: int, num_venues: int = 20, seed: int = 0) -> D
     x = torch.randn(num_nodes, 16, generator=generator, device="cpu")
     x[:, :2] += 0.5 * torch.nn.functional.one_hot(y, 2)
     return Data(x=x, edge_index=edge_index, y=y)
+
+
+def generate_products(
+    num_papers: int, num_authors: int, num_each: int = 3, seed: int = 0
+) -> Data:
+    """Generates a graph of papers that have an author in common.
+
+    Its adjacency matrix is a product of two sparse ones, papers by authors and authors
+    by papers, without its diagonal. A HAG can undo the product, but for the paper
+    itself and for papers that have several authors in common. It fits into caches.
+
+    Args:
+        num_papers (int): Number of papers, the nodes.
+        num_authors (int): Number of authors.
+        num_each (int): Number of authors of a paper, of whom any are as likely.
+        seed (int): Seed of the random numbers.
+    """
+    rng = np.random.default_rng(seed)
+    author = rng.integers(0, num_authors, (num_papers, num_each))
+    paper = np.repeat(np.arange(num_papers), num_each)
+    order = np.argsort(author.reshape(-1), kind="stable")
+    papers_of = np.split(paper[order], np.bincount(author.reshape(-1))[:-1].cumsum())
+    pairs = [np.stack([p.repeat(p.size), np.tile(p, p.size)]) for p in papers_of]
+    src, dst = np.concatenate(pairs, axis=1)
+    codes = np.unique(src[src != dst] * num_papers + dst[src != dst])
+    edges = np.stack([codes // num_papers, codes % num_papers])
+    return Data(edge_index=torch.from_numpy(edges), num_nodes=num_papers)
 
 
 def generate_communities(

@@ -11,6 +11,7 @@ from pyg_hag.datasets import (
     find_root,
     generate_communities,
     generate_ego_networks,
+    generate_products,
     generate_social_graph,
     load_graphs,
 )
@@ -73,6 +74,20 @@ def test_generated_communities():
     far = generate_communities(900, 30_001, 1)
     savings = [fewest_hag(d.edge_index, 900).stats.reads for d in (data, far)]
     assert savings[0] < savings[1]
+
+
+def test_generated_products():
+    data = generate_products(400, 60)
+    assert data.num_nodes == 400 and not data.has_self_loops()
+    assert data.is_undirected() and not data.has_isolated_nodes()
+    assert data.edge_index.unique(dim=1).size(1) == data.num_edges
+    assert torch.equal(generate_products(400, 60).edge_index, data.edge_index)
+    assert not torch.equal(
+        generate_products(400, 60, seed=1).edge_index, data.edge_index
+    )
+    # As many edges as pairs of papers with a common author, and a HAG that knows that:
+    assert 0.8 < data.num_edges / (60 * (400 * 3 / 60) ** 2) < 1.1
+    assert fewest_hag(data.edge_index, 400).stats.read_reduction > 2
 
 
 def test_communities_must_be_sparse():

@@ -122,7 +122,7 @@ def test_numbers():
         assert str(decision)
         codes.add(decision.code)
     assert max(codes) < 2**55
-    assert len(codes) == 9 * 2 * 2 * 3**3
+    assert len(codes) == 10 * 2 * 2 * 3**3
     too_large = Decision(Reason.PAYS, percent=10**6, width=2**40, number=2**40)
     assert Decision.of(too_large.code).reason == Reason.PAYS
     assert describe([]) == describe([0]) == ""

@@ -20,7 +20,7 @@ GRAPHS = [
     *("MUTAG", "BZR", "BZR_MD", "ENZYMES", "PROTEINS", "IMDB-BINARY", "IMDB-MULTI"),
     *("REDDIT-BINARY", "COLLAB", "Cora", "CS", "Photo", "Computers", "cornell5"),
     *("ego-Facebook", "ca-AstroPh", "email-Enron", "Gowalla_bip", "HeCo_DBLP_APCPA"),
-    "cnr-2000",
+    *("cnr-2000", "products"),
 ]
 """The default graphs; those that are not in the data folder are left out."""
 QUICK = ["ego-networks", "communities"]

@@ -21,6 +21,7 @@ class Reason(IntEnum):
     PAYS_NOT = 7
     NO_SEARCH = 8
     SEQUENTIAL = 9
+    NOT_WORTH = 10
 
 
 _BITS = {
@@ -43,6 +44,8 @@ _TEXTS = {
     Reason.PAYS_NOT: "plain: a HAG of {number} aggregates was predicted to take "
     "{ratio} of plain's time at {width} features",
     Reason.NO_SEARCH: "plain: no search was asked for",
+    Reason.NOT_WORTH: "plain: from a sample of {number} edges, a HAG was predicted to "
+    "take {ratio} of plain's time at {width} features",
     Reason.SEQUENTIAL: "sequential HAG: prefixes shared in {orders}",
 }
 
@@ -61,7 +64,8 @@ class Decision(NamedTuple):
     """Number of features; microseconds of a pass for `FEW_PASSES`; the sum of `2**i`
     over the orders of neighbours for `SEQUENTIAL`."""
     number: int = 0
-    """Aggregates of the HAG that does not pay; passes for `FEW_PASSES`."""
+    """Aggregates of the HAG that does not pay; passes for `FEW_PASSES`; edges of the
+    sample for `NOT_WORTH`."""
 
     @classmethod
     def in_order(cls, names: Iterable[str]) -> "Decision":

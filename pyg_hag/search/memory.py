@@ -36,6 +36,13 @@ class Memory:
         self.held = 0
         """Bytes of the arrays that live until the end of the search."""
 
+    @classmethod
+    def for_sample(cls, limit: int | None, num_src: int) -> "Memory":
+        """What the search of a sample of a graph may allocate."""
+        memory = cls(limit)
+        memory.held = _PER_NODE * num_src
+        return memory
+
     def require(self, size: int) -> None:
         """Raises :class:`TooLittleMemory` where arrays of `size` bytes do not fit."""
         if self.limit is not None and self._taken(size) > self.limit:

@@ -63,7 +63,7 @@ def watched(
             errors.append(error)
 
     thread = threading.Thread(target=work, name="hag-search", daemon=True)
-    begin = time.monotonic()
+    end = float("inf") if time_limit is None else time.monotonic() + time_limit
     bar = tqdm(
         desc="HAG search",
         unit=" merges",
@@ -74,11 +74,13 @@ def watched(
     )
     try:
         with bar:
+            control[STOP] = time_limit == 0
             thread.start()
             while thread.is_alive():
-                thread.join(_PERIOD)
+                left = end - time.monotonic()
+                thread.join(min(_PERIOD, left) if left > 0 else _PERIOD)
                 bar.update(int(control[MERGED]) - bar.n)
-                if time_limit is not None and time.monotonic() - begin > time_limit:
+                if time.monotonic() >= end:
                     control[STOP] = 1
     except BaseException:
         control[STOP] = 1

@@ -18,6 +18,7 @@ from pyg_hag.search.pairs.search import MergedPairs
 from pyg_hag.search.progress import STOP
 from pyg_hag.search.rows import RowSearch
 from pyg_hag.search.signed.find import find_signed
+from pyg_hag.search.worth import MIN_EDGES, search_sample
 from pyg_hag.utils.arrays import I32, I64, Bool
 
 MAX_ITEMS = 2**31 - 1
@@ -88,6 +89,10 @@ def _found(
         src, dst, num_src, num_dst
     )
     ends = (dst, src, num_dst, num_src) if transpose else (src, dst, num_src, num_dst)
+    decision = _decide_at_once(*ends, options, control)
+    if decision is not None:
+        flat = plain_flat(src, dst, (num_src, num_dst))
+        return HAG.from_arrays(num_src, flat).decided(decision)
     row_ptr, row = to_rows(*ends)
     # Rows are kept for the graph as it is, unless memory is scarce:
     rows = (row_ptr, row) if not transpose and memory.limit is None else None
@@ -124,6 +129,41 @@ def _found(
         return hag.decided(Decision(Reason.PAYS, **limits))
     del hag
     return plain(Reason.PAYS_NOT, number=count, **limits)
+
+
+def _decide_at_once(
+    src: I64,
+    dst: I64,
+    num_src: int,
+    num_dst: int,
+    options: SearchOptions,
+    control: I64,
+) -> Decision | None:
+    """What a sample decides about a large graph: no search; None if one may pay.
+
+    A sample saves more than the whole graph on nearly every graph: its aggregates
+    displace no others from the caches, and more of them are kept.
+    """
+    is_default = options.objective == "time" and options.method == "auto"
+    if src.size < MIN_EDGES or not is_default or options.subtract:
+        return None
+    search = RowSearch(
+        options, 0, control, Memory.for_sample(options.memory_limit, num_src)
+    )
+    try:
+        sample = search_sample(src, dst, num_src, num_dst, search)
+    except TooLittleMemory:
+        return None
+    if control[STOP] != 0 or search.most_parts > 1:
+        return None
+    scale = src.size / sample.edges
+    counts = src.size, scale * sample.reads, scale * sample.aggregates
+    model, width = options.effective_cost_model, options.num_features
+    ratio = model.ratio_of_counts((num_src, num_dst), counts, width)
+    if ratio < _MAX_RATIO:
+        return None
+    numbers = {"percent": round(100 * ratio), "width": width, "number": sample.edges}
+    return Decision(Reason.NOT_WORTH, **numbers)
 
 
 @jit
