@@ -118,7 +118,8 @@ class CostModel:
         """Estimates the ratio of :meth:`ratio` where there is no HAG yet.
 
         All sources are taken to be one working set, to which a third of the aggregates
-        is added.
+        is added, the part that is usually in use. Where the memory of all aggregates is
+        large, it is taken to be fresh.
 
         Args:
             size: Number of sources and destinations.
@@ -135,7 +136,9 @@ class CostModel:
         ends = row_size * self.stream * (num_src + num_dst)
         theirs = num_dst * row[0] + edges * read[0] + ends
         ours = (num_dst + aggregates) * row[1] + reads * read[1] + ends
-        ours += row_size * self.write * aggregates
+        scratch = row_size * aggregates
+        ours += scratch * self.write
+        ours += scratch * (scratch > FRESH) * self.fresh * self.threads
         return float(ours / theirs) if theirs > 0 else 1.0
 
     def prices(self, nodes: I64, width: int, itemsize: int = 4) -> tuple[F64, F64]:

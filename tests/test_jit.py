@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from imports import FILES, MODULES
 
-from pyg_hag.graph.csr import to_rows
+from pyg_hag.graph.csr import to_lists
 from pyg_hag.ops.cpu.program import entry_of
 from pyg_hag.ops.cpu.reduction import Reduction
 from pyg_hag.plan.cpu_schedule import schedule
@@ -16,7 +16,7 @@ from pyg_hag.runtime import jit as jit_module
 
 
 def test_cached_code_is_dated_by_the_whole_package():
-    for function in (schedule, to_rows):
+    for function in (schedule, to_lists):
         cache = function._cache
         assert cache._impl.locator.get_source_stamp() == code_cache.PackageLocator.stamp
         assert cache._cache_file._source_stamp == code_cache.PackageLocator.stamp

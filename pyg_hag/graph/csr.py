@@ -8,60 +8,6 @@ from pyg_hag.utils.arrays import I32, I64
 
 
 @jit
-def to_rows(src: I64, dst: I64, num_src: int, num_dst: int) -> tuple[I64, I32]:
-    """The rows of an `edge_index`, each in ascending order.
-
-    Returns:
-        Pointers `[num_dst + 1]` and sources `[num_edges]`.
-    """
-    order = np.arange(num_dst).astype(np.int32)
-    by_src, row = np.empty(src.size, np.int32), np.empty(src.size, np.int32)
-    return sort_edges(src, dst, num_src, order, by_src, row), row
-
-
-@jit
-def sort_edges(
-    src: I64, dst: I64, num_src: int, order: I32, by_src: I32, out: I32
-) -> I64:
-    """Writes the sources of the destinations in this order, each's in ascending order.
-
-    Args:
-        src: The sources of the edges, `[num_edges]`.
-        dst: The destinations of the edges, `[num_edges]`.
-        num_src: Number of sources.
-        order: The destinations, `[num_dst]`.
-        by_src: Scratch, `[num_edges]`.
-        out: The result, `[num_edges]`.
-
-    Returns:
-        Where the sources of each destination start, in this order, `[num_dst + 1]`.
-    """
-    src_ptr = np.zeros(num_src + 1, np.int64)
-    fill = np.zeros(order.size, np.int64)
-    for e in range(src.size):
-        src_ptr[src[e] + 1] += 1
-        fill[dst[e]] += 1
-    ptr = np.zeros(order.size + 1, np.int64)
-    for i in range(order.size):
-        v = order[i]
-        ptr[i + 1] = ptr[i] + fill[v]
-        fill[v] = ptr[i]
-    for u in range(num_src):
-        src_ptr[u + 1] += src_ptr[u]
-    for e in range(src.size):  # afterwards, the edges of u end at src_ptr[u]
-        by_src[src_ptr[src[e]]] = dst[e]
-        src_ptr[src[e]] += 1
-    begin = 0
-    for u in range(num_src):
-        for e in range(begin, src_ptr[u]):
-            v = by_src[e]
-            out[fill[v]] = u
-            fill[v] += 1
-        begin = src_ptr[u]
-    return ptr
-
-
-@jit
 def to_lists(src: I64, dst: I64, num_dst: int) -> tuple[I64, I32]:
     """The rows of an `edge_index`, each in the order of the edges.
 

@@ -6,9 +6,9 @@ from pyg_hag.graph.csr import (
     bucket,
     label_groups,
     label_groups_of_edges,
-    sort_edges,
     to_lists,
 )
+from pyg_hag.graph.sort import sort_edges
 from pyg_hag.hag.arrays import Flat
 from pyg_hag.runtime.jit import jit
 from pyg_hag.utils.arrays import I32, I64

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyg_hag.graph.csr import to_rows
+from pyg_hag.graph.sort import to_rows
 from pyg_hag.hag import HAG
 from pyg_hag.hag.decision import Decision, Reason
 from pyg_hag.hag.plain import flat_of_rows, plain_flat

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyg_hag.graph.csr import to_rows
+from pyg_hag.graph.sort import to_rows
 from pyg_hag.runtime.hashing import splitmix64
 from pyg_hag.runtime.jit import jit
 from pyg_hag.search.emit.choose import costs_of
@@ -24,9 +24,9 @@ from pyg_hag.utils.arrays import I32, I64, U64
 MIN_EDGES = 1 << 17
 """Edges from which a sample is taken: smaller graphs are searched in a moment."""
 _SHARE = 0.05  # of the edges
-_FEWEST, _MOST = 50_000, 1_000_000  # edges of a sample
+_FEWEST, _MOST = 50_000, 400_000  # edges of a sample
 _PER_WINDOW = 1 << 15  # edges
-_FEWEST_WINDOWS, _MOST_WINDOWS = 4, 16
+_FEWEST_WINDOWS, _MOST_WINDOWS = 4, 8
 
 
 class Sample(NamedTuple):

@@ -25,7 +25,7 @@ from graphs import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyg_hag.graph.csr import to_rows
+from pyg_hag.graph.sort import to_rows
 from pyg_hag.search.memory import Memory
 from pyg_hag.search.pairs import candidates, search
 from pyg_hag.search.pairs.components import Component

@@ -20,7 +20,7 @@ from graphs import (
 from imports import CODE
 
 from pyg_hag import build_hag
-from pyg_hag.graph.csr import to_rows
+from pyg_hag.graph.sort import to_rows
 from pyg_hag.hag.plain import flat_of_rows, plain_flat
 from pyg_hag.search import progress, select
 from pyg_hag.search.memory import Memory, TooLittleMemory

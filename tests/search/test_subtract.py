@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyg_hag import build_hag
-from pyg_hag.graph.csr import to_rows
+from pyg_hag.graph.sort import to_rows
 from pyg_hag.search import progress, select
 from pyg_hag.search.emit.cancel import cancel
 from pyg_hag.search.emit.rules import Rules

@@ -100,6 +100,13 @@ def test_a_sample_decides(name, turned, searched):
         assert "of plain's time at 64 features" in decision
 
 
+def test_small_graphs_have_no_sample(searched):
+    edge_index, n = sparse()
+    edge_index = edge_index[:, : worth.MIN_EDGES - 1]
+    assert "from a sample" not in build_hag(edge_index, n).stats.decision
+    assert searched == [edge_index.size(1)]
+
+
 @pytest.mark.parametrize("name", GRAPHS)
 def test_no_hag_that_pays_is_missed(name, monkeypatch):
     edge_index, n = GRAPHS[name][0]()

@@ -96,7 +96,8 @@ def _search_large(
     component = _component(merged, c)
     pairs = merged.pairs[component.row_ptr[0] // 2 :]
     num_entries = int(component.row_ptr[-1] - component.row_ptr[0])
-    num_tries = tries.count_tries(num_entries, component.row_len.size)
+    num_rows = component.row_len.size
+    num_tries = tries.count_tries(num_entries, num_rows, min_redundancy)
     if num_tries == 1:
         merged.num_new[c] = _search_on_threads(
             component, tries.ties_of(0), min_redundancy, pairs, control

@@ -31,12 +31,16 @@ _MOST = 8
 
 
 @jit
-def count_tries(num_entries: int, num_rows: int) -> int:
-    """How often a component is searched."""
+def count_tries(num_entries: int, num_rows: int, min_redundancy: int) -> int:
+    """How often a component is searched.
+
+    Large ones are searched again only where pairs that two rows share are merged: of
+    these, most are equally frequent.
+    """
     is_short = num_entries <= _SHORT * num_rows
     if num_entries <= (_MEDIUM if is_short else SMALL):
         return _MOST
-    return 2 if is_short else 1
+    return 2 if is_short and min_redundancy == 2 else 1
 
 
 def most_copied(num_rows: int) -> int:
@@ -70,7 +74,7 @@ def search_component(
     """
     num_rows = component.row_len.size
     num_entries = component.row_ptr[num_rows] - component.row_ptr[0]
-    tries = count_tries(num_entries, num_rows)
+    tries = count_tries(num_entries, num_rows, min_redundancy)
     if tries == 1:
         return _search(component, ties_of(0), min_redundancy, pairs, control)
     given = copied(component)

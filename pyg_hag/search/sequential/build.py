@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyg_hag.graph.csr import bucket, label_groups, to_lists, to_rows
+from pyg_hag.graph.csr import bucket, label_groups, to_lists
+from pyg_hag.graph.sort import to_rows
 from pyg_hag.hag import HAG
 from pyg_hag.hag.decision import Decision, Reason
 from pyg_hag.hag.plain import flat_of_rows
