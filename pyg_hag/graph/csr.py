@@ -79,12 +79,15 @@ def label_groups_of_edges(
     """The same as :func:`label_groups` for an `edge_index`."""
     parent = np.arange(num_src).astype(np.int32)
     first = np.full(num_dst, -1, np.int32)
+    left = num_src  # groups of sources
     for e in range(src.size):
         v = dst[e]
         if first[v] < 0:
             first[v] = src[e]
-        else:
-            union(parent, find(parent, first[v]), src[e])
+        elif left > 1:
+            root, other = find(parent, first[v]), find(parent, src[e])
+            left -= root != other
+            union(parent, root, other)
     return _number_groups(parent, first), first
 
 
