@@ -14,7 +14,7 @@ from pyg_hag.ops.cpu.extreme_grad import ExtremeGradient
 from pyg_hag.ops.cpu.formats import FORMATS, VECTOR_BYTES
 from pyg_hag.ops.cpu.program import Call, Program, entry_of, run
 from pyg_hag.ops.cpu.reduction import Reduction
-from pyg_hag.ops.cpu.tiling import tile_features, variants
+from pyg_hag.ops.cpu.tiling import max_tile, tile_features, variants
 from pyg_hag.ops.reductions import REDUCES
 from pyg_hag.plan.cpu import AHEAD, Plan, forward_plan, group_plan
 from pyg_hag.runtime import openmp, thread_pool
@@ -174,7 +174,7 @@ def _gradient_call(
     cuts = plan.part_tasks(columns, threads)
     lanes, row_bytes = FORMATS[_NAMES[dtype]].lanes, columns * dtype.itemsize
     sizes = hag.num_src, hag.num_dst, columns
-    return make_call(program, plan, cuts, lanes, row_bytes, sizes, threads)
+    return make_call(program, plan, cuts, lanes, row_bytes, sizes, threads, False)
 
 
 def make_call(
@@ -185,6 +185,7 @@ def make_call(
     row_bytes: int,
     sizes: tuple[int, int, int],
     threads: int,
+    narrows: bool = True,
 ) -> Call:
     """Cuts the tasks of a plan into tiles of features.
 
@@ -196,11 +197,15 @@ def make_call(
         row_bytes: Bytes of the features of a source.
         sizes: Numbers of sources, destinations and columns.
         threads: Number of threads.
+        narrows: Whether tiles are made narrower so that aggregates stay in cache.
     """
-    max_vectors = program.max_vectors
+    max_vectors = limit = program.max_vectors
+    if narrows:
+        slot_size = plan.num_slots * program.slot_vectors * VECTOR_BYTES
+        limit = max_tile(slot_size * (threads if len(cuts) > 1 else 1), max_vectors)
     tasks: list[Any] = []
     for first, last, f0, f1 in cuts.tolist():
-        for f, width, variant in tile_features(f1 - f0, lanes, max_vectors):
+        for f, width, variant in tile_features(f1 - f0, lanes, max_vectors, limit):
             if width > 0 and last > first:
                 tasks.append((first, last, f0 + f, width, variant))
     known = variants(max_vectors)
