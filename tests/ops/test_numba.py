@@ -20,20 +20,28 @@ from graphs import (
 )
 
 from pyg_hag import aggregate
-from pyg_hag.ops.cpu import program
+from pyg_hag.ops.cpu import program, tiling
 from pyg_hag.ops.cpu.reduction import Reduction
-from pyg_hag.ops.cpu.tiling import tile_features, variants
+from pyg_hag.ops.cpu.tiling import (
+    MAX_SCRATCH_BYTES,
+    MIN_TILE,
+    max_tile,
+    tile_features,
+    variants,
+)
 from pyg_hag.ops.reductions import REDUCES
 from pyg_hag.plan.cpu import group_plan
 
 
 @pytest.mark.parametrize("lanes", [2, 4, 8, 16])
 @pytest.mark.parametrize("max_vectors", [1, 2, 3, 4, 5, 6, 8, 10, 12, 16])
-def test_tiles_cover_every_feature_once(lanes, max_vectors):
+@pytest.mark.parametrize("limit", [4, 5, 64])
+def test_tiles_cover_every_feature_once(lanes, max_vectors, limit):
     known = variants(max_vectors)
     for width in range(400):
         end = 0
-        for first, size, number in tile_features(width, lanes, max_vectors):
+        for first, size, number in tile_features(width, lanes, max_vectors, limit):
+            assert size <= limit * lanes
             variant = known[number]
             room = variant.vectors * lanes
             assert first == end and size <= room and variant.vectors <= max_vectors
@@ -42,6 +50,39 @@ def test_tiles_cover_every_feature_once(lanes, max_vectors):
             assert variant.layout != "overlapping" or size > variant.min_full * lanes
             end += size
         assert end == width
+
+
+@pytest.mark.parametrize("max_vectors", [1, 3, 4, 5, 6, 8, 10, 12, 16])
+def test_tiles_are_narrow_where_aggregates_need_much_room(max_vectors):
+    limits = [max_tile(size, max_vectors) for size in 2 ** np.arange(30)]
+    assert limits[0] == max_vectors and limits[-1] == min(MIN_TILE, max_vectors)
+    assert limits == sorted(limits, reverse=True)
+    for size, limit in zip(2 ** np.arange(30), limits, strict=True):
+        assert size * limit <= MAX_SCRATCH_BYTES or limit <= MIN_TILE
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("reduce", REDUCES)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_narrow_tiles_give_the_same_bits(reduce, dtype, threads, monkeypatch, guarded):
+    edge_index, (n, _) = near_cliques(30)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for width in (1, 63, 64, 65, 200, 300, 512):
+            x = torch.randn(n, width).to(dtype)
+            results, memory = [], []
+            for room in (1 << 60, 1):
+                monkeypatch.setattr(tiling, "MAX_SCRATCH_BYTES", room)
+                hag = fewest_hag(edge_index, n)  # calls are kept with their HAG
+                guarded.clear()
+                results.append(aggregate(x, hag, reduce))
+                memory.append(sum(map(len, guarded)))
+            assert torch.equal(*results)
+            assert memory[1] <= memory[0]
+            assert memory[1] < memory[0] or width < 200
+    finally:
+        torch.set_num_threads(before)
 
 
 SUBSETS = list(
