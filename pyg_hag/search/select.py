@@ -89,10 +89,9 @@ def _found(
         src, dst, num_src, num_dst
     )
     ends = (dst, src, num_dst, num_src) if transpose else (src, dst, num_src, num_dst)
-    decision = _decide_at_once(*ends, options, control)
-    if decision is not None:
-        flat = plain_flat(src, dst, (num_src, num_dst))
-        return HAG.from_arrays(num_src, flat).decided(decision)
+    numbers = _decide_at_once(ends, options, control)
+    if numbers is not None:
+        return _plain(src, dst, (num_src, num_dst), Reason.NOT_WORTH, **numbers)
     row_ptr, row = to_rows(*ends)
     # Rows are kept for the graph as it is, unless memory is scarce:
     rows = (row_ptr, row) if not transpose and memory.limit is None else None
@@ -132,26 +131,21 @@ def _found(
 
 
 def _decide_at_once(
-    src: I64,
-    dst: I64,
-    num_src: int,
-    num_dst: int,
-    options: SearchOptions,
-    control: I64,
-) -> Decision | None:
-    """What a sample decides about a large graph: no search; None if one may pay.
+    ends: tuple[I64, I64, int, int], options: SearchOptions, control: I64
+) -> dict[str, int] | None:
+    """Why a sample of a large graph pays for no search; None if a search may pay.
 
     A sample saves more than the whole graph on nearly every graph: its aggregates
     displace no others from the caches, and more of them are kept.
     """
     is_default = options.objective == "time" and options.method == "auto"
+    src, _, num_src, num_dst = ends
     if src.size < MIN_EDGES or not is_default or options.subtract:
         return None
-    search = RowSearch(
-        options, 0, control, Memory.for_sample(options.memory_limit, num_src)
-    )
+    memory = Memory.for_sample(options.memory_limit, num_src)
+    search = RowSearch(options, 0, control, memory)
     try:
-        sample = search_sample(src, dst, num_src, num_dst, search)
+        sample = search_sample(*ends, search)
     except TooLittleMemory:
         return None
     if control[STOP] != 0 or search.most_parts > 1:
@@ -162,8 +156,7 @@ def _decide_at_once(
     ratio = model.ratio_of_counts((num_src, num_dst), counts, width)
     if ratio < _MAX_RATIO:
         return None
-    numbers = {"percent": round(100 * ratio), "width": width, "number": sample.edges}
-    return Decision(Reason.NOT_WORTH, **numbers)
+    return {"percent": round(100 * ratio), "width": width, "number": sample.edges}
 
 
 @jit

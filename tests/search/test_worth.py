@@ -31,7 +31,7 @@ def dense():
 
 
 def stars():
-    """Nodes of which a hundredth is read by all."""
+    """Eight nodes that all others read, and that read all others."""
     hubs = torch.arange(8).repeat_interleave(N)
     others = torch.arange(N).repeat(8)
     return torch.stack([torch.cat([hubs, others]), torch.cat([others, hubs])]), N
