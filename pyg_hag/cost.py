@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 
 from pyg_hag.hag import HAG
-from pyg_hag.plan.cpu import Plan, forward_plan, pays_threads, uses_threads
+from pyg_hag.plan.cpu import (
+    Plan,
+    forward_plan,
+    max_tile,
+    pays_threads,
+    uses_threads,
+)
 from pyg_hag.runtime.jit import jit
 from pyg_hag.utils.arrays import F64, I64, pointers
 from pyg_hag.utils.files import write_text
@@ -18,8 +24,7 @@ SETS = (2.0**15, 2.0**20, 2.0**23, 2.0**26)
 """Working sets, in bytes per thread, for which the cost of a byte is measured."""
 
 _SHARE_ALIVE = 0.3  # of the aggregates of a large graph, at once
-
-FRESH = 32 << 20  # bytes above which an allocation is fresh memory (glibc)
+_VECTOR, _MAX_VECTORS = 64, 16  # bytes of a vector, vectors of the widest tile
 
 
 def paper_cost(hag: HAG, alpha: float = 1.0, beta: float = 0.0) -> float:
@@ -51,15 +56,15 @@ class CostModel:
             + F b \, \left( c_\text{byte}(W_g) \, \text{reads}_g
             + c_\text{stream} (\text{sources}_g + \text{destinations}_g)
             + c_\text{write} \, \text{aggregates}_g
-            \right) \right) + c_\text{fresh} \, \text{fresh bytes}
+            \right) \right)
 
     for :math:`F` features of :math:`b` bytes on :math:`p` threads (one thread where
-    there is little to do). :math:`W_g` is the working set of part g of the rows: the
+    there is little to do); each of the tiles into which the features are cut visits
+    all rows. :math:`W_g` is the working set of a tile and part g of the rows: the
     sources that neighbouring rows read, and the aggregates alive at once. The costs of
     a byte and of a row, which waits for its first byte, are those of the cache into
     which the working set fits, interpolated over :data:`SETS`. Every row of the
-    features and of the result streams through memory once. Memory for many aggregates
-    is fresh, so that its pages are created on the way; that of results is reused.
+    features and of the result streams through memory once.
 
     `python -m pyg_hag.benchmark cost --fit FILE` fits a model for another machine.
 
@@ -72,7 +77,6 @@ class CostModel:
         byte (tuple[float, ...]): Seconds per byte read, for each of :data:`SETS`.
         stream (float): Seconds per byte of features and result.
         write (float): Seconds per byte of an aggregate written.
-        fresh (float): Seconds per byte of fresh memory.
     """
 
     threads: int
@@ -83,7 +87,6 @@ class CostModel:
     byte: tuple[float, ...]
     stream: float
     write: float
-    fresh: float
 
     def seconds(self, hag: HAG, width: int, itemsize: int = 4) -> float:
         """Predicts the time of one sum over a HAG.
@@ -118,8 +121,7 @@ class CostModel:
         """Estimates the ratio of :meth:`ratio` where there is no HAG yet.
 
         All sources are taken to be one working set, to which a third of the aggregates
-        is added, the part that is usually in use. Where the memory of all aggregates is
-        large, it is taken to be fresh.
+        is added, the part that is usually in use.
 
         Args:
             size: Number of sources and destinations.
@@ -129,16 +131,17 @@ class CostModel:
         num_src, num_dst = size
         edges, reads, aggregates = counts
         row_size = 4 * width
-        near = np.array([num_src, num_src + _SHARE_ALIVE * aggregates])
-        by_set = _hats(near * row_size)
-        row, byte = by_set @ np.array(self.row), by_set @ np.array(self.byte)
-        read = self.read + np.array([0, self.choose]) + row_size * byte
+        alive = np.array([0, _SHARE_ALIVE * aggregates])
+        vectors = [max_tile(n, _MAX_VECTORS) for n in (alive * _VECTOR).tolist()]
+        tile, passes = _tiles(row_size, np.array(vectors))
+        by_set = _hats((num_src + alive) * tile)
+        row = passes * (by_set @ np.array(self.row))
+        read = passes * (self.read + np.array([0, self.choose]))
+        read += row_size * by_set @ np.array(self.byte)
         ends = row_size * self.stream * (num_src + num_dst)
         theirs = num_dst * row[0] + edges * read[0] + ends
         ours = (num_dst + aggregates) * row[1] + reads * read[1] + ends
-        scratch = row_size * aggregates
-        ours += scratch * self.write
-        ours += scratch * (scratch > FRESH) * self.fresh * self.threads
+        ours += row_size * aggregates * self.write
         return float(ours / theirs) if theirs > 0 else 1.0
 
     def prices(self, nodes: I64, width: int, itemsize: int = 4) -> tuple[F64, F64]:
@@ -170,7 +173,6 @@ class CostModel:
                 *self.byte,
                 self.stream,
                 self.write,
-                self.fresh,
             ]
         )
 
@@ -205,17 +207,24 @@ class CostModel:
 
 def features(hag: HAG, width: int, itemsize: int, threads: int) -> F64:
     """The terms with which the constants of a :class:`CostModel` are multiplied."""
-    plan = forward_plan(hag, width, threads)
-    tasks = plan.row_tasks(width, threads)
+    computed = max(4, itemsize)
+    plan = forward_plan(hag, width, threads, computed)
+    tasks = plan.row_tasks(width, threads, computed)
     work = _part_work(hag.num_src, plan.part_ptr, plan.ptr, plan.inputs).T.astype(float)
-    tile = int((tasks[:, 3] - tasks[:, 2]).min())
-    # Each tile of features visits all rows; other tasks share them.
-    visited = 1.0 if len(tasks) == 1 or tile < width else 1 / threads
-    moved = 1.0 if len(tasks) == 1 else 1 / threads
+    is_shared = len(tasks) > 1
+    moved = 1 / threads if is_shared else 1.0
+    cut = np.full(plan.slots.size, width)  # features of the tasks of each part
+    for first, last, f0, f1 in tasks[tasks[:, 3] - tasks[:, 2] < width].tolist():
+        i, j = np.searchsorted(plan.part_ptr, (first, last))
+        cut[i:j] = np.minimum(cut[i:j], f1 - f0)
+    slot_size = plan.num_slots * _VECTOR * (threads if is_shared else 1)
+    tile, passes = _tiles(cut * itemsize, max_tile(slot_size, _MAX_VECTORS))
+    # Each cut of features visits all rows; other tasks share them.
+    visited = passes * np.where(cut < width, 1.0, moved)
     aggregates = int((plan.target < 0).sum())
-    size = (width * itemsize, tile * itemsize)
     near = _near(work[2], plan) + plan.slots
-    return _terms(work, near, hag.num_dst, aggregates, plan.slots, size, visited, moved)
+    sizes = width * itemsize, tile
+    return _terms(work, near, hag.num_dst, aggregates, sizes, visited, moved)
 
 
 def plain_features(hag: HAG, width: int, itemsize: int, threads: int) -> F64:
@@ -231,9 +240,15 @@ def plain_features(hag: HAG, width: int, itemsize: int, threads: int) -> F64:
     parallel = pays_threads(int(work[1].sum()) + hag.num_dst, width, threads)
     share = 1 / threads if parallel else 1.0
     size = width * itemsize
+    tile, passes = _tiles(np.full(rows.size, size), _MAX_VECTORS)
     near = _near(sources, forward_plan(hag, width, threads))
-    none = np.zeros_like(rows)
-    return _terms(work, near, hag.num_dst, 0, none, (size, size), share, share)
+    return _terms(work, near, hag.num_dst, 0, (size, tile), share * passes, share)
+
+
+def _tiles(sizes: Any, vectors: Any) -> tuple[Any, Any]:
+    """Bytes of a tile, and the number of tiles, where one has up to `vectors`."""
+    passes = np.maximum(1, -(-sizes // (_VECTOR * vectors)))
+    return sizes / passes, passes
 
 
 def _near(sources: Any, plan: Plan) -> Any:
@@ -246,9 +261,8 @@ def _terms(
     near: Any,
     num_dst: int,
     aggregates: int,
-    slots: I64,
-    sizes: tuple[int, int],
-    visited: float,
+    sizes: tuple[int, Any],
+    visited: Any,
     moved: float,
 ) -> F64:
     """The terms, in the order of :meth:`CostModel.vector`.
@@ -258,27 +272,23 @@ def _terms(
         near: Rows of features in use at a time in each part, `[num_parts]`.
         num_dst: Number of destinations.
         aggregates: Number of aggregates.
-        slots: Aggregates alive at once in each part, `[num_parts]`.
-        sizes: Bytes of a row of features and of a tile of it.
-        visited: How often a thread visits each row.
+        sizes: Bytes of a row of features, and of a tile of it in each part.
+        visited: How often a thread visits the rows of each part, `[num_parts]`.
         moved: The share of the bytes that a thread moves.
     """
     rows, reads, sources = work
     size, tile = sizes
     by_set = _hats(near * tile)
-    scratch = slots.max(initial=0) * tile
     result = num_dst * size
-    fresh = scratch * (scratch > FRESH)
     return np.array(
         [
             1.0,
             *(visited * rows @ by_set),
-            reads.sum() * visited,
-            reads.sum() * visited * (aggregates > 0),
+            visited @ reads,
+            visited @ reads * (aggregates > 0),
             *(size * moved * reads @ by_set),
             size * moved * sources.sum() + result * moved,
             size * moved * aggregates,
-            fresh,
         ]
     )
 
@@ -319,13 +329,15 @@ def _part_work(num_src: int, part_ptr: I64, ptr: I64, inputs: Any) -> I64:
 
 DEFAULT_COST = CostModel(
     threads=2,
-    call=8e-6,
-    row=(1.8e-9, 3.3e-9, 1.3e-9, 14.0e-9),
-    read=0.17e-9,
-    choose=0.33e-9,
-    byte=(2.4e-12, 6.9e-12, 7.5e-12, 18.1e-12),
-    stream=12.6e-12,
-    write=3.4e-12,
-    fresh=83e-12,
+    call=4e-6,
+    row=(2.1e-9, 3.0e-9, 1.0e-9, 7.0e-9),
+    read=0.24e-9,
+    choose=0.39e-9,
+    byte=(2.8e-12, 8.0e-12, 15.5e-12, 27.1e-12),
+    stream=24.3e-12,
+    write=3.7e-12,
 )
-"""Measured on two cores of a server (x86-64, AVX-512, 1 MiB of L2 cache per core)."""
+"""The mean of two servers, measured on two cores of each (x86-64, AVX-512): one with
+1 MiB of L2 cache per core, and one with 2 MiB, whose last cache takes three times as
+long. Decisions for one by the constants of the other cost up to 4 % on average, by
+their mean 2 to 3 %."""

@@ -105,7 +105,7 @@ def test_times_are_measured_on_demand(monkeypatch, messages):
 
 
 def test_a_cost_model_changes_search_and_forecast():
-    free = type(DEFAULT_COST)(2, 1e-3, (0.0,) * 4, 0.0, 0.0, (0.0,) * 4, 0.0, 0.0, 0.0)
+    free = type(DEFAULT_COST)(2, 1e-3, (0.0,) * 4, 0.0, 0.0, (0.0,) * 4, 0.0, 0.0)
     (forecast,) = analyze(BICLIQUE, (200, 200), (512,), free).forecasts
     assert forecast.plain_seconds == forecast.hag_seconds == 1e-3
     assert forecast.is_plain and forecast.payback_epochs is None
@@ -245,7 +245,7 @@ def test_a_file_of_a_cost_model(capsys, tmp_path, file):
     assert f"cannot read '{path}'" in fails(capsys, file, "--cost", str(path))
     path.write_text("{}")
     assert "is not a cost model" in fails(capsys, file, "--cost", str(path))
-    free = type(DEFAULT_COST)(2, 2.0, (0.0,) * 4, 0.0, 0.0, (0.0,) * 4, 0.0, 0.0, 0.0)
+    free = type(DEFAULT_COST)(2, 2.0, (0.0,) * 4, 0.0, 0.0, (0.0,) * 4, 0.0, 0.0)
     free.save(path)
     assert main(["analyze", file, "--cost", str(path), "--widths", "4"]) == 0
     assert " 2000.00 ms " in capsys.readouterr().out

@@ -17,13 +17,13 @@ from graphs import (
 from pyg_hag import build_hag
 from pyg_hag.cost import (
     DEFAULT_COST,
-    FRESH,
     SETS,
     CostModel,
     features,
     paper_cost,
     plain_features,
 )
+from pyg_hag.plan import cpu as plans
 from pyg_hag.plan.cpu import forward_plan
 from pyg_hag.search.select import _SHARES
 
@@ -69,7 +69,7 @@ def test_two_threads_share_the_work():
 
 def test_live_aggregates_are_part_of_the_working_set():
     hag = fewest_hag(edge_index_of(clique(range(20))))
-    width, plan = 4096, forward_plan(hag, 4096, 1)
+    width, plan = 256, forward_plan(hag, 256, 1)
     assert plan.slots.tolist() == [plan.num_slots] and plan.num_slots > 0
     by_set = features(hag, width, 4, 1)[1 : len(SETS) + 1]
     working_set = 2 ** (by_set @ np.log2(SETS) / by_set.sum())
@@ -119,7 +119,7 @@ def test_the_graph_is_priced_without_a_hag_of_it(width):
 def test_every_aggregate_pays_for_its_row(price):
     """At so many reads per row: m inputs for u readers save m * u - m - u reads."""
     free = {field: (0.0,) * len(SETS) for field in ("row", "byte")}
-    free |= dict.fromkeys(("call", "choose", "stream", "write", "fresh"), 0.0)
+    free |= dict.fromkeys(("call", "choose", "stream", "write"), 0.0)
     model = CostModel(1, read=1.0, **free)
     model = dataclasses.replace(model, row=(price,) * len(SETS))
     few, many = [], []
@@ -139,12 +139,44 @@ def test_every_aggregate_pays_for_its_row(price):
     assert sum(few) < sum(many)
 
 
-def test_a_large_scratch_is_fresh_memory():
+@pytest.mark.parametrize("threads", [2, 3, 8])
+@pytest.mark.parametrize("itemsize", [2, 4, 8])
+def test_threads_share_features_or_rows(threads, itemsize):
+    """Rows where there are few features; features where parts would repeat much."""
+    edge_index, size = random_graph(0, 400, 400, 0.5)
+    hag = fewest_hag(edge_index, size=size)
+    whole = forward_plan(hag, 64, 1)
+    line = 64 // itemsize * threads  # features of a cache line for each thread
+    for width in range(line // 2, 5 * line, line // 2):
+        plan = forward_plan(hag, width, threads, itemsize)
+        is_cut = plan.part_ptr.size > whole.part_ptr.size
+        tasks = plan.row_tasks(width, threads, itemsize)
+        assert len(tasks) > threads / 2
+        assert is_cut or (tasks[:, 3] - tasks[:, 2] < width).any()
+        if width < line:
+            assert is_cut
+        if width >= 4 * line:
+            assert not is_cut
+        repeated = plan.inputs.size / whole.inputs.size
+        assert repeated <= 1 + 0.5 * line / width or width < line
+
+
+def test_tiles_visit_all_rows(monkeypatch):
+    """Those of 256 features in float32, and narrower ones beside many aggregates."""
     hag = fewest_hag(CLIQUES)
-    slots = forward_plan(hag, 1, 1).num_slots
-    width = FRESH // (4 * slots)
-    assert features(hag, width, 4, 1)[-1] == 0
-    assert features(hag, width + 1, 4, 1)[-1] == slots * (width + 1) * 4
+    plain = build_hag(CLIQUES, capacity=0)
+    rows = slice(1, len(SETS) + 1)
+    for graph in (hag, plain):
+        one, two, three = (features(graph, w, 4, 1) for w in (256, 512, 768))
+        for terms, passes in ((two, 2), (three, 3)):
+            assert terms[rows].sum() == pytest.approx(passes * one[rows].sum())
+            assert terms[len(SETS) + 1] == passes * one[len(SETS) + 1]
+            assert terms[-1] == passes * one[-1]
+    monkeypatch.setattr(plans, "MAX_SCRATCH_BYTES", 1)
+    for graph, passes in ((hag, 4), (plain, 1)):
+        assert features(graph, 256, 4, 1)[rows].sum() == pytest.approx(
+            passes * features(graph, 64, 4, 1)[rows].sum()
+        )
 
 
 def test_prices_of_rows_decide():

@@ -10,9 +10,10 @@ from torch_geometric.nn import SimpleConv
 
 from pyg_hag.hag import HAG
 from pyg_hag.ops import aggregate
-from pyg_hag.plan.cpu import forward_plan
+from pyg_hag.plan.cpu import CACHE_LINE, forward_plan, max_tile
 
 BYTES = 4  # of a feature, float32
+_VECTORS = 16  # of the widest tile
 _NEAR = 2 << 20  # bytes of features that stay in the cache
 _PYG = 2.5e-4, 8e-9, 0.35e-9, 1.1e-9
 """Seconds of PyG on `edge_index`: a call, an edge, and a feature of an edge where the
@@ -33,8 +34,11 @@ def scratch(hag: HAG, width: int, threads: int) -> int:
     """Bytes of the aggregates that are in use at a time."""
     plan = forward_plan(hag, width, threads)
     tasks = plan.row_tasks(width, threads)
+    used = min(threads, len(tasks))
+    widest = max_tile(plan.num_slots * CACHE_LINE * used, _VECTORS)
     tile = int((tasks[:, 3] - tasks[:, 2]).max(initial=0))
-    return BYTES * plan.num_slots * tile * min(threads, len(tasks))
+    tile = min(tile, widest * CACHE_LINE // BYTES)
+    return BYTES * plan.num_slots * tile * used
 
 
 def measured(

@@ -85,9 +85,8 @@ def fitted(samples: list[dict[str, Any]]) -> CostModel:
         read=constants[n + 1],
         choose=constants[n + 2],
         byte=tuple(constants[n + 3 : 2 * n + 3].tolist()),
-        stream=constants[-3],
-        write=constants[-2],
-        fresh=constants[-1],
+        stream=constants[-2],
+        write=constants[-1],
     )
 
 

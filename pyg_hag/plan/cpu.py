@@ -14,12 +14,15 @@ from pyg_hag.utils.arrays import I32, I64, Bool, pointers
 MIN_WORK = 1 << 17
 """The least work, times features, for which a call uses several threads."""
 CHUNKS_PER_THREAD = 4
-LANES = 16
-"""Features in a cache line, in float32."""
+CACHE_LINE = 64
 AHEAD = 32
 """The largest number of inputs that kernels prefetch ahead."""
-MAX_REPEATED = 1.5
-"""The largest ratio of inputs with parts that repeat aggregates to inputs without."""
+MIN_LINES = 4
+"""The least cache lines of features for each thread with which parts stay whole."""
+MIN_TILE = 4
+"""Vectors of a tile that is not made narrower for what is in cache."""
+MAX_SCRATCH_BYTES = 5 << 20
+"""What aggregates that are alive may take of the caches, on all threads."""
 _WINDOW, _NUM_WINDOWS = 1024, 17  # of the inputs from which `reach` is estimated
 
 
@@ -68,7 +71,7 @@ class Plan:
         """About how many sources lie between those that neighbouring rows read."""
         return reach(self.inputs)
 
-    def row_tasks(self, width: int, threads: int) -> I64:
+    def row_tasks(self, width: int, threads: int, itemsize: int = 4) -> I64:
         """Cuts rows and features into tasks.
 
         Rows are cut between parts. A part that is too large for one thread is cut by
@@ -78,17 +81,34 @@ class Plan:
         Args:
             width: Number of features.
             threads: Number of threads.
+            itemsize: Bytes of a feature as it is computed.
 
         Returns:
             First and last row, and first and last feature, `[num_tasks, 4]`; the last
             ones are exclusive.
         """
-        return _tasks(self.cuts, self.cut_work, width, threads)
+        return _tasks(self.cuts, self.cut_work, width, threads, itemsize)
 
     def part_tasks(self, width: int, threads: int) -> I64:
         """The same as :meth:`row_tasks` with parts instead of rows."""
         work = self.ptr[self.part_ptr] + self.part_ptr
-        return _tasks(np.arange(self.part_ptr.size), work, width, threads)
+        return _tasks(np.arange(self.part_ptr.size), work, width, threads, 4)
+
+
+def max_tile(slot_size: float, max_vectors: int) -> int:
+    """The largest number of vectors in a tile with which aggregates stay in cache.
+
+    Every tile of features visits all rows again, which takes less than to wait for
+    memory: with tiles half as wide, the aggregates that are alive take half the room.
+
+    Args:
+        slot_size: Bytes of all slots of all threads, for each vector of a tile.
+        max_vectors: The largest number of vectors that the kernel knows.
+    """
+    vectors = max_vectors
+    while vectors > MIN_TILE and vectors * slot_size > MAX_SCRATCH_BYTES:
+        vectors = max(MIN_TILE, vectors // 2)
+    return vectors
 
 
 def reach(inputs: I32) -> int:
@@ -110,18 +130,19 @@ def reach(inputs: I32) -> int:
     return int(np.median(spans) / 0.8) + 1 if spans else 0
 
 
-def _tasks(cuts: I64, work: I64, width: int, threads: int) -> I64:
+def _tasks(cuts: I64, work: I64, width: int, threads: int, itemsize: int) -> I64:
     total = int(work[-1])
     if not pays_threads(total, width, threads) or cuts.size < 2:
         return np.array([(cuts[0], cuts[-1], 0, width)], np.int64)
     share = total / (CHUNKS_PER_THREAD * threads)
     targets = np.arange(1, CHUNKS_PER_THREAD * threads) * share
     places = np.unique([0, *np.searchsorted(work, targets), cuts.size - 1])
+    lanes = CACHE_LINE // itemsize
     tasks = []
     for i, j in pairwise(places):
         tiles = [0, width]
-        if work[j] - work[i] > 1.5 * total / threads:
-            step = -(-width // (threads * LANES)) * LANES
+        if work[j] - work[i] > 1.25 * total / threads:
+            step = -(-width // (threads * lanes)) * lanes
             tiles = [*range(0, width, step), width]
         for f0, f1 in pairwise(tiles):
             tasks.append((cuts[i], cuts[j], f0, f1))
@@ -138,27 +159,31 @@ def uses_threads(hag: HAG, width: int, threads: int) -> bool:
     return pays_threads(hag.src.numel() + hag.agg.numel(), width, threads)
 
 
-def forward_plan(hag: HAG, width: int, threads: int) -> Plan:
+def forward_plan(hag: HAG, width: int, threads: int, itemsize: int = 4) -> Plan:
     """The plan for reductions: each aggregate just before the first row that reads it.
 
-    A group that is too large for one thread is cut into parts. It is left whole if
-    these would repeat too many aggregates and there are enough features to cut.
+    A group that is too large for one thread is cut into parts, which repeat aggregates
+    that several need, or left whole, so that threads share its features instead of its
+    rows: each visits all rows, but of half the features more stay in its cache. The
+    fewer features a visit computes, the more may be repeated before that is better.
 
     Args:
         hag: The graph.
         width: Number of features.
         threads: Number of threads.
+        itemsize: Bytes of a feature as it is computed.
     """
     if hag.num_aggregates == 0 and not hag.is_signed:
         return group_plan(hag)
     whole = _scheduled(hag, 1)
     if not pays_threads(int(whole.cut_work[-1]), width, threads):
         return whole
+    lines = width * itemsize / (threads * CACHE_LINE)
+    if lines >= MIN_LINES:
+        return whole
     cut = _scheduled(hag, threads)
-    if width >= threads * LANES:
-        if cut.inputs.size > MAX_REPEATED * whole.inputs.size:
-            return whole
-    return cut
+    repeated = cut.inputs.size / max(1, whole.inputs.size)
+    return whole if lines >= 1 and repeated > 1 + 0.5 / lines else cut
 
 
 @once_per_hag

@@ -20,17 +20,12 @@ from graphs import (
 )
 
 from pyg_hag import aggregate
-from pyg_hag.ops.cpu import program, tiling
+from pyg_hag.ops.cpu import program
 from pyg_hag.ops.cpu.reduction import Reduction
-from pyg_hag.ops.cpu.tiling import (
-    MAX_SCRATCH_BYTES,
-    MIN_TILE,
-    max_tile,
-    tile_features,
-    variants,
-)
+from pyg_hag.ops.cpu.tiling import tile_features, variants
 from pyg_hag.ops.reductions import REDUCES
-from pyg_hag.plan.cpu import group_plan
+from pyg_hag.plan import cpu as plans
+from pyg_hag.plan.cpu import MAX_SCRATCH_BYTES, MIN_TILE, group_plan, max_tile
 
 
 @pytest.mark.parametrize("lanes", [2, 4, 8, 16])
@@ -73,7 +68,7 @@ def test_narrow_tiles_give_the_same_bits(reduce, dtype, threads, monkeypatch, gu
             x = torch.randn(n, width).to(dtype)
             results, memory = [], []
             for room in (1 << 60, 1):
-                monkeypatch.setattr(tiling, "MAX_SCRATCH_BYTES", room)
+                monkeypatch.setattr(plans, "MAX_SCRATCH_BYTES", room)
                 hag = fewest_hag(edge_index, n)  # calls are kept with their HAG
                 used = len(guarded)
                 results.append(aggregate(x, hag, reduce))

@@ -14,9 +14,9 @@ from pyg_hag.ops.cpu.extreme_grad import ExtremeGradient
 from pyg_hag.ops.cpu.formats import FORMATS, VECTOR_BYTES
 from pyg_hag.ops.cpu.program import Call, Program, entry_of, run
 from pyg_hag.ops.cpu.reduction import Reduction
-from pyg_hag.ops.cpu.tiling import max_tile, tile_features, variants
+from pyg_hag.ops.cpu.tiling import tile_features, variants
 from pyg_hag.ops.reductions import REDUCES
-from pyg_hag.plan.cpu import AHEAD, Plan, forward_plan, group_plan
+from pyg_hag.plan.cpu import AHEAD, Plan, forward_plan, group_plan, max_tile
 from pyg_hag.runtime import openmp, thread_pool
 from pyg_hag.utils.arrays import I64
 
@@ -123,7 +123,9 @@ def _reduce_call(
     threads: int,
     checked: bool,
 ) -> Call:
-    plan = forward_plan(hag, columns, threads)
+    lanes = FORMATS[_NAMES[dtype]].lanes
+    itemsize = VECTOR_BYTES // lanes
+    plan = forward_plan(hag, columns, threads, itemsize)
     row_bytes = columns * dtype.itemsize
     program = _reduction(
         results,
@@ -136,8 +138,7 @@ def _reduce_call(
         checked,
         factors == _BY_INPUT,
     )
-    cuts = plan.row_tasks(columns, threads)
-    lanes = FORMATS[_NAMES[dtype]].lanes
+    cuts = plan.row_tasks(columns, threads, itemsize)
     sizes = hag.num_src, hag.num_dst, columns
     return make_call(program, plan, cuts, lanes, row_bytes, sizes, threads)
 
@@ -174,7 +175,9 @@ def _gradient_call(
     cuts = plan.part_tasks(columns, threads)
     lanes, row_bytes = FORMATS[_NAMES[dtype]].lanes, columns * dtype.itemsize
     sizes = hag.num_src, hag.num_dst, columns
-    return make_call(program, plan, cuts, lanes, row_bytes, sizes, threads, False)
+    return make_call(
+        program, plan, cuts, lanes, row_bytes, sizes, threads, narrows=False
+    )
 
 
 def make_call(

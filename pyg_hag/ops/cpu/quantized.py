@@ -115,7 +115,7 @@ def _reduce_call(
     checked: bool,
     packed: bool,
 ) -> Call:
-    plan = forward_plan(hag, columns, threads)
+    plan = forward_plan(hag, columns, threads, bits // 8)
     result_bytes = columns * (1 if quantizes else 4)
     columns = columns // 2 if packed else columns
     streamed = columns % VECTOR_BYTES == 0 and is_streamed(result_bytes, hag.num_dst)
@@ -130,7 +130,7 @@ def _reduce_call(
         checked,
         packed,
     )
-    cuts = plan.row_tasks(columns, threads)
+    cuts = plan.row_tasks(columns, threads, bits // 8)
     lanes, sizes = program.format.lanes, (hag.num_src, hag.num_dst, columns)
     return make_call(program, plan, cuts, lanes, columns, sizes, threads)
 

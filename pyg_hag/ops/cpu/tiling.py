@@ -3,11 +3,6 @@
 import functools
 from dataclasses import dataclass
 
-MIN_TILE = 4
-"""Vectors of a tile that is not made narrower for what is in cache."""
-MAX_SCRATCH_BYTES = 5 << 20
-"""What aggregates that are alive may take of the caches, on all threads."""
-
 
 @dataclass(frozen=True)
 class Variant:
@@ -76,19 +71,3 @@ def _variant_of(width: int, lanes: int, known: list[Variant]) -> Variant:
         return exact
     overlapping = (v for v in known if v.layout == "overlapping")
     return next(v for v in overlapping if v.vectors >= vectors)
-
-
-def max_tile(slot_size: int, max_vectors: int) -> int:
-    """The largest number of vectors in a tile with which aggregates stay in cache.
-
-    Every tile of features visits all rows again, which takes less than to wait for
-    memory: with tiles half as wide, the aggregates that are alive take half the room.
-
-    Args:
-        slot_size: Bytes of all slots of all threads, for each vector of a tile.
-        max_vectors: The largest number of vectors that the kernel knows.
-    """
-    vectors = max_vectors
-    while vectors > MIN_TILE and vectors * slot_size > MAX_SCRATCH_BYTES:
-        vectors = max(MIN_TILE, vectors // 2)
-    return vectors
