@@ -10,7 +10,7 @@ from pyg_hag.ops.checks import check_aggregate
 from pyg_hag.ops.dispatch import select
 from pyg_hag.ops.launch import Scales
 from pyg_hag.ops.numbers import aggregate_integers, to_complex, to_reals
-from pyg_hag.ops.reductions import COMPLEX, INTEGERS
+from pyg_hag.ops.reductions import COMPLEX, DTYPES
 from pyg_hag.ops.weighted import weighted_sum
 from pyg_hag.utils.tensors import computed_dtype, per_row
 
@@ -83,7 +83,7 @@ def aggregate(
             `reduce` is neither sum, mean nor symnorm.
     """
     reduce = check_aggregate(x, hag, reduce, src_scale, dst_scale, self_scale)
-    if x.dtype in INTEGERS or x.dtype in COMPLEX:
+    if x.dtype not in DTYPES:
         scales = src_scale, dst_scale, self_scale
         return _aggregate_others(x, hag, reduce, scales, backend)
     if hag.weights is not None:

@@ -89,10 +89,11 @@ def many_over(
 
 def is_traced(x: Tensor) -> bool:
     """Whether something other than a plain tensor must see an operator."""
+    kind = type(x)
     return (
-        torch.compiler.is_compiling()
+        (kind is not Tensor and kind is not torch.nn.Parameter)
+        or torch.compiler.is_compiling()
         or torch.jit.is_tracing()
-        or type(x) not in (Tensor, torch.nn.Parameter)
         or _get_current_dispatch_mode() is not None
     )
 

@@ -14,6 +14,8 @@ from pyg_hag.ops.reductions import (
     SIGNED_REDUCES,
 )
 
+_KNOWN = frozenset((*DTYPES, *INTEGERS, *COMPLEX))
+
 
 def check_aggregate(
     x: object,
@@ -36,7 +38,7 @@ def check_aggregate(
             f"'x' must be a dense tensor (got {x.layout}); convert it with "
             f"'x.to_dense()'"
         )
-    if x.dtype not in (*DTYPES, *INTEGERS, *COMPLEX):
+    if x.dtype not in _KNOWN:
         raise TypeError(
             f"'x' must hold floats of 16, 32 or 64 bits, signed integers, uint8, bool, "
             f"or complex numbers of 64 or 128 bits (got {x.dtype}); convert it with "
@@ -52,12 +54,13 @@ def check_aggregate(
             f"'x' is on {x.device}, but 'hag' is on {hag.device}: move one with '.to()'"
         )
     reduce = _check_reduce(reduce, hag)
-    names = {reduce} if isinstance(reduce, str) else {*reduce}
-    if x.dtype in COMPLEX and not names <= {*SIGNED_REDUCES}:
-        raise TypeError(
-            f"'reduce' must be one of {SIGNED_REDUCES} for complex numbers, which have "
-            f"no order (got {reduce!r}, and 'x' in {x.dtype})"
-        )
+    if x.dtype in COMPLEX:
+        names = {reduce} if isinstance(reduce, str) else {*reduce}
+        if not names <= {*SIGNED_REDUCES}:
+            raise TypeError(
+                f"'reduce' must be one of {SIGNED_REDUCES} for complex numbers, which "
+                f"have no order (got {reduce!r}, and 'x' in {x.dtype})"
+            )
     if src_scale is not None or dst_scale is not None or self_scale is not None:
         _check_scales(x, hag, reduce, src_scale, dst_scale, self_scale)
     return reduce

@@ -12,7 +12,6 @@ from pyg_hag.utils.tensors import computed_dtype
 Scales = tuple[Tensor | None, Tensor | None, Tensor | None]
 """Factors of the sources, of the destinations, and of each node for itself."""
 
-
 def compute_sum(
     x: Tensor, scales: Scales, hag: HAG, transposed: bool, backend: str
 ) -> Tensor:
@@ -21,11 +20,14 @@ def compute_sum(
     Over the graph or its transpose.
     """
     kernels = _kernels(x, backend)
-    dtype = computed_dtype(x)
-    before, after, own = [s if s is None else _factors(s, dtype) for s in scales]
+    before, after, own = scales
+    if not before is after is own is None:
+        dtype = computed_dtype(x)
+        before, after, own = [s if s is None else _factors(s, dtype) for s in scales]
     hag = hag.transposed() if transposed else hag
-    out = kernels.aggregate_sum(_flat(x, kernels.dtypes), before, after, own, hag)
-    return _shaped(out, x)
+    flat = _flat(x, kernels.dtypes)
+    out = kernels.aggregate_sum(flat, before, after, own, hag)
+    return out if flat is x else _shaped(out, x)
 
 
 def compute_max(x: Tensor, hag: HAG, minimum: bool, backend: str) -> Tensor:
