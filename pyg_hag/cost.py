@@ -12,6 +12,7 @@ from pyg_hag.hag import HAG
 from pyg_hag.plan.cpu import (
     Plan,
     forward_plan,
+    is_narrow,
     max_tile,
     pays_threads,
     uses_threads,
@@ -64,7 +65,8 @@ class CostModel:
     sources that neighbouring rows read, and the aggregates alive at once. The costs of
     a byte and of a row, which waits for its first byte, are those of the cache into
     which the working set fits, interpolated over :data:`SETS`. Every row of the
-    features and of the result streams through memory once.
+    features and of the result streams through memory once. Rows of a plain graph of
+    few features, which are sorted by length, cost nothing but their reads.
 
     `python -m pyg_hag.benchmark cost --fit FILE` fits a model for another machine.
 
@@ -139,7 +141,8 @@ class CostModel:
         read = passes * (self.read + np.array([0, self.choose]))
         read += row_size * by_set @ np.array(self.byte)
         ends = row_size * self.stream * (num_src + num_dst)
-        theirs = num_dst * row[0] + edges * read[0] + ends
+        rows = 0 if is_narrow(width) else num_dst
+        theirs = rows * row[0] + edges * read[0] + ends
         ours = (num_dst + aggregates) * row[1] + reads * read[1] + ends
         ours += row_size * aggregates * self.write
         return float(ours / theirs) if theirs > 0 else 1.0
@@ -211,6 +214,8 @@ def features(hag: HAG, width: int, itemsize: int, threads: int) -> F64:
     plan = forward_plan(hag, width, threads, computed)
     tasks = plan.row_tasks(width, threads, computed)
     work = _part_work(hag.num_src, plan.part_ptr, plan.ptr, plan.inputs).T.astype(float)
+    if hag.num_aggregates == 0 and not hag.is_signed and is_narrow(width, computed):
+        work[0] = 0
     is_shared = len(tasks) > 1
     moved = 1 / threads if is_shared else 1.0
     cut = np.full(plan.slots.size, width)  # features of the tasks of each part
@@ -234,6 +239,8 @@ def plain_features(hag: HAG, width: int, itemsize: int, threads: int) -> F64:
     _, _, sources = _part_work(hag.num_src, part_ptr, src_ptr, flat.src).T
     filled = pointers(flat.src_count + flat.agg_count > 0)
     rows = np.diff(filled[part_ptr])
+    if is_narrow(width, max(4, itemsize)):
+        rows = flat.group_aggs
     group = np.repeat(np.arange(rows.size), flat.group_dsts)
     edges = np.bincount(group, hag.host.paths.degree[flat.dst], rows.size)
     work = np.stack([rows - flat.group_aggs, edges, sources])

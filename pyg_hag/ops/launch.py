@@ -12,6 +12,7 @@ from pyg_hag.utils.tensors import computed_dtype
 Scales = tuple[Tensor | None, Tensor | None, Tensor | None]
 """Factors of the sources, of the destinations, and of each node for itself."""
 
+
 def compute_sum(
     x: Tensor, scales: Scales, hag: HAG, transposed: bool, backend: str
 ) -> Tensor:

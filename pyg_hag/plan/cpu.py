@@ -8,6 +8,7 @@ import numpy as np
 
 from pyg_hag.hag import HAG
 from pyg_hag.hag.memo import once_per_hag
+from pyg_hag.plan.cpu_lengths import rows_by_length
 from pyg_hag.plan.cpu_schedule import grouped_rows, schedule
 from pyg_hag.utils.arrays import I32, I64, Bool, pointers
 
@@ -19,6 +20,8 @@ AHEAD = 32
 """The largest number of inputs that kernels prefetch ahead."""
 MIN_LINES = 4
 """The least cache lines of features for each thread with which parts stay whole."""
+MAX_NARROW = 2 * CACHE_LINE
+"""Bytes of features up to which rows of one length are put side by side."""
 MIN_TILE = 4
 """Vectors of a tile that is not made narrower for what is in cache."""
 MAX_SCRATCH_BYTES = 5 << 20
@@ -174,7 +177,7 @@ def forward_plan(hag: HAG, width: int, threads: int, itemsize: int = 4) -> Plan:
         itemsize: Bytes of a feature as it is computed.
     """
     if hag.num_aggregates == 0 and not hag.is_signed:
-        return group_plan(hag)
+        return _plan_by_length(hag) if is_narrow(width, itemsize) else group_plan(hag)
     whole = _scheduled(hag, 1)
     if not pays_threads(int(whole.cut_work[-1]), width, threads):
         return whole
@@ -198,11 +201,24 @@ def _scheduled(hag: HAG, threads: int) -> Plan:
     return _plan(order[:4], order.part_slots, order.part_ptr, order.part_aggs == 0)
 
 
+def is_narrow(width: int, itemsize: int = 4) -> bool:
+    """Whether the rows of a plain graph take so little that their lengths matter."""
+    return width * itemsize <= MAX_NARROW
+
+
+@once_per_hag
+def _plan_by_length(hag: HAG) -> Plan:
+    target, ptr, inputs = rows_by_length(hag.host.rows, AHEAD)
+    none, slots = np.empty(0, np.int64), np.zeros(1, np.int64)
+    part_ptr = np.array([0, target.size])
+    return _plan((target, ptr, none, inputs), slots, part_ptr, slots == 0)
+
+
 @once_per_hag
 def group_plan(hag: HAG) -> Plan:
     """The plan for gradients: whole groups, each aggregate in a slot of its own.
 
-    It is also the plan of a plain graph, in which there is nothing to schedule.
+    It is also the plan of a plain graph for many features: nothing is to schedule.
     """
     group_aggs, group_dsts = hag.host.flat.group_aggs, hag.host.flat.group_dsts
     target, ptr, inputs = grouped_rows(hag.host.rows, group_aggs, group_dsts, AHEAD)

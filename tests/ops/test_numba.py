@@ -19,13 +19,19 @@ from graphs import (
     signed_hag,
 )
 
-from pyg_hag import aggregate
+from pyg_hag import aggregate, build_hag
 from pyg_hag.ops.cpu import program
 from pyg_hag.ops.cpu.reduction import Reduction
 from pyg_hag.ops.cpu.tiling import tile_features, variants
 from pyg_hag.ops.reductions import REDUCES
 from pyg_hag.plan import cpu as plans
-from pyg_hag.plan.cpu import MAX_SCRATCH_BYTES, MIN_TILE, group_plan, max_tile
+from pyg_hag.plan.cpu import (
+    MAX_SCRATCH_BYTES,
+    MIN_TILE,
+    forward_plan,
+    group_plan,
+    max_tile,
+)
 
 
 @pytest.mark.parametrize("lanes", [2, 4, 8, 16])
@@ -54,6 +60,36 @@ def test_tiles_are_narrow_where_aggregates_need_much_room(max_vectors):
     assert limits == sorted(limits, reverse=True)
     for size, limit in zip(2 ** np.arange(30), limits, strict=True):
         assert size * limit <= MAX_SCRATCH_BYTES or limit <= MIN_TILE
+
+
+@pytest.mark.parametrize("num_dst", [0, 1, 127, 128, 129, 1000])
+def test_rows_of_few_features_are_sorted_by_length(num_dst):
+    """In windows, and each row as it was, with its own destination."""
+    edge_index, size = random_graph(num_dst, 50, num_dst, 0.1, 2)
+    hag = build_hag(edge_index, size=size, capacity=0)
+    narrow, wide = forward_plan(hag, 32, 1), forward_plan(hag, 33, 1)
+    length = np.diff(narrow.ptr)
+    for begin in range(0, num_dst, 128):
+        window = length[begin : begin + 128]
+        assert (np.diff(window) >= 0).all()
+        ours, theirs = narrow.target, wide.target
+        assert {*ours[begin : begin + 128]} == {*theirs[begin : begin + 128]}
+
+    def rows(plan):
+        cut = np.split(plan.inputs, plan.ptr[1:-1])
+        return dict(zip(plan.target.tolist(), map(np.ndarray.tolist, cut), strict=True))
+
+    assert num_dst == 0 or rows(narrow) == rows(wide)
+
+
+@pytest.mark.parametrize("reduce", REDUCES)
+def test_few_features_give_the_bits_of_many(reduce):
+    edge_index, size = random_graph(3, 300, 300, 0.03, 2)
+    hag = build_hag(edge_index, size=size, capacity=0)
+    x = torch.randn(300, 40)
+    wanted = aggregate(x, hag, reduce)
+    for width in (1, 16, 31, 32):
+        assert torch.equal(aggregate(x[:, :width], hag, reduce), wanted[:, :width])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
