@@ -125,7 +125,10 @@ def _reduce_call(
 ) -> Call:
     lanes = FORMATS[_NAMES[dtype]].lanes
     itemsize = VECTOR_BYTES // lanes
-    plan = forward_plan(hag, columns, threads, itemsize)
+    if factors == _BY_INPUT:  # in the order of the graph
+        plan = group_plan(hag)
+    else:
+        plan = forward_plan(hag, columns, threads, itemsize)
     row_bytes = columns * dtype.itemsize
     program = _reduction(
         results,
