@@ -21,6 +21,7 @@ from graphs import (
 
 from pyg_hag import aggregate, build_hag
 from pyg_hag.ops.cpu import program
+from pyg_hag.ops.cpu.backend import _rows_of_a_task
 from pyg_hag.ops.cpu.reduction import Reduction
 from pyg_hag.ops.cpu.tiling import tile_features, variants
 from pyg_hag.ops.reductions import REDUCES
@@ -90,6 +91,27 @@ def test_few_features_give_the_bits_of_many(reduce):
     wanted = aggregate(x, hag, reduce)
     for width in (1, 16, 31, 32):
         assert torch.equal(aggregate(x[:, :width], hag, reduce), wanted[:, :width])
+
+
+@pytest.mark.parametrize("reduce", sorted({*REDUCES} - {"symnorm"}))
+@pytest.mark.parametrize("num_dst", [1, 31, 32, 33, 500])
+def test_many_features_give_the_bits_of_few(reduce, num_dst):
+    """Also where some rows of all tiles come before the next rows."""
+    edge_index, size = random_graph(4, 300, num_dst, 0.03, 2)
+    hag = build_hag(edge_index, size=size, capacity=0)
+    assert _rows_of_a_task(group_plan(hag)) == 32
+    x = torch.randn(300, 700)
+    parts = [aggregate(part, hag, reduce) for part in x.split(50, 1)]
+    assert torch.equal(aggregate(x, hag, reduce), torch.cat(parts, 1))
+
+
+def test_rows_with_many_inputs_and_aggregates_are_not_cut_between_tiles():
+    long, _ = random_graph(5, 300, 300, 0.5)
+    hag = build_hag(long, 300, capacity=0)
+    assert _rows_of_a_task(group_plan(hag)) == 300
+    hag = fewest_hag(*near_cliques(3)[:1])
+    plan = forward_plan(hag, 512, 1)
+    assert plan.num_slots > 0 and _rows_of_a_task(plan) == plan.target.size
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

@@ -28,6 +28,8 @@ MIN_STREAMED_BYTES = 32 << 20
 MAX_CACHED_BYTES = 1 << 20
 """Up to this size of the features within reach, inputs are not prefetched."""
 
+_FEWEST_ROWS, _MOST_TASKS = 32, 1 << 14  # of a graph that is left plain, per tile
+_MAX_INPUTS = 64  # of a row, in the mean
 _BY_INPUT = 2  # whose the factors are: of inputs; 1: of sources; 0: there are none
 _reduction = functools.cache(Reduction)
 _extreme_gradient = functools.cache(ExtremeGradient)
@@ -209,18 +211,36 @@ def make_call(
     if narrows:
         slot_size = plan.num_slots * program.slot_vectors * VECTOR_BYTES
         limit = max_tile(slot_size * (threads if len(cuts) > 1 else 1), max_vectors)
+    rows = _rows_of_a_task(plan)
     tasks: list[Any] = []
     for first, last, f0, f1 in cuts.tolist():
-        for f, width, variant in tile_features(f1 - f0, lanes, max_vectors, limit):
-            if width > 0 and last > first:
-                tasks.append((first, last, f0 + f, width, variant))
+        tiles = tile_features(f1 - f0, lanes, max_vectors, limit)
+        step = rows if len(tiles) > 1 else last - first
+        for r in range(first, last, max(1, step)):
+            end = min(r + step, last)
+            for f, width, variant in tiles:
+                if width > 0:
+                    tasks.append((r, end, f0 + f, width, variant))
     known = variants(max_vectors)
     vectors = max((known[task[-1]].vectors for task in tasks), default=0)
     slot_bytes = program.slot_vectors * vectors * VECTOR_BYTES
-    ahead = AHEAD if row_bytes <= 512 else AHEAD // 2
+    ahead = AHEAD if row_bytes <= 256 else AHEAD // 2
     slots = plan.num_slots + 1 if plan.num_slots else 0  # one more: see the gradient
     all_sizes = plan.num_slots, *sizes, ahead
     return Call(program, tasks, plan, all_sizes, slots * slot_bytes, threads)
+
+
+def _rows_of_a_task(plan: Plan) -> int:
+    """After how many rows of a tile those of the next tile are computed.
+
+    The tiles of a source lie side by side, and are read faster one after the other,
+    unless a few rows read more than caches hold. Aggregates are kept for a tile of all
+    rows.
+    """
+    size = plan.target.size
+    if plan.num_slots > 0 or plan.inputs.size > _MAX_INPUTS * size:
+        return max(1, size)
+    return max(_FEWEST_ROWS, size // _MOST_TASKS)
 
 
 def compile_ahead(dtype: torch.dtype) -> None:
