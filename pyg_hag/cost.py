@@ -10,6 +10,8 @@ import numpy as np
 
 from pyg_hag.hag import HAG
 from pyg_hag.plan.cpu import (
+    CACHE_LINE,
+    MAX_VECTORS,
     Plan,
     forward_plan,
     is_narrow,
@@ -25,7 +27,6 @@ SETS = (2.0**15, 2.0**20, 2.0**23, 2.0**26)
 """Working sets, in bytes per thread, for which the cost of a byte is measured."""
 
 _SHARE_ALIVE = 0.3  # of the aggregates of a large graph, at once
-_VECTOR, _MAX_VECTORS = 64, 16  # bytes of a vector, vectors of the widest tile
 
 
 def paper_cost(hag: HAG, alpha: float = 1.0, beta: float = 0.0) -> float:
@@ -134,7 +135,7 @@ class CostModel:
         edges, reads, aggregates = counts
         row_size = 4 * width
         alive = np.array([0, _SHARE_ALIVE * aggregates])
-        vectors = [max_tile(n, _MAX_VECTORS) for n in (alive * _VECTOR).tolist()]
+        vectors = [max_tile(n, MAX_VECTORS) for n in (alive * CACHE_LINE).tolist()]
         tile, passes = _tiles(row_size, np.array(vectors))
         by_set = _hats((num_src + alive) * tile)
         row = passes * (by_set @ np.array(self.row))
@@ -222,8 +223,8 @@ def features(hag: HAG, width: int, itemsize: int, threads: int) -> F64:
     for first, last, f0, f1 in tasks[tasks[:, 3] - tasks[:, 2] < width].tolist():
         i, j = np.searchsorted(plan.part_ptr, (first, last))
         cut[i:j] = np.minimum(cut[i:j], f1 - f0)
-    slot_size = plan.num_slots * _VECTOR * (threads if is_shared else 1)
-    tile, passes = _tiles(cut * itemsize, max_tile(slot_size, _MAX_VECTORS))
+    slot_size = plan.num_slots * CACHE_LINE * (threads if is_shared else 1)
+    tile, passes = _tiles(cut * itemsize, max_tile(slot_size, MAX_VECTORS))
     # Each cut of features visits all rows; other tasks share them.
     visited = passes * np.where(cut < width, 1.0, moved)
     aggregates = int((plan.target < 0).sum())
@@ -247,14 +248,14 @@ def plain_features(hag: HAG, width: int, itemsize: int, threads: int) -> F64:
     parallel = pays_threads(int(work[1].sum()) + hag.num_dst, width, threads)
     share = 1 / threads if parallel else 1.0
     size = width * itemsize
-    tile, passes = _tiles(np.full(rows.size, size), _MAX_VECTORS)
+    tile, passes = _tiles(np.full(rows.size, size), MAX_VECTORS)
     near = _near(sources, forward_plan(hag, width, threads))
     return _terms(work, near, hag.num_dst, 0, (size, tile), share * passes, share)
 
 
 def _tiles(sizes: Any, vectors: Any) -> tuple[Any, Any]:
     """Bytes of a tile, and the number of tiles, where one has up to `vectors`."""
-    passes = np.maximum(1, -(-sizes // (_VECTOR * vectors)))
+    passes = np.maximum(1, -(-sizes // (CACHE_LINE * vectors)))
     return sizes / passes, passes
 
 

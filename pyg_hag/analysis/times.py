@@ -10,10 +10,9 @@ from torch_geometric.nn import SimpleConv
 
 from pyg_hag.hag import HAG
 from pyg_hag.ops import aggregate
-from pyg_hag.plan.cpu import CACHE_LINE, forward_plan, max_tile
+from pyg_hag.plan.cpu import CACHE_LINE, MAX_VECTORS, forward_plan, max_tile
 
 BYTES = 4  # of a feature, float32
-_VECTORS = 16  # of the widest tile
 _NEAR = 2 << 20  # bytes of features that stay in the cache
 _PYG = 2.5e-4, 8e-9, 0.35e-9, 1.1e-9
 """Seconds of PyG on `edge_index`: a call, an edge, and a feature of an edge where the
@@ -35,7 +34,7 @@ def scratch(hag: HAG, width: int, threads: int) -> int:
     plan = forward_plan(hag, width, threads)
     tasks = plan.row_tasks(width, threads)
     used = min(threads, len(tasks))
-    widest = max_tile(plan.num_slots * CACHE_LINE * used, _VECTORS)
+    widest = max_tile(plan.num_slots * CACHE_LINE * used, MAX_VECTORS)
     tile = int((tasks[:, 3] - tasks[:, 2]).max(initial=0))
     tile = min(tile, widest * CACHE_LINE // BYTES)
     return BYTES * plan.num_slots * tile * used

@@ -22,6 +22,8 @@ MIN_LINES = 4
 """The least cache lines of features for each thread with which parts stay whole."""
 MAX_NARROW = 2 * CACHE_LINE
 """Bytes of features up to which rows of one length are put side by side."""
+MAX_VECTORS = 16
+"""Vectors of the widest tile of a sum."""
 MIN_TILE = 4
 """Vectors of a tile that is not made narrower for what is in cache."""
 MAX_SCRATCH_BYTES = 5 << 20

@@ -181,7 +181,7 @@ def _gradient_call(
     lanes, row_bytes = FORMATS[_NAMES[dtype]].lanes, columns * dtype.itemsize
     sizes = hag.num_src, hag.num_dst, columns
     return make_call(
-        program, plan, cuts, lanes, row_bytes, sizes, threads, narrows=False
+        program, plan, cuts, lanes, row_bytes, sizes, threads, may_cut=False
     )
 
 
@@ -193,7 +193,7 @@ def make_call(
     row_bytes: int,
     sizes: tuple[int, int, int],
     threads: int,
-    narrows: bool = True,
+    may_cut: bool = True,
 ) -> Call:
     """Cuts the tasks of a plan into tiles of features.
 
@@ -205,13 +205,15 @@ def make_call(
         row_bytes: Bytes of the features of a source.
         sizes: Numbers of sources, destinations and columns.
         threads: Number of threads.
-        narrows: Whether tiles are made narrower so that aggregates stay in cache.
+        may_cut: Whether tiles may be narrower, so that aggregates stay in cache, and
+            tasks of fewer rows: not where several rows add to one source.
     """
     max_vectors = limit = program.max_vectors
-    if narrows:
+    rows = max(1, int(plan.cuts[-1]))
+    if may_cut:
+        rows = _rows_of_a_task(plan)
         slot_size = plan.num_slots * program.slot_vectors * VECTOR_BYTES
         limit = max_tile(slot_size * (threads if len(cuts) > 1 else 1), max_vectors)
-    rows = _rows_of_a_task(plan)
     tasks: list[Any] = []
     for first, last, f0, f1 in cuts.tolist():
         tiles = tile_features(f1 - f0, lanes, max_vectors, limit)
@@ -237,10 +239,10 @@ def _rows_of_a_task(plan: Plan) -> int:
     unless a few rows read more than caches hold. Aggregates are kept for a tile of all
     rows.
     """
-    size = plan.target.size
-    if plan.num_slots > 0 or plan.inputs.size > _MAX_INPUTS * size:
-        return max(1, size)
-    return max(_FEWEST_ROWS, size // _MOST_TASKS)
+    num_rows, num_inputs = int(plan.cuts[-1]), plan.inputs.size
+    if plan.num_slots > 0 or not 0 < num_inputs <= _MAX_INPUTS * num_rows:
+        return max(1, num_rows)
+    return max(_FEWEST_ROWS, num_rows // _MOST_TASKS)
 
 
 def compile_ahead(dtype: torch.dtype) -> None:
