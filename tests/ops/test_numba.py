@@ -21,7 +21,7 @@ from graphs import (
 
 from pyg_hag import aggregate, build_hag
 from pyg_hag.ops.cpu import program
-from pyg_hag.ops.cpu.backend import _gradient_call, _rows_of_a_task
+from pyg_hag.ops.cpu.backend import _rows_of_a_task
 from pyg_hag.ops.cpu.reduction import Reduction
 from pyg_hag.ops.cpu.tiling import tile_features, variants
 from pyg_hag.ops.reductions import REDUCES
@@ -103,19 +103,6 @@ def test_many_features_give_the_bits_of_few(reduce, num_dst):
     x = torch.randn(300, 700)
     parts = [aggregate(part, hag, reduce) for part in x.split(50, 1)]
     assert torch.equal(aggregate(x, hag, reduce), torch.cat(parts, 1))
-
-
-@pytest.mark.parametrize("reduce", ["max", "min"])
-def test_no_two_tasks_of_a_gradient_add_to_one_source(reduce):
-    """Though rows of a graph without aggregates are otherwise cut between tasks."""
-    edge_index, size = random_graph(6, 200, 2000, 0.02)
-    hag = build_hag(edge_index, size=size, capacity=0)
-    assert _rows_of_a_task(group_plan(hag)) < size[1]
-    call = _gradient_call(hag, reduce, torch.float32, 600, 2, False)
-    tasks = call._array.tolist()
-    bounds = {*group_plan(hag).part_ptr.tolist()}
-    assert len(tasks) > 1
-    assert {row for first, last, *_ in tasks for row in (first, last)} <= bounds
 
 
 def test_rows_with_many_inputs_and_aggregates_are_not_cut_between_tiles():

@@ -206,18 +206,17 @@ def make_call(
         sizes: Numbers of sources, destinations and columns.
         threads: Number of threads.
         may_cut: Whether tiles may be narrower, so that aggregates stay in cache, and
-            tasks of fewer rows: not where several rows add to one source.
+            tasks of fewer rows: not those of a gradient, which are ranges of parts.
     """
     max_vectors = limit = program.max_vectors
-    rows = max(1, int(plan.cuts[-1]))
+    rows = _rows_of_a_task(plan) if may_cut else None
     if may_cut:
-        rows = _rows_of_a_task(plan)
         slot_size = plan.num_slots * program.slot_vectors * VECTOR_BYTES
         limit = max_tile(slot_size * (threads if len(cuts) > 1 else 1), max_vectors)
     tasks: list[Any] = []
     for first, last, f0, f1 in cuts.tolist():
         tiles = tile_features(f1 - f0, lanes, max_vectors, limit)
-        step = rows if len(tiles) > 1 else last - first
+        step = rows if rows and len(tiles) > 1 else last - first
         for r in range(first, last, max(1, step)):
             end = min(r + step, last)
             for f, width, variant in tiles:
