@@ -378,8 +378,10 @@ def test_repr():
         "HAG(num_src=6, num_dst=6, num_aggregates=1, reads=6, saved=33%)"
     )
     edge_index, size = ODD_GRAPHS["no nodes"]
-    assert repr(fewest_hag(edge_index, size=size)) == (
-        "HAG(num_src=0, num_dst=0, num_aggregates=0, reads=0, saved=0%)"
+    start = "HAG(num_src=0, num_dst=0, num_aggregates=0, reads=0"
+    assert repr(fewest_hag(edge_index, size=size)) == f"{start})"
+    assert repr(build_hag(edge_index, size=size, capacity=0)) == (
+        f"{start}, left plain: 'capacity' is 0)"
     )
 
 

@@ -53,10 +53,14 @@ class DisplayedHAG(WeightedHAG):
     def __repr__(self) -> str:
         s = self.stats
         name, cost = self._cost
+        size = f"HAG(num_src={self.num_src}, num_dst={self.num_dst}, "
+        if s.num_aggregates == 0 and s.steps is None:
+            why = f", left {s.decision}" if s.decision.startswith("plain") else ""
+            return f"{size}num_aggregates=0, reads={cost}{why})"
         saved = 1 - cost / s.num_edges if s.num_edges else 0.0
         return (
-            f"HAG(num_src={self.num_src}, num_dst={self.num_dst}, "
-            f"num_aggregates={s.num_aggregates}, {name}={cost}, saved={saved:.0%})"
+            f"{size}num_aggregates={s.num_aggregates}, {name}={cost}, "
+            f"saved={saved:.0%})"
         )
 
     def _repr_html_(self) -> str:
