@@ -239,12 +239,12 @@ def plain_features(hag: HAG, width: int, itemsize: int, threads: int) -> F64:
     part_ptr = pointers(flat.group_aggs + flat.group_dsts)
     _, _, sources = _part_work(hag.num_src, part_ptr, src_ptr, flat.src).T
     filled = pointers(flat.src_count + flat.agg_count > 0)
-    rows = np.diff(filled[part_ptr])
+    rows = np.diff(filled[part_ptr]) - flat.group_aggs
     if is_narrow(width, max(4, itemsize)):
-        rows = flat.group_aggs
+        rows[:] = 0
     group = np.repeat(np.arange(rows.size), flat.group_dsts)
     edges = np.bincount(group, hag.host.paths.degree[flat.dst], rows.size)
-    work = np.stack([rows - flat.group_aggs, edges, sources])
+    work = np.stack([rows, edges, sources])
     parallel = pays_threads(int(work[1].sum()) + hag.num_dst, width, threads)
     share = 1 / threads if parallel else 1.0
     size = width * itemsize

@@ -209,8 +209,9 @@ def make_call(
             tasks of fewer rows: not those of a gradient, which are ranges of parts.
     """
     max_vectors = limit = program.max_vectors
-    rows = _rows_of_a_task(plan) if may_cut else None
+    rows = None
     if may_cut:
+        rows = _rows_of_a_task(plan)
         slot_size = plan.num_slots * program.slot_vectors * VECTOR_BYTES
         limit = max_tile(slot_size * (threads if len(cuts) > 1 else 1), max_vectors)
     tasks: list[Any] = []
