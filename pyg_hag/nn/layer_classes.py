@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch_geometric import nn as nn_pyg
 
-from pyg_hag.hag import HAG, AbstractHAG
-from pyg_hag.hag.memo import once_per_hag
+from pyg_hag.hag import AbstractHAG
 from pyg_hag.nn.conv import HAGEGConv, HAGGCNConv, HAGGINConv, HAGSAGEConv
 from pyg_hag.nn.mixins.checks import refuse_torchscript
 from pyg_hag.nn.mixins.display import noted
+from pyg_hag.nn.mixins.edges import dtype_of, to_edges
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing, install_propagate
 from pyg_hag.nn.models import MODELS
 from pyg_hag.nn.own_layers import OwnLayerMixin, message_input
@@ -24,7 +24,6 @@ from pyg_hag.nn.support import (
     forward_parameters,
     mixin_of,
 )
-from pyg_hag.ops.edges import transforms_are_active
 
 _NAMED: dict[type, type] = {
     cls.pyg_class: cls for cls in (HAGEGConv, HAGGCNConv, HAGGINConv, HAGSAGEConv)
@@ -144,9 +143,9 @@ class _EdgeMixin(nn.Module):
             args, kwargs = (), given
         ordered = per_edge[0] if per_edge else None
         has_weights = given.get("edge_weight") is not None
-        dtype = _dtype_of(given)
+        dtype = dtype_of(given)
         convert = partial(
-            _to_edges, ordered=ordered, has_weights=has_weights, dtype=dtype
+            to_edges, ordered=ordered, has_weights=has_weights, dtype=dtype
         )
         args = tuple(map(convert, args))
         kwargs = {name: convert(value) for name, value in kwargs.items()}
@@ -167,7 +166,7 @@ class _EdgeMixin(nn.Module):
         if is_missing and hag.weights and torch.compiler.is_compiling():
             edge_index = hag.edge_index_of_any_order()
             weight = hag.weights.of_edges(edge_index)
-            known["edge_weight"] = weight.to(_dtype_of(given))
+            known["edge_weight"] = weight.to(dtype_of(given))
         return {**given, **known}
 
 
@@ -180,71 +179,3 @@ def _copying(propagate: Any) -> Any:
         return out.clone()
 
     return copied
-
-
-def _dtype_of(given: dict[str, Any]) -> torch.dtype | None:
-    """The dtype of the features among the arguments of a layer, or None."""
-    for value in given.values():
-        x = value[0] if isinstance(value, (tuple, list)) and value else value
-        if isinstance(x, Tensor) and x.is_floating_point():
-            return x.dtype
-    return None
-
-
-def _to_edges(
-    value: Any, ordered: str | None, has_weights: bool, dtype: torch.dtype | None
-) -> Any:
-    """What an unsupported module gets for a HAG.
-
-    Args:
-        value: An argument.
-        ordered: The name of an argument that is given edge by edge, if there is one.
-        has_weights: Whether the weights of the edges are among the arguments.
-        dtype: The dtype of the features, which the values of a matrix then have.
-    """
-    if isinstance(value, AbstractHAG):
-        if ordered is not None:
-            return value.edge_index_in_order(ordered)
-        if value.weights is None or has_weights:
-            return value.edge_index_of_any_order()
-        return _matrix_of(value, dtype)
-    if type(value) is dict:
-        known = ordered, has_weights, dtype
-        return {key: _to_edges(item, *known) for key, item in value.items()}
-    return value
-
-
-def _matrix_of(hag: AbstractHAG, dtype: torch.dtype | None) -> Any:
-    """The matrix that a HAG stands for: layers have uses of their own for its values.
-
-    Some read them as `edge_attr` or as `edge_type`.
-    """
-    if not isinstance(hag, HAG):
-        raise ValueError(
-            "'edge_index' is a HAG with weights of its edges, which layers that need "
-            "edges do not take in compiled code: pass 'edge_index' and the weights"
-        )
-    weights = hag.weights
-    assert weights is not None
-    # Under transforms layers work on COO alone; on CSR, gradients of values and layers
-    # that use the indices twice.
-    layout = torch.sparse_coo if transforms_are_active() else torch.sparse_csr
-    if weights.edge_weight is not None and weights.edge_weight.requires_grad:
-        return _new_matrix(hag, dtype, layout)
-    return _kept_matrix(hag, dtype, layout)
-
-
-def _new_matrix(hag: HAG, dtype: torch.dtype | None, layout: torch.layout) -> Any:
-    weights = hag.weights
-    assert weights is not None
-    if dtype is not None and not weights.is_integral:
-        a, b, weight = (None if t is None else t.to(dtype) for t in weights[:3])
-        changed = weights._replace(src_scale=a, dst_scale=b, edge_weight=weight)
-        hag = hag.unweighted.weighted_by(changed)
-    if weights.is_optional:
-        return hag.to_adj_t()
-    matrix = hag.to_adj_t(torch.sparse_csr)
-    return matrix if layout == torch.sparse_csr else matrix.to_sparse_coo()
-
-
-_kept_matrix = once_per_hag(_new_matrix)

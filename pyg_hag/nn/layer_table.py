@@ -6,6 +6,12 @@ from typing import Any
 from torch_geometric import nn
 from torch_geometric.nn import MessagePassing, conv, models
 
+from pyg_hag.nn.mixins.attention import (
+    GATMixin,
+    GATv2Mixin,
+    HANMixin,
+    TransformerMixin,
+)
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing
 from pyg_hag.nn.mixins.multi_aggregation import DirGNNMixin, EGMixin, HypergraphMixin
 from pyg_hag.nn.mixins.normalized import (
@@ -57,6 +63,10 @@ MIXINS: dict[type, type] = {
     nn.HypergraphConv: HypergraphMixin,
     nn.WLConvContinuous: WLContinuousMixin,
     nn.DirGNNConv: DirGNNMixin,
+    nn.GATConv: GATMixin,
+    nn.GATv2Conv: GATv2Mixin,
+    nn.TransformerConv: TransformerMixin,
+    nn.HANConv: HANMixin,
 }
 """The mix-in that makes each of PyG's layers accept a HAG."""
 
@@ -74,12 +84,9 @@ UNSUPPORTED: dict[str, str] = {
     "FeaStConv": "attention",
     "FiLMConv": "messages depend on both nodes",
     "FusedGATConv": "attention",
-    "GATConv": "attention",
-    "GATv2Conv": "attention",
     "GINEConv": "edge features",
     "GMMConv": "edge features",
     "GravNetConv": "builds its own graph",
-    "HANConv": "attention",
     "HEATConv": "attention",
     "HGTConv": "attention",
     "MeshCNNConv": "its nodes are mesh edges",
@@ -96,7 +103,6 @@ UNSUPPORTED: dict[str, str] = {
     "ResGatedGraphConv": "attention",
     "SplineConv": "edge features",
     "SuperGATConv": "attention",
-    "TransformerConv": "attention",
     "WLConv": "hashes neighbourhoods",
     "XConv": "builds its own graph",
 }

@@ -45,9 +45,9 @@ def sum_over(
     if is_transformed(x):
         return sum_on_edges(x, *scales, hag, transposed)
     assert isinstance(hag, HAG)
-    if not _needs_grad(x, *scales):
+    if not needs_grad(x, *scales):
         return compute_sum(x, scales, hag, transposed, backend)
-    return _applied(_Sum, x, *scales, hag, transposed, backend)
+    return applied(_Sum, x, *scales, hag, transposed, backend)
 
 
 def max_over(x: Tensor, hag: AbstractHAG, minimum: bool, backend: str) -> Tensor:
@@ -57,9 +57,9 @@ def max_over(x: Tensor, hag: AbstractHAG, minimum: bool, backend: str) -> Tensor
     if is_transformed(x):
         return max_on_edges(x, hag, minimum)
     assert isinstance(hag, HAG)
-    if not _needs_grad(x):
+    if not needs_grad(x):
         return compute_max(x, hag, minimum, backend)
-    return _applied(_Max, x, hag, minimum, backend)
+    return applied(_Max, x, hag, minimum, backend)
 
 
 def many_over(
@@ -82,9 +82,9 @@ def many_over(
         return composed(x, reduces, sum_of, max_of, inverse_degree, norm)
     assert isinstance(hag, HAG)
     arguments = x, inverse_degree, norm, hag, reduces, backend
-    if not _needs_grad(x):
+    if not needs_grad(x):
         return compute_many(*arguments)
-    return _applied(_Many, *arguments)
+    return applied(_Many, *arguments)
 
 
 def is_traced(x: Tensor) -> bool:
@@ -98,19 +98,18 @@ def is_traced(x: Tensor) -> bool:
     )
 
 
-def _needs_grad(*tensors: Tensor | None) -> bool:
+def needs_grad(*tensors: Tensor | None) -> bool:
+    """Whether a gradient may be asked for by one of the tensors."""
     return torch.is_grad_enabled() and any(
         t is not None and t.requires_grad for t in tensors
     )
 
 
-def _applied(function: Any, *args: Any) -> Tensor:
+def applied(function: Any, *args: Any) -> Any:
     """`function.apply(*args)`, less what that does for transforms of `torch.func`."""
     if functorch_is_active():
-        out: Tensor = function.apply(*args)
-    else:
-        out = super(torch.autograd.Function, function).apply(*args)
-    return out
+        return function.apply(*args)
+    return super(torch.autograd.Function, function).apply(*args)
 
 
 class _Sum(torch.autograd.Function):

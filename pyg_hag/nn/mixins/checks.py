@@ -23,6 +23,8 @@ _HOOKS = (
     "_aggregate_forward_hooks",
     "_message_and_aggregate_forward_pre_hooks",
     "_message_and_aggregate_forward_hooks",
+    "_edge_update_forward_pre_hooks",
+    "_edge_update_forward_hooks",
 )
 
 

@@ -12,7 +12,7 @@ from pyg_hag.hag.memo import once_per_hag
 from pyg_hag.ops.backend import Backend
 from pyg_hag.ops.cpu.extreme_grad import ExtremeGradient
 from pyg_hag.ops.cpu.formats import FORMATS, VECTOR_BYTES
-from pyg_hag.ops.cpu.program import Call, Program, entry_of, run
+from pyg_hag.ops.cpu.program import Call, Tiled, entry_of, run
 from pyg_hag.ops.cpu.reduction import Reduction
 from pyg_hag.ops.cpu.tiling import tile_features, variants
 from pyg_hag.ops.reductions import REDUCES
@@ -186,7 +186,7 @@ def _gradient_call(
 
 
 def make_call(
-    program: Program,
+    program: Tiled,
     plan: Plan,
     cuts: I64,
     lanes: int,

@@ -10,13 +10,13 @@ import torch
 from pyg_hag.ops.cpu.control_flow import load_element, load_index, loop
 from pyg_hag.ops.cpu.formats import ACCUMULATORS, FORMATS, I64
 from pyg_hag.ops.cpu.operands import Operand, Operands, Sizes
-from pyg_hag.ops.cpu.program import Block, check_index
+from pyg_hag.ops.cpu.program import Block, Tiled, check_index
 from pyg_hag.ops.cpu.tiling import Variant
 from pyg_hag.ops.cpu.vectors import Tile, Vectors, extreme
 
 
 @dataclass(frozen=True, eq=False)
-class ExtremeGradient:
+class ExtremeGradient(Tiled):
     """Splits each gradient evenly among the sources that attain the extreme.
 
     As in PyTorch's `scatter_reduce`, the zero that it starts from takes its part, and

@@ -15,7 +15,7 @@ from llvmlite import ir
 from pyg_hag.ops.cpu.control_flow import apply_if, load_element
 from pyg_hag.ops.cpu.formats import F32, I8, I32, I64, Format
 from pyg_hag.ops.cpu.operands import UNUSED, Operand, Operands, Sizes
-from pyg_hag.ops.cpu.program import Block
+from pyg_hag.ops.cpu.program import Block, Tiled
 from pyg_hag.ops.cpu.quantize import MAX_VECTORS, PARAMETERS, Parameters, per_feature
 from pyg_hag.ops.cpu.rows import RowEmitter, flatten
 from pyg_hag.ops.cpu.tiling import Variant
@@ -23,7 +23,7 @@ from pyg_hag.ops.cpu.vectors import Tile, Vectors
 
 
 @dataclass(frozen=True, eq=False)
-class IntegerReduction:
+class IntegerReduction(Tiled):
     """A kernel that reduces quantized values, stored as one byte each.
 
     Attributes:

@@ -7,6 +7,7 @@ it read in the previous call, and then takes tasks that others have not started.
 
 import functools
 import hashlib
+from abc import ABC, abstractmethod
 from array import array
 from typing import Any, Protocol
 
@@ -37,11 +38,14 @@ TASK = ("first", "last", "feature", "width", "variant")
 """A task: a range of rows (or parts), its first feature and number of features, and the
 index of the variant of the code."""
 
-_PROGRESS = ("thread", "number", "threads", "failed", "num_tasks", "tasks")
-_SCRATCH = ("scratch", "scratch_bytes")
+PROGRESS = (
+    *("thread", "number", "threads", "failed", "num_tasks", "tasks"),
+    *("scratch", "scratch_bytes"),
+)
+"""The first parameters of every program: how far it is, and memory of the threads."""
 _ROWS = ("target", "ptr", "mid", "inputs", "part_ptr")
 _SIZES = ("num_slots", "num_src", "num_dst", "columns", "ahead")
-FIELDS = (*_PROGRESS, *_SCRATCH, *_ROWS, *_SIZES, *OPERANDS)
+FIELDS = (*PROGRESS, *_ROWS, *_SIZES, *OPERANDS)
 """The numbers in a block of parameters: counts, and addresses of arrays. They are
 followed by one flag per task: whether a thread has taken it."""
 _NUMBER, _FAILED = FIELDS.index("number"), FIELDS.index("failed")
@@ -66,18 +70,40 @@ class Program(Protocol):
         """Whether results are written past the caches."""
 
     @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of its parameters, of which the first are :data:`PROGRESS`."""
+
+    @property
+    def variants(self) -> list[Variant]:
+        """The variants of its code, in the order of the numbers in tasks."""
+
+    def emit(self, b: Any, block: "Block", task: Any, variant: Variant) -> None:
+        """Emits the code for one task."""
+
+
+class Tiled(ABC):
+    """A program whose tasks are tiles of the features of the rows of a HAG."""
+
+    fields = FIELDS
+
+    @property
+    def variants(self) -> list[Variant]:
+        """One variant for each number of vectors of a tile."""
+        return variants(self.max_vectors)
+
+    @property
+    @abstractmethod
     def max_vectors(self) -> int:
         """The largest number of vectors of features in a tile."""
 
     @property
+    @abstractmethod
     def slot_vectors(self) -> int:
         """Vectors of each aggregate in the scratch, per vector of the tile."""
 
+    @abstractmethod
     def operands(self, sizes: Sizes) -> Operands:
         """The tensors that it reads and writes, by their names in :data:`OPERANDS`."""
-
-    def emit(self, b: Any, block: "Block", task: Any, variant: Variant) -> None:
-        """Emits the code for one task."""
 
 
 class Block:
@@ -85,14 +111,15 @@ class Block:
 
     Args:
         b: The builder.
+        fields: The names of its fields.
         at: The address of the block.
         failure: The code to jump to if an index is wrong; None if none is checked.
     """
 
-    def __init__(self, b: Any, at: Any, failure: Any) -> None:
+    def __init__(self, b: Any, fields: tuple[str, ...], at: Any, failure: Any) -> None:
         self.at = at
         self.failure = failure
-        for i, name in enumerate(FIELDS):
+        for i, name in enumerate(fields):
             setattr(self, name, b.load(b.gep(at, [I64(i)])))
 
     def fail(self, b: Any) -> None:
@@ -140,7 +167,7 @@ class Call:
 
     def __init__(
         self,
-        program: Program,
+        program: Tiled,
         tasks: list[tuple[int, ...]],
         plan: Plan,
         sizes: tuple[int, int, int, int, int],
@@ -253,7 +280,7 @@ def _task_loop(_: Any, name: Any, at: Any) -> Any:
         at = b.bitcast(args[1], I64.as_pointer())
         names = ("tasks", "take", "task", "tasks.failed", "tasks.done")
         head, take, body, failed, done = (b.append_basic_block(n) for n in names)
-        block = Block(b, at, failed if program.checked else None)
+        block = Block(b, program.fields, at, failed if program.checked else None)
         thread = _thread(b, block)
         scratch = b.add(block.scratch, b.mul(thread, block.scratch_bytes))
         share = b.sdiv(b.mul(thread, block.num_tasks), block.threads)
@@ -269,14 +296,14 @@ def _task_loop(_: Any, name: Any, at: Any) -> Any:
         i = b.add(share, step)
         beyond = b.icmp_signed(">=", i, block.num_tasks)
         i = b.select(beyond, b.sub(i, block.num_tasks), i)
-        flag = b.gep(at, [b.add(i, I64(len(FIELDS)))])
+        flag = b.gep(at, [b.add(i, I64(len(program.fields)))])
         before = b.atomic_rmw("xchg", flag, I64(1), "monotonic")
         b.cbranch(b.icmp_signed("==", before, I64(0)), body, head)
 
         b.position_at_end(body)
         task = _Task(b, block, i, scratch)
         switch = b.switch(task.variant, failed)
-        for number, variant in enumerate(variants(program.max_vectors)):
+        for number, variant in enumerate(program.variants):
             place = b.append_basic_block(f"variant.{number}")
             switch.add_case(I64(number), place)
             b.position_at_end(place)

@@ -10,7 +10,7 @@ from llvmlite import ir
 from pyg_hag.ops.cpu.control_flow import apply_if, intrinsic_of, load_element, loop
 from pyg_hag.ops.cpu.formats import F32, I8, I32, I64, Format
 from pyg_hag.ops.cpu.operands import Operand, Operands, Sizes
-from pyg_hag.ops.cpu.program import Block
+from pyg_hag.ops.cpu.program import Block, Tiled
 from pyg_hag.ops.cpu.tiling import Variant
 from pyg_hag.ops.cpu.vectors import Tile, Vectors
 
@@ -33,7 +33,7 @@ processors prefetch no further than the end of a page."""
 
 
 @dataclass(frozen=True, eq=False)
-class Quantization:
+class Quantization(Tiled):
     """Quantizes float32 features, after factors of features and rows and a bias.
 
     Fails if one is NaN.
@@ -107,7 +107,7 @@ class Quantization:
 
 
 @dataclass(frozen=True, eq=False)
-class NibblePacking:
+class NibblePacking(Tiled):
     """Packs two quantized values below 16 into a byte.
 
     Feature f takes the lower four bits; the feature half the width further takes the

@@ -11,7 +11,7 @@ from llvmlite import ir
 from pyg_hag.ops.cpu.control_flow import apply_if, load_element
 from pyg_hag.ops.cpu.formats import ACCUMULATORS, FORMATS, I64, Format
 from pyg_hag.ops.cpu.operands import Operand, Operands, Sizes
-from pyg_hag.ops.cpu.program import Block
+from pyg_hag.ops.cpu.program import Block, Tiled
 from pyg_hag.ops.cpu.rows import RowEmitter
 from pyg_hag.ops.cpu.tiling import Variant
 from pyg_hag.ops.cpu.vectors import Vectors, extreme
@@ -34,7 +34,7 @@ moments are multiplied by the destination's factor, for moments one over its deg
 
 
 @dataclass(frozen=True, eq=False)
-class Reduction:
+class Reduction(Tiled):
     """A kernel that reduces features; it is compiled when it is first used.
 
     Attributes:

@@ -1,0 +1,150 @@
+"""One call of the kernels of attention, without autograd."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pyg_hag.hag import HAG
+from pyg_hag.ops.attention.dropout import Dropout
+from pyg_hag.ops.attention.edges import attention_on_edges, grads_on_edges
+from pyg_hag.ops.attention.scores import Scores
+from pyg_hag.ops.cpu.attention.calls import Attention
+from pyg_hag.ops.cpu.attention.layout import Layout
+from pyg_hag.ops.cpu.attention.program import LAST
+from pyg_hag.plan.attention import edge_rows
+
+Inputs = Sequence[Tensor | None]
+_NAMES = ("key", "value", "query", "att", "edge_term")
+
+
+def compute(
+    scores: Scores, hag: HAG, dropout: Dropout | None, inputs: Inputs, for_grad: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The forward pass.
+
+    Args:
+        scores: How scores are computed.
+        hag: The graph.
+        dropout: Which coefficients are dropped.
+        inputs: Key, value, query, attention vector and the edges' terms.
+        for_grad: Whether a backward pass follows.
+
+    Returns:
+        The result `[num_dst, H, C]`; its part of positive scores, for `gat`; and the
+        numbers of each destination and head, `[num_dst, H, 3]`: the largest score, one
+        over the sum of exponentials, and the share of positive scores. The latter two
+        are empty if nothing needs them.
+    """
+    value = inputs[1]
+    assert value is not None
+    nothing = value.new_empty(0)
+    if not value.is_cpu:
+        out = attention_on_edges(scores, hag, dropout, inputs)
+        return out, nothing, nothing
+    kernels, known = _prepared(scores, inputs, dropout)
+    layout = kernels.layout
+    with_positive = for_grad and scores.kind == "gat"
+    rows = edge_rows(hag, scores.loops, False)
+    found = kernels.forward(rows, known, with_positive)
+    out = layout.natural(found["out"])
+    if not for_grad:
+        return out, nothing, nothing
+    positive = layout.natural(found["positive"]) if with_positive else nothing
+    stats = found["out_stats"][..., : layout.num_heads].transpose(1, 2)
+    return out, positive, stats.contiguous()
+
+
+def compute_grads(
+    scores: Scores,
+    hag: HAG,
+    dropout: Dropout | None,
+    inputs: Inputs,
+    outputs: Sequence[Tensor],
+    grad: Tensor,
+    needed: Sequence[bool],
+) -> list[Tensor | None]:
+    """The backward pass.
+
+    Args:
+        scores: See :func:`compute`.
+        hag: See :func:`compute`.
+        dropout: See :func:`compute`.
+        inputs: See :func:`compute`.
+        outputs: The results of :func:`compute`.
+        grad: The gradient of the first one.
+        needed: Which of the inputs need a gradient.
+
+    Returns:
+        The gradients of the inputs, or None.
+    """
+    out, positive, stats = outputs
+    if not out.is_cpu:
+        return grads_on_edges(scores, hag, dropout, inputs, grad, needed)
+    grad = grad.contiguous()
+    kernels, known = _prepared(scores, inputs, dropout)
+    layout = kernels.layout
+    product = (grad * out).sum(-1)
+    share = stats[..., LAST]
+    ready = torch.stack([stats[..., 0], stats[..., 1], product], 1)
+    padding = layout.heads - layout.num_heads
+    known["stats"] = torch.nn.functional.pad(ready, (0, padding)).contiguous()
+    known["grad"] = layout.features(grad)
+    found: dict[str, Tensor] = {}
+    if any(needed[i] for i in (0, 1, 4)):
+        rows = edge_rows(hag, scores.loops, True)
+        found |= kernels.backward(rows, known, by_source=True)
+    if scores.kind == "gat":
+        if needed[2]:
+            part = (grad * positive).sum(-1)
+            query = (1 - scores.slope) * (part - product * share)
+            found["grad_query"] = layout.scores(query)
+    elif needed[2] or needed[3]:
+        rows = edge_rows(hag, scores.loops, False)
+        found |= kernels.backward(rows, known, by_source=False)
+    return [
+        _natural(name, found, inputs[i], layout) if needed[i] else None
+        for i, name in enumerate(_NAMES)
+    ]
+
+
+def _natural(
+    name: str,
+    found: dict[str, Tensor],
+    like: Tensor | None,
+    layout: Layout,
+) -> Tensor:
+    """A gradient in the shape of its tensor."""
+    assert like is not None
+    values = found["grad_edge" if name == "edge_term" else f"grad_{name}"]
+    if name == "att":
+        return layout.natural(values.sum(0, keepdim=True)).view_as(like)
+    if like.dim() == 2:
+        return layout.unpadded(values).contiguous()
+    return layout.natural(values)
+
+
+def _prepared(
+    scores: Scores, inputs: Inputs, dropout: Dropout | None
+) -> tuple[Attention, dict[str, Tensor]]:
+    """The kernels, and the tensors in their layout."""
+    key, value, query, att, term = inputs
+    assert key is not None and value is not None and query is not None
+    name = str(value.dtype).removeprefix("torch.")
+    layout = Layout(name, value.size(1), value.size(2))
+
+    def laid_out(tensor: Tensor) -> Tensor:
+        known = tensor.detach()
+        return layout.scores(known) if known.dim() == 2 else layout.features(known)
+
+    known = {"key": laid_out(key), "query": laid_out(query)}
+    is_same = value is key or (
+        value.data_ptr() == key.data_ptr() and value.shape == key.shape
+    )
+    known["value"] = known["key"] if is_same else laid_out(value)
+    if att is not None:
+        known["att"] = layout.features(att.detach()[None])
+    if term is not None:
+        known["edge_term"] = laid_out(term)
+    slope, scale = scores.slope, scores.scale
+    return Attention(scores.kind, layout, slope, scale, dropout), known

@@ -1,0 +1,184 @@
+"""Runs attention kernels on tensors."""
+
+import functools
+import struct
+from array import array
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyg_hag.ops.attention.dropout import Dropout
+from pyg_hag.ops.cpu.attention.backward import Backward
+from pyg_hag.ops.cpu.attention.forward import Forward
+from pyg_hag.ops.cpu.attention.layout import Layout
+from pyg_hag.ops.cpu.attention.program import FIELDS, NUM_STATS
+from pyg_hag.ops.cpu.formats import VECTOR_BYTES
+from pyg_hag.ops.cpu.program import PROGRESS, entry_of
+from pyg_hag.plan.attention import EdgeRows
+from pyg_hag.plan.cpu import pays_threads
+from pyg_hag.runtime import memory, openmp, thread_pool
+
+_TASKS_PER_THREAD = 8
+_MAX_CACHED_BYTES = 1 << 20
+"""Up to this size of all features, they are not prefetched."""
+_forward = functools.cache(Forward)
+_backward = functools.cache(Backward)
+
+
+class Attention:
+    """The kernels of one kind of attention, for some shape of features.
+
+    Args:
+        kind: `"gat"`, `"gatv2"` or `"dot"`.
+        layout: The layout of features.
+        slope: Of the leaky ReLU.
+        scale: Of inner products.
+        dropout: Which coefficients are dropped, if any.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        layout: Layout,
+        slope: float = 0.0,
+        scale: float = 1.0,
+        dropout: Dropout | None = None,
+    ) -> None:
+        self.kind, self.layout = kind, layout
+        self.slope, self.scale, self.dropout = slope, scale, dropout
+
+    def forward(
+        self, rows: EdgeRows, inputs: dict[str, Tensor], positive: bool
+    ) -> dict[str, Tensor]:
+        """The results of the destinations.
+
+        Args:
+            rows: The edges, by destination.
+            inputs: `key`, `value`, `query`, and `att` and `edge_term` if there are any.
+            positive: Whether to sum what has a positive score, too.
+
+        Returns:
+            `out`, `positive`, and `out_stats`.
+        """
+        layout = self.layout
+        names = ["out", *(["positive"] if positive else [])]
+        value = inputs["value"]
+        outputs = {
+            name: memory.empty(value, rows.num_rows, layout.columns) for name in names
+        }
+        outputs["out_stats"] = value.new_empty(rows.num_rows, NUM_STATS, layout.heads)
+        program = self._program(_forward, inputs, value.size(0), positive)
+        self._run(program, rows, {**inputs, **outputs})
+        return outputs
+
+    def backward(
+        self, rows: EdgeRows, inputs: dict[str, Tensor], by_source: bool
+    ) -> dict[str, Tensor]:
+        """The gradients of what belongs to destinations, or to sources and edges.
+
+        Args:
+            rows: The edges, by destination or by source.
+            inputs: Those of the forward pass, and `grad` and `stats`.
+            by_source: Whether rows are sources.
+        """
+        layout, value = self.layout, inputs["value"]
+
+        def features(count: int) -> Tensor:
+            return memory.empty(value, count, layout.columns)
+
+        outputs = {}
+        if not by_source:
+            outputs["grad_query"] = features(rows.num_rows)
+            if self.kind == "gatv2":
+                outputs["grad_att"] = features(rows.num_rows)
+        elif self.kind == "gat":
+            outputs["grad_key"] = value.new_empty(rows.num_rows, layout.heads)
+            outputs["grad_value"] = features(rows.num_rows)
+        else:
+            outputs["grad_key"] = features(rows.num_rows)
+            if self.kind == "dot":
+                outputs["grad_value"] = features(rows.num_rows)
+        if by_source and "edge_term" in inputs:
+            outputs["grad_edge"] = torch.empty_like(inputs["edge_term"])
+        others = inputs["grad" if by_source else "value"].size(0)
+        program = self._program(_backward, inputs, others, not by_source)
+        self._run(program, rows, {**inputs, **outputs})
+        return outputs
+
+    def _program(
+        self, make: Any, inputs: dict[str, Tensor], others: int, option: bool
+    ) -> Any:
+        layout = self.layout
+        row_bytes = layout.columns * inputs["value"].element_size()
+        return make(
+            self.kind,
+            layout.dtype,
+            layout.width,
+            layout.groups,
+            layout.vectors,
+            "edge_term" in inputs,
+            self.dropout is not None,
+            others * row_bytes > _MAX_CACHED_BYTES,
+            option,
+        )
+
+    def _run(self, program: Any, rows: EdgeRows, tensors: dict[str, Tensor]) -> None:
+        """Runs a kernel: every tensor has been made, or checked, for it."""
+        layout = self.layout
+        for tensor in tensors.values():
+            assert tensor.is_contiguous()
+        threads = thread_pool.num_threads()
+        work = rows.num_edges + rows.num_rows
+        several = pays_threads(work, layout.columns, threads)
+        cuts = rows.cuts(_TASKS_PER_THREAD * threads if several else 1)
+        tasks = [
+            (first, last, group, 0, 0)
+            for group in range(layout.groups)
+            for first, last in pairwise(cuts)
+        ]
+        if not tasks:
+            return
+        head_bytes = layout.width * tensors["value"].element_size()
+        size = -(-rows.longest * head_bytes // VECTOR_BYTES) * VECTOR_BYTES
+        buffer_bytes = size + 2 * VECTOR_BYTES
+        scratch_bytes = program.num_buffers * buffer_bytes
+        scratch = memory.scratch(scratch_bytes * threads + VECTOR_BYTES)
+        place = scratch.ctypes.data
+        place += -place % VECTOR_BYTES
+        numbers = np.array(tasks, np.int64)
+        known = dict(zip(PROGRESS, [0] * len(PROGRESS), strict=True))
+        known |= {"threads": threads, "num_tasks": len(tasks)}
+        known |= {"tasks": numbers.ctypes.data, "scratch": place}
+        known |= {"scratch_bytes": scratch_bytes, "buffer_bytes": buffer_bytes}
+        known |= {name: t.data_ptr() for name, t in tensors.items()}
+        known |= {"ptr": rows.ptr.ctypes.data, "col": rows.col.ctypes.data}
+        known |= {"edge": rows.number.ctypes.data}
+        known |= self._numbers()
+        team = openmp.team() if len(tasks) > 1 else None
+        known["number"] = 0 if team is None else team.number
+        fields = [known.get(name, 0) for name in FIELDS]
+        block = array("q", [*fields, *[0] * len(tasks)])
+        entry = entry_of(program)
+        if len(tasks) == 1:
+            entry.ctypes(block.buffer_info()[0])
+        else:
+            openmp.run(entry, block.buffer_info()[0], len(tasks), team)
+
+    def _numbers(self) -> dict[str, int]:
+        bits = functools.partial(_bits, wide=self.layout.dtype == "float64")
+        numbers = {"slope": bits(self.slope), "scale": bits(self.scale)}
+        if self.dropout is not None:
+            numbers["seed"] = self.dropout.seed
+            numbers["threshold"] = self.dropout.threshold
+            numbers["kept"] = bits(self.dropout.scale)
+        return numbers
+
+
+def _bits(value: float, wide: bool) -> int:
+    """A floating-point number as an integer of the same bits."""
+    size = ("<d", "<q") if wide else ("<f", "<i")
+    number: int = struct.unpack(size[1], struct.pack(size[0], value))[0]
+    return number
