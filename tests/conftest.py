@@ -9,6 +9,7 @@ from torch_geometric import nn
 
 from pyg_hag import to_hag
 from pyg_hag.datasets import ROOT_VARIABLE, load_graphs
+from pyg_hag.ops.cpu.attention.calls import Attention
 from pyg_hag.ops.dispatch import BACKENDS
 from pyg_hag.runtime import first_use
 
@@ -101,4 +102,12 @@ def ran(monkeypatch):
                 return _original(*args)
 
             monkeypatch.setattr(backend, function, spy)
+    for function in ("forward", "backward"):
+        method = getattr(Attention, function)
+
+        def fused(*args, _original=method, **options):
+            names.append("numba")
+            return _original(*args, **options)
+
+        monkeypatch.setattr(Attention, function, fused)
     return names

@@ -7,6 +7,7 @@ from torch_geometric import nn
 from torch_geometric.nn import MessagePassing, conv, models
 
 from pyg_hag.nn.mixins.attention import (
+    AttentionMixin,
     GATMixin,
     GATv2Mixin,
     HANMixin,
@@ -83,7 +84,7 @@ UNSUPPORTED: dict[str, str] = {
     "FastRGCNConv": "one matrix per edge type: use `HeteroConv`",
     "FeaStConv": "attention",
     "FiLMConv": "messages depend on both nodes",
-    "FusedGATConv": "attention",
+    "FusedGATConv": "a kernel of dgNN: use `GATConv`",
     "GINEConv": "edge features",
     "GMMConv": "edge features",
     "GravNetConv": "builds its own graph",
@@ -106,7 +107,7 @@ UNSUPPORTED: dict[str, str] = {
     "WLConv": "hashes neighbourhoods",
     "XConv": "builds its own graph",
 }
-"""The layers of PyG that do not support HAGs, and why."""
+"""The layers of PyG that get the edges of a HAG, and why."""
 
 CONTAINERS = ("AntiSymmetricConv", "DirGNNConv", "GPSConv", "HeteroConv")
 """Modules that run other layers on the graph."""
@@ -138,9 +139,11 @@ def conv_table() -> list[list[str]]:
 def _entry(name: str, cls: Any) -> str:
     if name in CONTAINERS:
         return "depends on the layers inside"
-    if not any(base in MIXINS for base in cls.__mro__):
-        return f"not supported: {UNSUPPORTED[name]}"
+    if name in UNSUPPORTED:
+        return f"edges: {UNSUPPORTED[name]}"
+    mixin = next(MIXINS[base] for base in cls.__mro__ if base in MIXINS)
+    runs = "fused" if issubclass(mixin, AttentionMixin) else "shared"
     limit = f", {LIMITS[name]}" if name in LIMITS else ""
     if "edge_weight" in inspect.signature(cls.forward).parameters:
-        return f"supported{limit}; with edge weights if they factor"
-    return f"supported{limit}"
+        return f"{runs}{limit}; with edge weights if they factor"
+    return f"{runs}{limit}"

@@ -20,8 +20,11 @@ class _OneLine(torch.nn.Module):
 
     def __repr__(self) -> str:
         table = hag_support(self)
-        count = sum(support.supported for support in table)
-        return noted(super().__repr__(), f"{count} of {len(table)} layers share sums")
+        runs = [support.runs for support in table]
+        note = f"{runs.count('shared')} of {len(table)} layers share sums"
+        if "fused" in runs:
+            note += f", {runs.count('fused')} are fused"
+        return noted(super().__repr__(), note)
 
 
 class LightGCNMixin(_OneLine):

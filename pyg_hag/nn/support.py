@@ -18,6 +18,7 @@ from pyg_hag.utils.tables import text_table
 GRAPH_ARGUMENTS = ("edge_index", "hyperedge_index", "adj", "adj_t")
 """Arguments of PyG's modules that can be a HAG."""
 _POOLING_PACKAGES = ("torch_geometric.nn.pool", "torch_geometric.nn.unpool")
+_SHARED = HAGMessagePassing.runs_of
 _POOLING = ("GraphUNet", "SAGPooling", "PANPooling", "ASAPooling", "EdgePooling")
 
 
@@ -29,11 +30,17 @@ class Support:
         name (str): Its name in the model, `""` for the model itself.
         layer (str): Its class.
         reason (str): Why it does not support HAGs; empty if it does.
+        runs (str): What it does on a HAG. `"shared"`: sums that several nodes need are
+            computed once. `"fused"`: every edge is computed, but nothing is kept for
+            any. `"edges"`: PyG's own code, on the edges that the HAG represents.
+        why (str): Why it does so.
     """
 
     name: str
     layer: str
     reason: str
+    runs: str = "shared"
+    why: str = ""
 
     @property
     def supported(self) -> bool:
@@ -53,13 +60,12 @@ class SupportTable(list[Support]):
         return html_table("", self._rows())
 
     def _rows(self) -> list[list[str]]:
-        header = ["module", "layer", "on a HAG"]
-        rows = [[s.name or "(model)", s.layer, s.reason or "supported"] for s in self]
-        return [header, *rows]
+        header = ["module", "layer", "runs", "why"]
+        return [header, *([s.name or "(model)", s.layer, s.runs, s.why] for s in self)]
 
 
 def hag_support(model: nn.Module) -> SupportTable:
-    """Lists the layers of a model: which support HAGs, and why others do not.
+    """Lists the layers of a model: what each does on a HAG, and why.
 
     Args:
         model (torch.nn.Module): Any module.
@@ -78,11 +84,18 @@ def hag_support(model: nn.Module) -> SupportTable:
         original = _original(module)
         container = not isinstance(original, MessagePassing) and _has_layers(original)
         if needs_edges(original) or (_is_layer(original) and not container):
-            reason = _module_reason(original) or ""
-            table.append(Support(name, type(original).__name__, reason))
+            table.append(_support(name, original))
             if not _has_layers(original) or needs_edges(original):
                 seen.append(name)
     return table
+
+
+def _support(name: str, module: nn.Module) -> Support:
+    layer, reason = type(module).__name__, _module_reason(module) or ""
+    if reason:
+        return Support(name, layer, reason, "edges", reason)
+    runs_of: Any = getattr(mixin_of(type(module)), "runs_of", _SHARED)
+    return Support(name, layer, "", *runs_of(module))
 
 
 def check_module(model: object) -> None:

@@ -15,7 +15,7 @@ from contract.cases import (
     each_square_graph,
     runs_triton,
 )
-from contract.layers import ConvContract, SignedConvContract
+from contract.layers import ConvContract, Converted, SignedConvContract
 from contract.many import ManyContract
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "TELLING",
     "AggregateContract",
     "ConvContract",
+    "Converted",
     "ManyContract",
     "SignedContract",
     "SignedConvContract",

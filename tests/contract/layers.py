@@ -18,6 +18,7 @@ from contract.cases import (
     each_telling_graph,
     each_telling_square_graph,
 )
+from pyg_hag.nn.layer_classes import hag_layer_class
 
 
 class ConvContract:
@@ -28,6 +29,7 @@ class ConvContract:
     variants: tuple = ({},)
     bipartite = False
     compiles = True
+    matrices_only = False
 
     def build(self, edge_index, *args, **kwargs):
         """The HAG to run on."""
@@ -74,6 +76,8 @@ class ConvContract:
         """Whether a test applies to PyG's layer."""
         if test == "test_bipartite":
             return cls.bipartite and "flow" not in known["options"]
+        if test == "test_more_dimensions":
+            return not cls.matrices_only
         return cls.compiles or test != "test_torch_compile"
 
     @each_telling_square_graph
@@ -184,6 +188,20 @@ class ConvContract:
             self.call(ours, x, hag)
         ours.explain = False
         assert torch.equal(self.call(ours, x, hag), wanted)
+
+
+class Converted(ConvContract):
+    """A layer of the class that `to_hag` makes."""
+
+    arguments: tuple = (8, 6)
+
+    def __init_subclass__(cls):
+        super().__init_subclass__()
+        if "reference" in cls.__dict__:
+            cls.conv = hag_layer_class(cls.reference)
+
+    def make(self, cls, options):
+        return cls(*self.arguments, **options)
 
 
 class SignedConvContract(ConvContract):

@@ -32,15 +32,24 @@ class PendingScores(NamedTuple):
 class AttentionMixin(HAGMessagePassing):
     """A layer that weighs messages by a softmax of scores."""
 
-    runs = "fused"
     shared_methods = ("message", "edge_update")
 
     @staticmethod
     def unsupported_reason(conv: Any) -> str | None:
         """See :meth:`HAGMessagePassing.unsupported_reason`."""
+        if type(conv).__name__ == "FusedGATConv":
+            return "a kernel of dgNN: use 'GATConv'"
         if conv.aggr not in ("add", "sum"):
-            return f"'aggr={conv.aggr}': attention is a weighted sum"
+            return f"'aggr={conv.aggr!r}': attention is a weighted sum"
         return None
+
+    @staticmethod
+    def runs_of(conv: Any) -> tuple[str, str]:
+        """See :meth:`HAGMessagePassing.runs_of`."""
+        return (
+            "fused",
+            "scores belong to edges; they and the sum take one visit of a row",
+        )
 
     def _set_jittable_templates(self, raise_on_error: bool = False) -> None:
         super()._set_jittable_templates(raise_on_error)

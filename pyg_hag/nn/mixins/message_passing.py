@@ -68,6 +68,15 @@ class HAGMessagePassing(MessagePassing):
         """
         return unsupported_aggregation_reason(conv)
 
+    @staticmethod
+    def runs_of(conv: Any) -> tuple[str, str]:
+        """What a supported layer does on a HAG, and why: see :class:`Support`.
+
+        Args:
+            conv (MessagePassing): A layer of PyG's class or of this one.
+        """
+        return "shared", "messages are features of sources"
+
     def adjacency_of(
         self, hag: AbstractHAG, x: Tensor, edge_weight: Tensor | None
     ) -> Adjacency:

@@ -68,8 +68,10 @@ def grads_on_edges(
         again: Whether gradients can be differentiated again.
     """
     with torch.enable_grad():
-        if not again:
-            inputs = [t if t is None else t.detach().requires_grad_() for t in inputs]
+        inputs = [  # views: one input may be computed from another one
+            t if t is None else t.view_as(t) if again else t.detach().requires_grad_()
+            for t in inputs
+        ]
         out = attention_on_edges(scores, hag, dropout, inputs)
         leaves = [
             t for t, need in zip(inputs, needed, strict=True) if need and t is not None

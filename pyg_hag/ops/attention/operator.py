@@ -171,7 +171,7 @@ def attention_grad_operator(
     scores = Scores(kind, slope, scale, loops, dropout)
     hag = resolve(tensors, num_src, views)
     inputs = key, value, query, att, edge_term
-    needed = [t is not None for t in inputs]
+    needed = _needed(kind, inputs)
     known = scores, hag, scores.with_seed(seed), inputs, (out, positive, stats)
     found = compute_grads(*known, grad, needed)
     a, b, c, d, e = (grad.new_empty(0) if t is None else t for t in found)
@@ -182,7 +182,15 @@ def attention_grad_operator(
 def _(
     grad: Tensor, out: Tensor, positive: Tensor, stats: Tensor, *args: Any
 ) -> tuple[Tensor, ...]:
-    return tuple(grad.new_empty(0 if t is None else t.shape) for t in args[:_COUNT])
+    inputs, kind = args[:_COUNT], args[_COUNT + 4]
+    needed = zip(inputs, _needed(kind, inputs), strict=True)
+    return tuple(grad.new_empty(t.shape if need else 0) for t, need in needed)
+
+
+def _needed(kind: str, inputs: tuple[Tensor | None, ...]) -> list[bool]:
+    """Which inputs have a gradient of their own: the value of GATv2 is its key."""
+    is_key = [i == 1 and kind == "gatv2" for i in range(_COUNT)]
+    return [t is not None and not k for t, k in zip(inputs, is_key, strict=True)]
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -196,8 +204,8 @@ def _backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
     first = 3 + _COUNT + 1
     tensors = list(saved[first:])
     found = attention_grad_operator(grad, *saved[:first], tensors, *ctx.rest)
-    inputs = saved[3 : 3 + _COUNT]
-    grads = [None if t is None else g for t, g in zip(inputs, found, strict=True)]
+    needed = _needed(ctx.rest[2], saved[3 : 3 + _COUNT])
+    grads = [g if need else None for g, need in zip(found, needed, strict=True)]
     return *grads, None, [None] * len(tensors), *[None] * len(ctx.rest)
 
 

@@ -2,28 +2,13 @@
 
 import pytest
 import torch
-from contract import ConvContract, SignedConvContract, assert_close
+from contract import Converted, SignedConvContract, assert_close
 from graphs import fewest_hag, random_graph
 from torch_geometric import nn
 
 from pyg_hag.nn import hag_support, to_hag
-from pyg_hag.nn.layer_classes import hag_layer_class
 
 TURNED = {"flow": "target_to_source"}
-
-
-class Converted(ConvContract):
-    """A layer of the class that `to_hag` makes."""
-
-    arguments: tuple = (8, 6)
-
-    def __init_subclass__(cls):
-        super().__init_subclass__()
-        if "reference" in cls.__dict__:
-            cls.conv = hag_layer_class(cls.reference)
-
-    def make(self, cls, options):
-        return cls(*self.arguments, **options)
 
 
 class TestGraph(Converted):

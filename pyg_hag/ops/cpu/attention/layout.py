@@ -82,7 +82,7 @@ class Layout:
         if self._is_natural:
             return x.view(num_rows, heads, channels)
         by_channel = x.view(num_rows, self.groups, self._padded, self.width)
-        by_head = by_channel.transpose(2, 3).reshape(num_rows, self.heads, -1)
+        by_head = by_channel.transpose(2, 3).reshape(num_rows, self.heads, self._padded)
         return by_head[:, :heads, :channels].contiguous()
 
     def scores(self, s: Tensor) -> Tensor:
