@@ -10,6 +10,7 @@ from pathlib import Path
 from pyg_hag.benchmark import (
     accuracy,
     aggregate,
+    attention,
     cost,
     gpu,
     int8,
@@ -32,8 +33,8 @@ from pyg_hag.runtime.first_use import readiness
 from pyg_hag.utils.tables import text_table
 
 MODULES = (
-    *(search, aggregate, reduce, models, train, lstm, layers, memory, cost),
-    *(int8, paper, accuracy),
+    *(search, aggregate, reduce, models, attention, train, lstm, layers, memory),
+    *(cost, int8, paper, accuracy),
 )
 BENCHMARKS: dict[str, Benchmark] = {
     module.BENCHMARK.name: module.BENCHMARK for module in MODULES

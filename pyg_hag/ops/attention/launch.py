@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from pyg_hag.hag import HAG
@@ -11,7 +10,6 @@ from pyg_hag.ops.attention.edges import attention_on_edges, grads_on_edges
 from pyg_hag.ops.attention.scores import Scores
 from pyg_hag.ops.cpu.attention.calls import Attention
 from pyg_hag.ops.cpu.attention.layout import Layout
-from pyg_hag.ops.cpu.attention.program import LAST
 from pyg_hag.plan.attention import edge_rows
 
 Inputs = Sequence[Tensor | None]
@@ -51,8 +49,7 @@ def compute(
     if not for_grad:
         return out, nothing, nothing
     positive = layout.natural(found["positive"]) if with_positive else nothing
-    stats = found["out_stats"][..., : layout.num_heads].transpose(1, 2)
-    return out, positive, stats.contiguous()
+    return out, positive, layout.natural_stats(found["out_stats"])
 
 
 def compute_grads(
@@ -84,23 +81,18 @@ def compute_grads(
     grad = grad.contiguous()
     kernels, known = _prepared(scores, inputs, dropout)
     layout = kernels.layout
-    product = (grad * out).sum(-1)
-    share = stats[..., LAST]
-    ready = torch.stack([stats[..., 0], stats[..., 1], product], 1)
-    padding = layout.heads - layout.num_heads
-    known["stats"] = torch.nn.functional.pad(ready, (0, padding)).contiguous()
-    known["grad"] = layout.features(grad)
-    found: dict[str, Tensor] = {}
+    lanes = {"grad": layout.features(grad), "value": layout.features(out)}
+    lanes["stats"] = layout.stats(stats)
+    with_query = scores.kind == "gat" and needed[2]
+    if with_query:
+        lanes["key"] = layout.features(positive)
+    rows = edge_rows(hag, scores.loops, False)
+    found = kernels.products(rows, lanes, with_query)
+    known["grad"], known["stats"] = lanes["grad"], found["out_stats"]
     if any(needed[i] for i in (0, 1, 4)):
-        rows = edge_rows(hag, scores.loops, True)
-        found |= kernels.backward(rows, known, by_source=True)
-    if scores.kind == "gat":
-        if needed[2]:
-            part = (grad * positive).sum(-1)
-            query = (1 - scores.slope) * (part - product * share)
-            found["grad_query"] = layout.scores(query)
-    elif needed[2] or needed[3]:
-        rows = edge_rows(hag, scores.loops, False)
+        by_source = edge_rows(hag, scores.loops, True)
+        found |= kernels.backward(by_source, known, by_source=True)
+    if scores.kind != "gat" and (needed[2] or needed[3]):
         found |= kernels.backward(rows, known, by_source=False)
     return [
         _natural(name, found, inputs[i], layout) if needed[i] else None

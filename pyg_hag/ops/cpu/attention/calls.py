@@ -2,11 +2,9 @@
 
 import functools
 import struct
-from array import array
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,18 +12,19 @@ from pyg_hag.ops.attention.dropout import Dropout
 from pyg_hag.ops.cpu.attention.backward import Backward
 from pyg_hag.ops.cpu.attention.forward import Forward
 from pyg_hag.ops.cpu.attention.layout import Layout
-from pyg_hag.ops.cpu.attention.program import FIELDS, NUM_STATS
+from pyg_hag.ops.cpu.attention.nodes import Products
+from pyg_hag.ops.cpu.attention.program import NUM_STATS
+from pyg_hag.ops.cpu.attention.running import TASKS_PER_THREAD, run
 from pyg_hag.ops.cpu.formats import VECTOR_BYTES
-from pyg_hag.ops.cpu.program import PROGRESS, entry_of
 from pyg_hag.plan.attention import EdgeRows
 from pyg_hag.plan.cpu import pays_threads
-from pyg_hag.runtime import memory, openmp, thread_pool
+from pyg_hag.runtime import memory, thread_pool
 
-_TASKS_PER_THREAD = 8
 _MAX_CACHED_BYTES = 1 << 20
 """Up to this size of all features, they are not prefetched."""
 _forward = functools.cache(Forward)
 _backward = functools.cache(Backward)
+_products = functools.cache(Products)
 
 
 class Attention:
@@ -125,6 +124,24 @@ class Attention:
             option,
         )
 
+    def products(
+        self, rows: EdgeRows, tensors: dict[str, Tensor], with_query: bool
+    ) -> dict[str, Tensor]:
+        """What the backward pass reads of destinations: see :class:`Products`.
+
+        Args:
+            rows: The edges, by destination.
+            tensors: The results as `value`, `grad`, `stats`, and `key`.
+            with_query: Whether to compute the gradient of the query, too.
+        """
+        outputs = {"out_stats": torch.empty_like(tensors["stats"])}
+        if with_query:
+            shape = rows.num_rows, self.layout.heads
+            outputs["grad_query"] = tensors["grad"].new_empty(shape)
+        program = self._program(_products, tensors, 0, with_query)
+        self._run(program, rows, {**tensors, **outputs})
+        return outputs
+
     def _run(self, program: Any, rows: EdgeRows, tensors: dict[str, Tensor]) -> None:
         """Runs a kernel: every tensor has been made, or checked, for it."""
         layout = self.layout
@@ -133,39 +150,20 @@ class Attention:
         threads = thread_pool.num_threads()
         work = rows.num_edges + rows.num_rows
         several = pays_threads(work, layout.columns, threads)
-        cuts = rows.cuts(_TASKS_PER_THREAD * threads if several else 1)
+        cuts = rows.cuts(TASKS_PER_THREAD * threads if several else 1)
         tasks = [
-            (first, last, group, 0, 0)
+            (first, last, group)
             for group in range(layout.groups)
             for first, last in pairwise(cuts)
         ]
-        if not tasks:
-            return
         head_bytes = layout.width * tensors["value"].element_size()
         size = -(-rows.longest * head_bytes // VECTOR_BYTES) * VECTOR_BYTES
         buffer_bytes = size + 2 * VECTOR_BYTES
-        scratch_bytes = program.num_buffers * buffer_bytes
-        scratch = memory.scratch(scratch_bytes * threads + VECTOR_BYTES)
-        place = scratch.ctypes.data
-        place += -place % VECTOR_BYTES
-        numbers = np.array(tasks, np.int64)
-        known = dict(zip(PROGRESS, [0] * len(PROGRESS), strict=True))
-        known |= {"threads": threads, "num_tasks": len(tasks)}
-        known |= {"tasks": numbers.ctypes.data, "scratch": place}
-        known |= {"scratch_bytes": scratch_bytes, "buffer_bytes": buffer_bytes}
-        known |= {name: t.data_ptr() for name, t in tensors.items()}
+        known = {name: tensor.data_ptr() for name, tensor in tensors.items()}
         known |= {"ptr": rows.ptr.ctypes.data, "col": rows.col.ctypes.data}
-        known |= {"edge": rows.number.ctypes.data}
+        known |= {"edge": rows.number.ctypes.data, "buffer_bytes": buffer_bytes}
         known |= self._numbers()
-        team = openmp.team() if len(tasks) > 1 else None
-        known["number"] = 0 if team is None else team.number
-        fields = [known.get(name, 0) for name in FIELDS]
-        block = array("q", [*fields, *[0] * len(tasks)])
-        entry = entry_of(program)
-        if len(tasks) == 1:
-            entry.ctypes(block.buffer_info()[0])
-        else:
-            openmp.run(entry, block.buffer_info()[0], len(tasks), team)
+        run(program, tasks, known, program.num_buffers * buffer_bytes)
 
     def _numbers(self) -> dict[str, int]:
         bits = functools.partial(_bits, wide=self.layout.dtype == "float64")

@@ -7,12 +7,20 @@ heads in a vector (a power of two), `G` groups of them, and `C'` channels, padde
 zeros so that each group fills whole vectors.
 """
 
+import functools
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
+from pyg_hag.ops.cpu.attention.nodes import Relayout
+from pyg_hag.ops.cpu.attention.running import TASKS_PER_THREAD, run
 from pyg_hag.ops.cpu.formats import FORMATS
+from pyg_hag.plan.cpu import pays_threads
+from pyg_hag.runtime import memory, thread_pool
+
+_relayout = functools.cache(Relayout)
 
 
 @dataclass(frozen=True)
@@ -71,19 +79,29 @@ class Layout:
         """Features `[N, H, C]` in this layout, `[N, columns]`."""
         if self._is_natural:
             return x.reshape(x.size(0), self.columns).contiguous()
-        missing = 0, self._padded - self.num_channels, 0, self.heads - self.num_heads
-        padded = torch.nn.functional.pad(x, missing)
-        by_group = padded.view(x.size(0), self.groups, self.width, self._padded)
-        return by_group.transpose(2, 3).reshape(x.size(0), self.columns)
+        out = memory.empty(x, x.size(0), self.columns)
+        self._copy(x.contiguous(), out, to_natural=False)
+        return out
 
     def natural(self, x: Tensor) -> Tensor:
         """Features of this layout, `[N, columns]`, as `[N, H, C]`."""
-        num_rows, heads, channels = x.size(0), self.num_heads, self.num_channels
+        shape = x.size(0), self.num_heads, self.num_channels
         if self._is_natural:
-            return x.view(num_rows, heads, channels)
-        by_channel = x.view(num_rows, self.groups, self._padded, self.width)
-        by_head = by_channel.transpose(2, 3).reshape(num_rows, self.heads, self._padded)
-        return by_head[:, :heads, :channels].contiguous()
+            return x.view(shape)
+        out = memory.empty(x, x.size(0), self.num_heads * self.num_channels)
+        self._copy(out, x, to_natural=True)
+        return out.view(shape)
+
+    def _copy(self, natural: Tensor, vectors: Tensor, to_natural: bool) -> None:
+        num_rows, threads = natural.size(0), thread_pool.num_threads()
+        shape = self.num_heads, self.num_channels, self._padded
+        program = _relayout(self.dtype, self.width, *shape, to_natural)
+        several = pays_threads(2 * num_rows, self.columns, threads)
+        count = TASKS_PER_THREAD * threads if several else 1
+        cuts = [num_rows * i // count for i in range(count + 1)]
+        tasks = [(first, last, 0) for first, last in pairwise(cuts) if first < last]
+        places = {"natural": natural.data_ptr(), "vectors": vectors.data_ptr()}
+        run(program, tasks, places)
 
     def scores(self, s: Tensor) -> Tensor:
         """Scores `[N, H]`, padded to `[N, heads]`."""
@@ -94,3 +112,15 @@ class Layout:
     def unpadded(self, s: Tensor) -> Tensor:
         """Scores `[N, heads]` without padding, `[N, H]`."""
         return s[:, : self.num_heads]
+
+    def stats(self, stats: Tensor) -> Tensor:
+        """Numbers of nodes and heads, `[N, H, K]`, padded to `[N, K, heads]`."""
+        padding = self.heads - self.num_heads
+        turned = stats.transpose(1, 2)
+        if padding:
+            return torch.nn.functional.pad(turned, (0, padding))
+        return turned.contiguous()
+
+    def natural_stats(self, stats: Tensor) -> Tensor:
+        """Numbers of nodes and heads, `[N, K, heads]`, as `[N, H, K]`."""
+        return stats[..., : self.num_heads].transpose(1, 2).contiguous()
