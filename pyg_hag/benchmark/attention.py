@@ -111,7 +111,8 @@ def table(rows: Rows) -> Table:
     for key in dict.fromkeys(key[:3] for key in modes):
         cells = [str(part) for part in key]
         for mode in MODES:
-            row = modes[(*key, mode)][CHOSEN]
+            at = (*key, mode)
+            row = modes[at][CHOSEN]
             cells.append(f"{row['milliseconds_50']:.2f}")
             cells += [times(row.get(f"over {other}")) for other in others]
             cells.append(f"{row['megabytes']:.0f}")
