@@ -124,10 +124,12 @@ def test_analyses_and_support():
     assert ["edges", "11,900", ""] in graph
     assert [row[0] for row in times] == ["width", "16", "512"]
     assert times[2][-1] == result.forecasts[1].verdict
-    support = hag_support(torch.nn.ModuleList([pyg.GCNConv(3, 3), pyg.GATConv(3, 3)]))
+    layers = pyg.GCNConv(3, 3), pyg.GATConv(3, 3), pyg.AGNNConv()
+    support = hag_support(torch.nn.ModuleList(layers))
     assert tables(support)[0][1:] == [
-        ["0", "GCNConv", "supported"],
-        ["1", "GATConv", "attention"],
+        ["0", "GCNConv", "shared", "messages are features of sources"],
+        ["1", "GATConv", "fused", "scores belong to edges: one visit of each row"],
+        ["2", "AGNNConv", "edges", "attention"],
     ]
 
 
@@ -154,6 +156,7 @@ class Model(torch.nn.Module):
         super().__init__()
         self.gcn = pyg.GCNConv(16, 32)
         self.gat = pyg.GATConv(32, 8, heads=4)
+        self.agnn = pyg.AGNNConv()
         self.gin = pyg.GINConv(torch.nn.Sequential(torch.nn.Linear(8, 8)))
         self.lg = pyg.LGConv()
         self.both = pyg.DirGNNConv(pyg.GraphConv(8, 8))
@@ -169,7 +172,8 @@ def test_the_text_of_a_converted_model_says_which_layers_share():
     lines = repr(converted).splitlines()
     for line in (
         "  (gcn): HAGGCNConv(16, 32, shares sums)",
-        "  (gat): EdgesGATConv(32, 8, heads=4, on edges: attention)",
+        "  (gat): HAGGATConv(32, 8, heads=4, fused attention)",
+        "  (agnn): EdgesAGNNConv(on edges: attention)",
         "  ), shares sums)",  # of GIN
         "  (lg): HAGLGConv(shares sums)",
         "  (linear): Linear(in_features=8, out_features=8, bias=True)",
@@ -184,7 +188,7 @@ def test_the_text_of_a_converted_model_says_which_layers_share():
     assert len(lines) == len(before.splitlines())  # one for each layer
     assert repr(from_hag(converted)) == before == repr(model)
     table = {s.name: s.reason for s in hag_support(converted)}
-    assert {"gcn": "", "gat": "attention"}.items() <= table.items()
+    assert {"gcn": "", "gat": "", "agnn": "attention"}.items() <= table.items()
 
 
 def test_the_text_of_models_that_list_no_layers():
@@ -194,8 +198,9 @@ def test_the_text_of_models_that_list_no_layers():
     ):
         text = f"HAG{repr(model)[:-1]}, {shared} layers share sums)"
         assert repr(to_hag(model)) == text
+    assert "0 of 3 layers share sums, 3 are fused)" in repr(to_hag(pyg.GAT(8, 8, 3)))
     with pytest.warns(UserWarning, match="no layer"):
-        assert "0 of 3 layers share sums)" in repr(to_hag(pyg.GAT(8, 8, 3)))
+        assert "0 of 3 layers share sums)" in repr(to_hag(pyg.EdgeCNN(8, 8, 3)))
 
 
 def test_the_text_of_our_own_layers():

@@ -76,7 +76,7 @@ def test_sequential(graph):
         [
             (pyg.SGConv(8, 16, K=2), "x, edge_index -> x1"),
             nn.ReLU(inplace=True),
-            (pyg.GATConv(16, 16), "x1, edge_index -> x2"),
+            (pyg.AGNNConv(), "x1, edge_index -> x2"),
             (lambda x1, x2: [x1, x2], "x1, x2 -> xs"),
             (pyg.JumpingKnowledge("cat", 16, 2), "xs -> x"),
             nn.Linear(32, 3),
@@ -184,8 +184,9 @@ def test_edge_features_reach_layers_that_need_them(graph):
     same(model, edge_index, hag, edge_attr=features)
     copied = copy.deepcopy(hag)
     assert copied == hag
+    x = torch.randn(SIZE, 8, dtype=next(model.parameters()).dtype)
     with pytest.raises(ValueError, match="'edge_attr' is given edge by edge"):
-        to_hag(model)(torch.randn(SIZE, 8), copied, edge_attr=features)
+        to_hag(model)(x, copied, edge_attr=features)
     to_hag(pyg.GAT(8, 8, 2, 4))(torch.randn(SIZE, 8), copied)
 
 
@@ -241,12 +242,13 @@ def test_strict(graph):
 
 
 def test_a_model_that_cannot_share_says_so_with_the_reasons():
-    with pytest.warns(UserWarning, match=r"(?s)no layer.*convs\.1 \(GATConv\): att"):
-        to_hag(pyg.GAT(8, 8, 2))
+    with pytest.warns(UserWarning, match=r"(?s)no layer.*convs\.1 \(EdgeConv\): mes"):
+        to_hag(pyg.EdgeCNN(8, 8, 2))
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         to_hag(Own())  # one layer can
         to_hag(pyg.GCN(8, 8, 2))
+        to_hag(pyg.GAT(8, 8, 2))  # which is fused
 
 
 def test_support_is_a_table():

@@ -22,6 +22,7 @@ SPECIAL = {
     "EGConv": lambda: pyg.EGConv(WIDTH, 2, ["sum", "std", "max"], 2, 2),
     "ChebConv": lambda: pyg.ChebConv(WIDTH, 2, 2),
     "GCN2Conv": None,  # takes x_0
+    "HANConv": None,  # takes dictionaries
     "LGConv": lambda: pyg.LGConv(),
     "SimpleConv": lambda: pyg.SimpleConv(),
     "SignedConv": None,  # takes two graphs

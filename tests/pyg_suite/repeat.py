@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
+from torch_geometric import nn
 
 from pyg_hag import to_hag
 from pyg_suite.comparison import canonical, difference
@@ -16,6 +17,8 @@ from pyg_suite.graphs import OPTIONS, bind, with_edges, with_hags
 from pyg_suite.refusals import refusal
 
 _SEEDS = itertools.count()
+DROPPING = nn.GATConv, nn.GATv2Conv, nn.TransformerConv, nn.HANConv
+"""The layers that drop coefficients, and of which other ones are dropped on a HAG."""
 
 
 class Run(NamedTuple):
@@ -48,6 +51,9 @@ class Call:
     def __init__(self, module, args, kwargs):
         self.random = RandomState.now()
         self.module = module_copy(module)
+        for layer in self.module.modules():  # fused ones draw other coefficients
+            if isinstance(layer, DROPPING):
+                layer.dropout = 0.0
         self.args = Inputs((args, kwargs)).value
         self.layer = type(module).__name__
 

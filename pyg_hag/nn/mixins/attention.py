@@ -46,10 +46,7 @@ class AttentionMixin(HAGMessagePassing):
     @staticmethod
     def runs_of(conv: Any) -> tuple[str, str]:
         """See :meth:`HAGMessagePassing.runs_of`."""
-        return (
-            "fused",
-            "scores belong to edges; they and the sum take one visit of a row",
-        )
+        return "fused", "scores belong to edges: one visit of each row"
 
     def _set_jittable_templates(self, raise_on_error: bool = False) -> None:
         super()._set_jittable_templates(raise_on_error)
