@@ -1,0 +1,157 @@
+"""The tasks of a sweep, and the native functions in which threads take them.
+
+A unit is one head of one part. Where there are enough of them, a task is a whole unit,
+which stays in the caches of its thread. Otherwise all units go from stage to stage, and
+threads share each.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from pyg_hag.ops.cpu.sweep_backward import (
+    scale_rows,
+    write_channel_gradients,
+    write_score_gradients,
+)
+from pyg_hag.ops.cpu.sweep_block import F, add_atomic, address_of, view
+from pyg_hag.ops.cpu.sweep_forward import normalize, write_channels
+from pyg_hag.ops.cpu.sweep_order import (
+    find_references,
+    list_ascending,
+    list_descending,
+    part_of,
+    read_scores,
+    scale_sources,
+    sort_scores,
+)
+from pyg_hag.ops.cpu.sweep_sums import (
+    find_sides,
+    read_scalars,
+    sum_channels,
+    sum_scalars,
+)
+from pyg_hag.runtime.jit import jit
+
+ALL, PREPARE, LIST, SUM, READ, CHANNELS, SCORES = range(7)
+"""The stages."""
+
+
+@jit
+def prepare(p: Any, slot: int, part: int, head: int, real: Any, word: Any) -> None:
+    """Sorts the scores of a unit, and writes the factors of what goes in."""
+    if not read_scores(p, slot, part, head, real):
+        p[F.failed] = 1
+        return
+    find_references(p, slot, part, real)
+    scale_sources(p, slot, part, real)
+    if p[F.is_backward]:
+        scale_rows(p, slot, part, head, real)
+    sort_scores(p, slot, part, word)
+
+
+@jit
+def list_nodes(p: Any, slot: int, part: int, half: int) -> None:
+    """Lists the nodes of each aggregate, from the first key up or the last one down."""
+    (in0, out0, _, _), (in1, out1, _, _) = part_of(p, part)
+    size = in1 - in0 + out1 - out0
+    if half == 0:
+        list_ascending(p, slot, part, 0, size // 2)
+    else:
+        list_descending(p, slot, part, size // 2, size)
+
+
+@jit
+def read_rows(
+    p: Any, slot: int, part: int, head: int, begin: int, end: int, real: Any
+) -> None:
+    """Computes what nodes that go out need besides channels."""
+    if p[F.is_backward]:
+        find_sides(p, slot, part, begin, end, real)
+        read_scalars(p, slot, part, begin, end, real)
+    else:
+        normalize(p, slot, part, head, begin, end, real)
+
+
+@jit
+def write_chunk(
+    p: Any, slot: int, table: int, part: int, head: int, chunk: int, real: Any
+) -> None:
+    """Computes some channels of a unit."""
+    sum_channels(p, slot, table, part, head, chunk, real)
+    if p[F.is_backward]:
+        write_channel_gradients(p, slot, table, part, head, chunk, real)
+    else:
+        write_channels(p, slot, table, part, head, chunk, real)
+
+
+@jit
+def run_unit(
+    p: Any, slot: int, table: int, part: int, head: int, real: Any, word: Any
+) -> None:
+    """All stages of one unit."""
+    prepare(p, slot, part, head, real, word)
+    if p[F.failed]:
+        return
+    (_, out0, _, _), (_, out1, _, _) = part_of(p, part)
+    list_nodes(p, slot, part, 0)
+    list_nodes(p, slot, part, 1)
+    sum_scalars(p, slot, part, 0, real)
+    read_rows(p, slot, part, head, 0, out1 - out0, real)
+    for chunk in range(p[F.chunks]):
+        write_chunk(p, slot, table, part, head, chunk, real)
+    if p[F.is_backward]:
+        write_score_gradients(p, slot, part, head, 0, out1 - out0, real)
+
+
+@jit
+def run_stage(p: Any, thread: int, task: int, real: Any, word: Any) -> None:
+    """One task of a stage that threads share."""
+    stage, pieces, heads = p[F.stage], p[F.pieces], p[F.heads]
+    unit, piece = task // pieces, task % pieces
+    part, head = unit // heads, unit % heads
+    slot = p[F.slots] + unit * p[F.slot_bytes]
+    (_, out0, _, _), (_, out1, _, _) = part_of(p, part)
+    out = out1 - out0
+    begin, end = out * piece // pieces, out * (piece + 1) // pieces
+    if stage == PREPARE:
+        prepare(p, slot, part, head, real, word)
+    elif stage == LIST:
+        list_nodes(p, slot, part, piece)
+    elif stage == SUM:
+        sum_scalars(p, slot, part, piece, real)
+    elif stage == READ:
+        read_rows(p, slot, part, head, begin, end, real)
+    elif stage == CHANNELS:
+        table = p[F.tables] + thread * p[F.table_bytes]
+        write_chunk(p, slot, table, part, head, piece, real)
+    else:
+        write_score_gradients(p, slot, part, head, begin, end, real)
+
+
+@jit
+def run_thread(at: int, real: Any, word: Any) -> None:
+    """Takes tasks until none is left."""
+    p = view(at, len(F), np.int64)
+    thread = add_atomic(at + 8 * F.thread, 1)
+    while not p[F.failed]:
+        task = add_atomic(at + 8 * F.next_task, 1)
+        if task >= p[F.num_tasks]:
+            break
+        if p[F.stage] == ALL:
+            part, head = task // p[F.heads], task % p[F.heads]
+            slot = p[F.slots] + thread * p[F.slot_bytes]
+            table = p[F.tables] + thread * p[F.table_bytes]
+            run_unit(p, slot, table, part, head, real, word)
+        else:
+            run_stage(p, thread, task, real, word)
+
+
+def sweep_float32(at: Any) -> None:
+    """What each thread runs in float32."""
+    run_thread(address_of(at), np.float32, np.uint32)
+
+
+def sweep_float64(at: Any) -> None:
+    """What each thread runs in float64."""
+    run_thread(address_of(at), np.float64, np.uint64)
