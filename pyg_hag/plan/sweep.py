@@ -9,6 +9,7 @@ from pyg_hag.hag import HAG
 from pyg_hag.hag.memo import once_per_hag
 from pyg_hag.plan.sweep_lists import (
     Lists,
+    by_node,
     choose,
     components,
     inverted,
@@ -36,6 +37,8 @@ class Side:
         out_nodes: The node at each place, `[num_out]`.
         in_aggs: The aggregates that take each node in.
         out_aggs: The aggregates that go to each node.
+        out_slots: The place of each entry of `out_aggs` in `readers`.
+        readers: The nodes that each aggregate goes to.
         direct: The nodes that go to each node without an aggregate.
         agg_ptr: Where the nodes that each aggregate takes in start.
         in_component: The component of each node, `[num_in]`.
@@ -48,6 +51,8 @@ class Side:
     out_nodes: I32
     in_aggs: Lists
     out_aggs: Lists
+    out_slots: I32
+    readers: Lists
     direct: Lists
     agg_ptr: I64
     in_component: I32
@@ -77,7 +82,8 @@ class Side:
         """The arrays, in the order of the fields."""
         nodes = self.in_nodes, self.out_nodes, *self.in_aggs, *self.out_aggs
         found = self.in_component, self.out_component, self.parts
-        return [*nodes, *self.direct, self.agg_ptr, *found]
+        readers = self.out_slots, *self.readers
+        return [*nodes, *readers, *self.direct, self.agg_ptr, *found]
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,17 +179,18 @@ def _in_parts(
 
     direct_out = rearranged(inverted(*direct, num_src), src.order, dst.local)
     direct = rearranged(direct, dst.order, src.local)
-    src_aggs = rearranged(inverted(*leaves, num_src), src.order, agg.local)
-    reads_by_agg = inverted(*reads, num_aggs)
-    reads = rearranged(reads, dst.order, agg.local)
+    readers = rearranged(inverted(*reads, num_aggs), agg.order, dst.local)
     leaves = rearranged(leaves, agg.order, src.local)
-    reader_ptr = pointers(np.diff(reads_by_agg[0])[agg.order])
+    to_src = by_node(leaves, agg.ptr, src.ptr)
+    to_dst = by_node(readers, agg.ptr, dst.ptr)
     forward = Side(
-        src.nodes, dst.nodes, src_aggs, reads, direct, leaves[0],
-        src.component, dst.component, np.stack([src.ptr, dst.ptr, agg.ptr, first], 1),
+        src.nodes, dst.nodes, to_src[:2], to_dst[:2], to_dst[2], readers, direct,
+        leaves[0], src.component, dst.component,
+        np.stack([src.ptr, dst.ptr, agg.ptr, first], 1),
     )  # fmt: skip
     backward = Side(
-        dst.nodes, src.nodes, reads, src_aggs, direct_out, reader_ptr,
-        dst.component, src.component, np.stack([dst.ptr, src.ptr, agg.ptr, first], 1),
+        dst.nodes, src.nodes, to_dst[:2], to_src[:2], to_src[2], leaves, direct_out,
+        readers[0], dst.component, src.component,
+        np.stack([dst.ptr, src.ptr, agg.ptr, first], 1),
     )  # fmt: skip
     return SweepPlan(forward, backward, leaves, num_edges)

@@ -198,3 +198,34 @@ def rearranged(lists: Lists, order: I64, local: I32) -> Lists:
             n += 1
         ptr[r + 1] = n
     return ptr, out
+
+
+@jit
+def by_node(lists: Lists, agg_ptr: I64, node_ptr: I64) -> tuple[I64, I32, I32]:
+    """The aggregates in whose lists each node is, all in the order of their parts.
+
+    Args:
+        lists: The nodes of each aggregate, numbered in their part.
+        agg_ptr: The first aggregate of each part.
+        node_ptr: The first node of each part.
+
+    Returns:
+        Pointers, the aggregates, numbered in their part, and the places in `lists`,
+        counted from the first of the part.
+    """
+    ptr = np.zeros(node_ptr[-1] + 1, np.int64)
+    for part in range(agg_ptr.size - 1):
+        for k in range(lists[0][agg_ptr[part]], lists[0][agg_ptr[part + 1]]):
+            ptr[node_ptr[part] + lists[1][k] + 1] += 1
+    for j in range(ptr.size - 1):
+        ptr[j + 1] += ptr[j]
+    fill = ptr[:-1].copy()
+    aggs, slots = np.empty(ptr[-1], np.int32), np.empty(ptr[-1], np.int32)
+    for part in range(agg_ptr.size - 1):
+        begin = lists[0][agg_ptr[part]]
+        for w in range(agg_ptr[part], agg_ptr[part + 1]):
+            for k in range(lists[0][w], lists[0][w + 1]):
+                j = node_ptr[part] + lists[1][k]
+                aggs[fill[j]], slots[fill[j]] = w - agg_ptr[part], k - begin
+                fill[j] += 1
+    return ptr, aggs, slots

@@ -138,7 +138,7 @@ def _run(
     for name, tensor in tensors.items():
         if tensor is not None:
             block[getattr(F, name)] = tensor.data_ptr()
-    scratch = memory.scratch(call.scratch + _LINE)
+    scratch = memory.scratch(max(call.scratch + _LINE, memory.MIN_BYTES))
     start = scratch.ctypes.data
     block[F.slots] = start + -start % _LINE
     block[F.tables] = block[F.slots] + call.slots
@@ -238,16 +238,15 @@ def _stages(
     if not is_split:
         return [(sweep_tasks.ALL, units, 1)]
     pieces = 2 * threads
-    stages = [
+    rows = pieces * units
+    return [
         (sweep_tasks.PREPARE, units, 1),
         (sweep_tasks.LIST, 2 * units, 2),
-        (sweep_tasks.SUM, pieces * units, pieces),
-        (sweep_tasks.READ, pieces * units, pieces),
+        (sweep_tasks.SUM, 2 * units, 2),
+        *([] if is_backward else [(sweep_tasks.NORMALIZE, rows, pieces)]),
         (sweep_tasks.CHANNELS, chunks * units, chunks),
+        *([(sweep_tasks.SCORES, rows, pieces)] if is_backward else []),
     ]
-    if is_backward:
-        stages.append((sweep_tasks.SCORES, pieces * units, pieces))
-    return stages
 
 
 def _slot(side: Side, size: int, chunks: int) -> tuple[dict[str, int], int]:
@@ -262,9 +261,8 @@ def _slot(side: Side, size: int, chunks: int) -> tuple[dict[str, int], int]:
         "cursors": 8 * aggs, "listed": 4 * entries, "places": 4 * reads,
         "sides": 4 * direct, "in_scales": 2 * size * ins,
         "out_scales": 2 * size * outs, "values": 2 * size * ins,
-        "sums": 2 * size * outs, "best": 4 * aggs, "reference": size * components,
+        "sums": 4 * size * outs, "largest": 2 * size * outs, "reference": size * components,
         "is_far": max(ins, outs), "dots": chunks * outs * size,
-        "scalar_table": 2 * size * (entries + aggs),
     }  # fmt: skip
     offsets, end = {}, 0
     for name, count in bytes_of.items():
@@ -275,6 +273,5 @@ def _slot(side: Side, size: int, chunks: int) -> tuple[dict[str, int], int]:
 
 def _table_bytes(side: Side) -> int:
     """Bytes of the table of some channels of the largest part."""
-    sizes = side.sizes
-    entries = sizes[:, 0] + sizes[:, 2] + sizes[:, 4] + 1
-    return ENTRY_BYTES * int(entries.max(initial=0))
+    nodes = side.sizes[:, :2].sum(1).max(initial=0)
+    return ENTRY_BYTES * int(nodes + np.diff(side.agg_ptr).max(initial=0) + 1)

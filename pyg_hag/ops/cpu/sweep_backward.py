@@ -4,11 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from pyg_hag.ops.cpu.sweep_block import ENTRY_BYTES, F, exp, view
+from pyg_hag.ops.cpu.sweep_block import ENTRY_BYTES, F, exp_all, view
 from pyg_hag.ops.cpu.sweep_forward import far, weight
 from pyg_hag.ops.cpu.sweep_order import part_of
 from pyg_hag.ops.cpu.sweep_sums import edges_of
-from pyg_hag.ops.cpu.sweep_vectors import read_sums
 from pyg_hag.runtime.jit import jit
 
 
@@ -38,10 +37,15 @@ def scale_rows(p: Any, slot: int, part: int, head: int, real: Any) -> None:
         positive, negative = shifted - tops[at], slope * shifted - tops[at]
         is_far[i] = max(positive, negative) > limit
         inverse = real(0) if is_far[i] else inverses[at]
-        scales[2 * i] = real(exp(min(positive, limit))) * inverse
-        scales[2 * i + 1] = real(exp(min(negative, limit))) * inverse
-        values[2 * i] = scales[2 * i] * deltas[at]
-        values[2 * i + 1] = scales[2 * i + 1] * deltas[at]
+        scales[2 * i], scales[2 * i + 1] = min(positive, limit), min(negative, limit)
+        values[2 * i], values[2 * i + 1] = inverse, deltas[at]
+    exp_all(scales, 0, 2 * num)
+    for i in range(num):
+        inverse, delta = values[2 * i], values[2 * i + 1]
+        scales[2 * i] *= inverse
+        scales[2 * i + 1] *= inverse
+        values[2 * i] = scales[2 * i] * delta
+        values[2 * i + 1] = scales[2 * i + 1] * delta
 
 
 @jit
@@ -53,28 +57,14 @@ def write_channel_gradients(
     out, num_in, heads, channels = out1 - out0, in1 - in0, p[F.heads], p[F.channels]
     slope = real(view(p[F.slope], 1, np.float64)[0])
     nodes = view(p[F.out_nodes] + 4 * out0, out, np.int32)
-    out_ptr = view(p[F.out_ptr] + 8 * out0, out + 1, np.int64)
-    direct_ptr = view(p[F.direct_ptr] + 8 * out0, out + 1, np.int64)
-    places, sides = slot + p[F.places], slot + p[F.sides]
     scales = view(slot + p[F.out_scales], 2 * out, real)
     dots = view(slot + p[F.dots] + chunk * out * scales.itemsize, out, real)
-    both = table + num_in * ENTRY_BYTES
+    table += num_in * ENTRY_BYTES
     lanes = ENTRY_BYTES // (2 * scales.itemsize)
     begin = chunk * lanes
     width = min(lanes, channels - begin)
-    sums = view(both, 2 * lanes, real)
     for i in range(out):
-        read_sums(
-            real,
-            0,
-            both,
-            both + ENTRY_BYTES,
-            places + 4 * (out_ptr[i] - out_ptr[0]),
-            out_ptr[i + 1] - out_ptr[i],
-            table,
-            sides + 4 * (direct_ptr[i] - direct_ptr[0]),
-            direct_ptr[i + 1] - direct_ptr[i],
-        )
+        sums = view(table + i * ENTRY_BYTES, 2 * lanes, real)
         row = (np.int64(nodes[i]) * heads + head) * channels + begin
         upper, lower = scales[2 * i], scales[2 * i + 1]
         gradient = view(p[F.out] + row * scales.itemsize, width, real)
@@ -132,13 +122,14 @@ def write_score_gradients(
     out, heads = out1 - out0, p[F.heads]
     slope = real(view(p[F.slope], 1, np.float64)[0])
     nodes = view(p[F.out_nodes] + 4 * out0, out, np.int32)
-    sums = view(slot + p[F.sums], 2 * out, real)
+    sums = view(slot + p[F.sums], 4 * out, real)
     scales = view(slot + p[F.out_scales], 2 * out, real)
     dots = view(slot + p[F.dots], p[F.chunks] * out, real)
     grad_s = view(p[F.grad_s], p[F.num_out] * heads, real)
     for j in range(begin, end):
-        lower = slope * scales[2 * j + 1] * sums[2 * j + 1]
-        total = -(scales[2 * j] * sums[2 * j] + lower)
+        upper = sums[2 * j] + sums[2 * (out + j)]
+        lower = sums[2 * j + 1] + sums[2 * (out + j) + 1]
+        total = -(scales[2 * j] * upper + slope * scales[2 * j + 1] * lower)
         for chunk in range(p[F.chunks]):
             total += dots[chunk * out + j]
         grad_s[np.int64(nodes[j]) * heads + head] = total

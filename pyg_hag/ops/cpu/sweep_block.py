@@ -7,13 +7,14 @@ plan's arrays, and where each array lies in the scratch.
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
 from pyg_hag.ops.cpu.formats import I64
-from pyg_hag.runtime.jit import jit_inlined
+from pyg_hag.runtime.jit import jit, jit_inlined
 
 ENTRY_BYTES = 64
 """Bytes of an entry of a table: sums of one side, then of the other."""
@@ -66,6 +67,9 @@ class Fields(NamedTuple):
     in_aggs: int
     out_ptr: int
     out_aggs: int
+    out_slots: int
+    reader_ptr: int
+    readers: int
     direct_ptr: int
     direct: int
     agg_ptr: int
@@ -94,11 +98,10 @@ class Fields(NamedTuple):
     out_scales: int
     values: int
     sums: int
-    best: int
+    largest: int
     reference: int
     is_far: int
     dots: int
-    scalar_table: int
 
 
 F = Fields(*range(len(Fields._fields)))
@@ -189,3 +192,10 @@ def exp(x: float) -> float:
     p = 1.0 + r * (1.0 + r * p)
     scaled = p * _from_bits((int(n) + 1023) << 52)
     return scaled if x >= _LEAST else 0.0
+
+
+@jit
+def exp_all(values: Any, begin: int, end: int) -> None:
+    """Replaces the values from `begin` to `end` by their exponentials."""
+    for i in range(begin, end):
+        values[i] = exp(np.float64(values[i]))

@@ -4,10 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from pyg_hag.ops.cpu.sweep_block import ENTRY_BYTES, F, exp, view
+from pyg_hag.ops.cpu.sweep_block import ENTRY_BYTES, F, exp, exp_all, view
 from pyg_hag.ops.cpu.sweep_order import part_of
-from pyg_hag.ops.cpu.sweep_sums import edges_of, find_sides, read_scalars
-from pyg_hag.ops.cpu.sweep_vectors import read_sums
+from pyg_hag.ops.cpu.sweep_sums import edges_of
 from pyg_hag.runtime.jit import jit, jit_inlined
 
 FAR = 40.0, 400.0
@@ -25,26 +24,32 @@ def far(itemsize: int) -> float:
 
 
 @jit
-def row_maxima(p: Any, slot: int, part: int, begin: int, end: int, real: Any) -> None:
-    """Writes the largest score that each destination reads; -inf if it reads none."""
-    (in0, out0, w0, _), (in1, out1, w1, _) = part_of(p, part)
-    out = out1 - out0
+def read_maxima(
+    p: Any, slot: int, part: int, head: int, begin: int, end: int, real: Any
+) -> None:
+    """Writes the largest score of rows, and the exponents of the factors of sums."""
+    (in0, out0, _, c0), (in1, out1, _, c1) = part_of(p, part)
+    out, heads, slope = out1 - out0, p[F.heads], view(p[F.slope], 1, np.float64)[0]
     keys = view(slot + p[F.scores], out + in1 - in0, real)
-    best = view(slot + p[F.best], w1 - w0, np.int32)
-    out_ptr = view(p[F.out_ptr] + 8 * out0, out + 1, np.int64)
-    out_aggs = view(p[F.out_aggs], out_ptr[out], np.int32)
-    direct_ptr = view(p[F.direct_ptr] + 8 * out0, out + 1, np.int64)
-    direct = view(p[F.direct], direct_ptr[out], np.int32)
-    largest = view(slot + p[F.out_scales], 2 * out, real)
+    reference = view(slot + p[F.reference], c1 - c0, real)
+    component = view(p[F.out_component] + 4 * out0, out, np.uint32)
+    nodes = view(p[F.out_nodes] + 4 * out0, out, np.int32)
+    largest = view(slot + p[F.largest], 2 * out, real)
+    scales = view(slot + p[F.out_scales], 2 * out, real)
+    is_far = view(slot + p[F.is_far], out, np.uint8)
+    tops = view(p[F.top], p[F.num_out] * heads, real)
+    limit = far(keys.itemsize)
     for i in range(begin, end):
-        least = np.inf
-        for q in range(out_ptr[i], out_ptr[i + 1]):
-            j = best[out_aggs[q]]
-            if j >= 0:
-                least = min(least, keys[out + j])
-        for q in range(direct_ptr[i], direct_ptr[i + 1]):
-            least = min(least, keys[out + direct[q]])
-        largest[2 * i] = -least
+        m = max(largest[i], largest[out + i])
+        top = m + keys[i]
+        top = top if top > 0 else real(real(slope) * top)
+        top = top if m > -np.inf else real(0)
+        shifted = np.float64(keys[i]) + np.float64(reference[component[i]])
+        positive, negative = shifted - top, slope * shifted - top
+        is_far[i] = m > -np.inf and max(positive, negative) > limit
+        scales[2 * i] = min(positive, limit)
+        scales[2 * i + 1] = min(negative, limit)
+        tops[np.int64(nodes[i]) * heads + head] = top
 
 
 @jit
@@ -52,34 +57,20 @@ def normalize(
     p: Any, slot: int, part: int, head: int, begin: int, end: int, real: Any
 ) -> None:
     """Writes the maximum and the denominator of rows, and the factors of their sums."""
-    find_sides(p, slot, part, begin, end, real)
-    read_scalars(p, slot, part, begin, end, real)
-    row_maxima(p, slot, part, begin, end, real)
-    (in0, out0, _, c0), (in1, out1, _, c1) = part_of(p, part)
-    out, heads, slope = out1 - out0, p[F.heads], view(p[F.slope], 1, np.float64)[0]
-    keys = view(slot + p[F.scores], out + in1 - in0, real)
-    largest = view(slot + p[F.reference], c1 - c0, real)
-    component = view(p[F.out_component] + 4 * out0, out, np.int32)
+    read_maxima(p, slot, part, head, begin, end, real)
+    (_, out0, _, _), (_, out1, _, _) = part_of(p, part)
+    out, heads = out1 - out0, p[F.heads]
     nodes = view(p[F.out_nodes] + 4 * out0, out, np.int32)
-    sums = view(slot + p[F.sums], 2 * out, real)
+    sums = view(slot + p[F.sums], 4 * out, real)
     scales = view(slot + p[F.out_scales], 2 * out, real)
     is_far = view(slot + p[F.is_far], out, np.uint8)
-    tops = view(p[F.top], p[F.num_out] * heads, real)
+    exp_all(scales, 2 * begin, 2 * end)
+    for k in range(2 * begin, 2 * end):
+        sums[k] += sums[2 * out + k]
     inverses = view(p[F.inverse], p[F.num_out] * heads, real)
-    limit = far(keys.itemsize)
+    shares = view(p[F.share], p[F.num_out] * heads, real)
     for i in range(begin, end):
-        t, m = keys[i], scales[2 * i]
-        top = real(0)
-        if m > -np.inf:
-            top = m + t
-            top = top if top > 0 else real(real(slope) * top)
-        shifted = np.float64(t) + np.float64(largest[component[i]])
-        positive, negative = shifted - top, slope * shifted - top
-        is_far[i] = m > -np.inf and max(positive, negative) > limit
-        scales[2 * i] = exp(min(positive, limit))
-        scales[2 * i + 1] = exp(min(negative, limit))
         at = np.int64(nodes[i]) * heads + head
-        tops[at] = top
         if is_far[i]:
             sum_far_row(p, slot, part, head, i, real)
         upper = scales[2 * i] * sums[2 * i]
@@ -89,7 +80,7 @@ def normalize(
         scales[2 * i] *= inverse
         scales[2 * i + 1] *= inverse
         if p[F.share]:
-            view(p[F.share], p[F.num_out] * heads, real)[at] = upper * inverse
+            shares[at] = upper * inverse
 
 
 @jit_inlined
@@ -115,10 +106,10 @@ def sum_far_row(p: Any, slot: int, part: int, head: int, i: int, real: Any) -> N
             upper += w
         else:
             lower += w
-    view(slot + p[F.sums], 2 * out, real)[2 * i] = upper
-    view(slot + p[F.sums], 2 * out, real)[2 * i + 1] = lower
-    view(slot + p[F.out_scales], 2 * out, real)[2 * i] = 1
-    view(slot + p[F.out_scales], 2 * out, real)[2 * i + 1] = 1
+    sums = view(slot + p[F.sums], 2 * out, real)
+    scales = view(slot + p[F.out_scales], 2 * out, real)
+    sums[2 * i], sums[2 * i + 1] = upper, lower
+    scales[2 * i] = scales[2 * i + 1] = 1
 
 
 @jit
@@ -127,33 +118,19 @@ def write_channels(
 ) -> None:
     """Writes some channels of all destinations of a part."""
     (in0, out0, _, _), (in1, out1, _, _) = part_of(p, part)
-    out, num_in, heads, channels = out1 - out0, in1 - in0, p[F.heads], p[F.channels]
+    out, heads, channels = out1 - out0, p[F.heads], p[F.channels]
+    table += (in1 - in0) * ENTRY_BYTES
     nodes = view(p[F.out_nodes] + 4 * out0, out, np.int32)
-    out_ptr = view(p[F.out_ptr] + 8 * out0, out + 1, np.int64)
-    direct_ptr = view(p[F.direct_ptr] + 8 * out0, out + 1, np.int64)
-    places, sides = slot + p[F.places], slot + p[F.sides]
     scales = view(slot + p[F.out_scales], 2 * out, real)
     is_far = view(slot + p[F.is_far], out, np.uint8)
-    both = table + num_in * ENTRY_BYTES
     lanes = ENTRY_BYTES // (2 * scales.itemsize)
     begin = chunk * lanes
     width = min(lanes, channels - begin)
-    sums = view(both, 2 * lanes, real)
     for i in range(out):
+        at = table + i * ENTRY_BYTES
         if is_far[i]:
-            write_far_row(p, slot, part, head, chunk, i, both, real)
-        else:
-            read_sums(
-                real,
-                0,
-                both,
-                both + ENTRY_BYTES,
-                places + 4 * (out_ptr[i] - out_ptr[0]),
-                out_ptr[i + 1] - out_ptr[i],
-                table,
-                sides + 4 * (direct_ptr[i] - direct_ptr[0]),
-                direct_ptr[i + 1] - direct_ptr[i],
-            )
+            sum_far_channels(p, slot, part, head, chunk, i, at, real)
+        sums = view(at, 2 * lanes, real)
         row = (np.int64(nodes[i]) * heads + head) * channels + begin
         upper, lower = scales[2 * i], scales[2 * i + 1]
         features = view(p[F.out] + row * scales.itemsize, width, real)
@@ -168,8 +145,8 @@ def write_channels(
 
 
 @jit
-def write_far_row(
-    p: Any, slot: int, part: int, head: int, chunk: int, i: int, both: int, real: Any
+def sum_far_channels(
+    p: Any, slot: int, part: int, head: int, chunk: int, i: int, at: int, real: Any
 ) -> None:
     """Writes the sums of one row on both sides, edge by edge."""
     (in0, out0, _, _), (in1, out1, _, _) = part_of(p, part)
@@ -178,7 +155,7 @@ def write_far_row(
     keys = view(slot + p[F.scores], out + in1 - in0, real)
     lanes = ENTRY_BYTES // (2 * keys.itemsize)
     width = min(lanes, channels - chunk * lanes)
-    sums = view(both, 2 * lanes, real)
+    sums = view(at, 2 * lanes, real)
     node = np.int64(view(p[F.out_nodes], p[F.num_out], np.int32)[out0 + i])
     top = view(p[F.top], p[F.num_out] * heads, real)[node * heads + head]
     sources = view(p[F.in_nodes], p[F.num_in], np.int32)

@@ -140,68 +140,50 @@ def sort_scores(p: Any, slot: int, part: int, word: Any) -> None:
 
 
 @jit
-def list_ascending(p: Any, slot: int, part: int, begin: int, end: int) -> None:
-    """Lists the nodes that go in, by aggregate, and where nodes that go out find sums.
+def list_nodes(p: Any, slot: int, part: int, half: int) -> None:
+    """Lists the nodes of each aggregate in order, and where readers find their sums.
 
     Args:
         p: The parameters.
         slot: The address of the scratch.
         part: The part.
-        begin: The first place in the order of the keys.
-        end: The end of these places.
+        half: 0 for the lower half of the keys, from the first one up; 1 for the others,
+            from the last one down.
     """
-    (in0, out0, w0, _), (_, out1, w1, _) = part_of(p, part)
-    out = out1 - out0
-    agg_ptr = view(p[F.agg_ptr] + 8 * w0, w1 - w0 + 1, np.int64)
-    in_ptr = view(p[F.in_ptr] + 8 * in0, p[F.num_in] - in0 + 1, np.int64)
-    out_ptr = view(p[F.out_ptr] + 8 * out0, p[F.num_out] - out0 + 1, np.int64)
-    first = out_ptr[0]
-    in_aggs = view(p[F.in_aggs], in_ptr[-1], np.int32)
-    out_aggs = view(p[F.out_aggs], out_ptr[-1], np.int32)
-    ids = view(slot + p[F.ids], end, np.int32)
-    listed = view(slot + p[F.listed], agg_ptr[-1] - agg_ptr[0], np.int32)
-    places = view(slot + p[F.places], out_ptr[out] - first, np.int32)
-    at = view(slot + p[F.cursors], w1 - w0, np.int32)
-    for w in range(w1 - w0):
-        at[w] = agg_ptr[w] - agg_ptr[0] + w
-    for k in range(begin, end):
-        i = ids[k]
-        if i < out:
-            for q in range(out_ptr[i], out_ptr[i + 1]):
-                places[q - first] = at[out_aggs[q]]
-        else:
-            j = i - out
-            for q in range(in_ptr[j], in_ptr[j + 1]):
-                w = in_aggs[q]
-                listed[at[w] - w] = j
-                at[w] += 1
-
-
-@jit
-def list_descending(p: Any, slot: int, part: int, begin: int, end: int) -> None:
-    """The same as :func:`list_ascending`, from the last place to `begin`."""
-    (in0, out0, w0, _), (_, out1, w1, _) = part_of(p, part)
-    out, num = out1 - out0, w1 - w0
+    (in0, out0, w0, _), (in1, out1, w1, _) = part_of(p, part)
+    ins, out, num = in1 - in0, out1 - out0, w1 - w0
     agg_ptr = view(p[F.agg_ptr] + 8 * w0, num + 1, np.int64)
-    in_ptr = view(p[F.in_ptr] + 8 * in0, p[F.num_in] - in0 + 1, np.int64)
-    out_ptr = view(p[F.out_ptr] + 8 * out0, p[F.num_out] - out0 + 1, np.int64)
-    first = out_ptr[0]
-    in_aggs = view(p[F.in_aggs], in_ptr[-1], np.int32)
-    out_aggs = view(p[F.out_aggs], out_ptr[-1], np.int32)
-    ids = view(slot + p[F.ids], end, np.int32)
-    listed = view(slot + p[F.listed], agg_ptr[-1] - agg_ptr[0], np.int32)
-    places = view(slot + p[F.places], out_ptr[out] - first, np.int32)
-    at = view(slot + p[F.cursors] + 4 * num, num, np.int32)
+    in_ptr = view(p[F.in_ptr] + 8 * in0, ins + 1, np.int64)
+    out_ptr = view(p[F.out_ptr] + 8 * out0, out + 1, np.int64)
+    in_aggs = view(p[F.in_aggs], in_ptr[ins], np.uint32)
+    out_aggs = view(p[F.out_aggs], out_ptr[out], np.uint32)
+    out_slots = view(p[F.out_slots], out_ptr[out], np.uint32)
+    ids = view(slot + p[F.ids], ins + out, np.int32)
+    listed = view(slot + p[F.listed], agg_ptr[num] - agg_ptr[0], np.int32)
+    places = view(slot + p[F.places], out_ptr[out] - out_ptr[0], np.int32)
+    at = view(slot + p[F.cursors] + 4 * num * half, num, np.uint32)
     for w in range(num):
-        at[w] = agg_ptr[w + 1] - agg_ptr[0] + w
-    for k in range(end - 1, begin - 1, -1):
-        i = ids[k]
-        if i < out:
-            for q in range(out_ptr[i], out_ptr[i + 1]):
-                places[q - first] = at[out_aggs[q]]
-        else:
-            j = i - out
-            for q in range(in_ptr[j], in_ptr[j + 1]):
-                w = in_aggs[q]
-                at[w] -= 1
-                listed[at[w] - w] = j
+        at[w] = agg_ptr[w + half] - agg_ptr[0]
+    middle, size = (ins + out) // 2, ins + out
+    if half == 0:
+        for k in range(middle):
+            i = ids[k]
+            if i < out:
+                for q in range(out_ptr[i], out_ptr[i + 1]):
+                    places[out_slots[q]] = at[out_aggs[q]]
+            else:
+                for q in range(in_ptr[i - out], in_ptr[i - out + 1]):
+                    w = in_aggs[q]
+                    listed[at[w]] = i - out
+                    at[w] += np.uint32(1)
+    else:
+        for k in range(size - middle):
+            i = ids[size - 1 - k]
+            if i < out:
+                for q in range(out_ptr[i], out_ptr[i + 1]):
+                    places[out_slots[q]] = at[out_aggs[q]]
+            else:
+                for q in range(in_ptr[i - out], in_ptr[i - out + 1]):
+                    w = in_aggs[q]
+                    at[w] -= np.uint32(1)
+                    listed[at[w]] = i - out

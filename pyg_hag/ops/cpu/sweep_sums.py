@@ -6,45 +6,45 @@ import numpy as np
 
 from pyg_hag.ops.cpu.sweep_block import ENTRY_BYTES, F, view
 from pyg_hag.ops.cpu.sweep_order import part_of
-from pyg_hag.ops.cpu.sweep_vectors import read_sums, running_sums, write_terms
+from pyg_hag.ops.cpu.sweep_vectors import (
+    running_sums,
+    spread_sums,
+    sum_terms,
+    write_terms,
+)
 from pyg_hag.runtime.jit import jit
 
 
 @jit
-def sum_scalars(p: Any, slot: int, part: int, piece: int, real: Any) -> None:
-    """Writes the running sums of one value per node, of a piece of the aggregates.
+def half_of(p: Any, part: int, half: int) -> Any:
+    """The first aggregate of a half of a part, and its end: both cost about as much.
 
-    Also writes the first node of each aggregate, which has the least key.
+    What goes out without an aggregate is summed with the first half.
     """
-    (_, _, w0, _), (_, _, w1, _) = part_of(p, part)
-    pieces, num = p[F.pieces], w1 - w0
-    begin, end = num * piece // pieces, num * (piece + 1) // pieces
+    (_, out0, w0, _), (_, out1, w1, _) = part_of(p, part)
+    num = w1 - w0
     agg_ptr = view(p[F.agg_ptr] + 8 * w0, num + 1, np.int64)
-    first = agg_ptr[0]
-    listed = view(slot + p[F.listed], agg_ptr[num] - first, np.int32)
-    best = view(slot + p[F.best], num, np.int32)
-    values, nodes = slot + p[F.values], slot + p[F.listed]
-    table = slot + p[F.scalar_table]
-    size = 2 * view(slot, 1, real).itemsize
-    for w in range(begin, end):
-        place = agg_ptr[w] - first
-        count = agg_ptr[w + 1] - agg_ptr[w]
-        best[w] = listed[place] if count else -1
-        at = table + (place + w) * size
-        running_sums(real, 1, at, values, nodes + 4 * place, count)
+    reader_ptr = view(p[F.reader_ptr] + 8 * w0, num + 1, np.int64)
+    direct_ptr = view(p[F.direct_ptr] + 8 * out0, out1 - out0 + 1, np.int64)
+    first = agg_ptr[0] + reader_ptr[0] - (direct_ptr[out1 - out0] - direct_ptr[0])
+    target = (first + agg_ptr[num] + reader_ptr[num]) // 2
+    middle = 0
+    while middle < num and agg_ptr[middle] + reader_ptr[middle] < target:
+        middle += 1
+    return (0, middle) if half == 0 else (middle, num)
 
 
 @jit
-def find_sides(p: Any, slot: int, part: int, begin: int, end: int, real: Any) -> None:
+def find_sides(p: Any, slot: int, part: int, real: Any) -> None:
     """Writes the side of each node that goes out without an aggregate."""
     (in0, out0, _, _), (in1, out1, _, _) = part_of(p, part)
     out = out1 - out0
     keys = view(slot + p[F.scores], out + in1 - in0, real)
     ptr = view(p[F.direct_ptr] + 8 * out0, out + 1, np.int64)
     first = ptr[0]
-    direct = view(p[F.direct], ptr[out], np.int32)
+    direct = view(p[F.direct], ptr[out], np.uint32)
     sides = view(slot + p[F.sides], ptr[out] - first, np.int32)
-    for i in range(begin, end):
+    for i in range(out):
         key = keys[i]
         for q in range(ptr[i], ptr[i + 1]):
             j = direct[q]
@@ -52,40 +52,105 @@ def find_sides(p: Any, slot: int, part: int, begin: int, end: int, real: Any) ->
 
 
 @jit
-def read_scalars(p: Any, slot: int, part: int, begin: int, end: int, real: Any) -> None:
-    """Writes what goes out to the nodes from `begin` to `end`: one value per side."""
-    (_, out0, _, _), (_, out1, _, _) = part_of(p, part)
+def start_scalars(p: Any, slot: int, part: int, half: int, real: Any) -> None:
+    """Writes what goes out without an aggregate, or zeros for the second half."""
+    (in0, out0, _, _), (in1, out1, _, _) = part_of(p, part)
     out = out1 - out0
-    direct_ptr = view(p[F.direct_ptr] + 8 * out0, out + 1, np.int64)
-    out_ptr = view(p[F.out_ptr] + 8 * out0, out + 1, np.int64)
-    places, sides = slot + p[F.places], slot + p[F.sides]
-    values, table = slot + p[F.values], slot + p[F.scalar_table]
-    sums = slot + p[F.sums]
-    size = 2 * view(slot, 1, real).itemsize
-    for i in range(begin, end):
-        read_sums(
-            real,
-            1,
-            sums + size * i,
-            table,
-            places + 4 * (out_ptr[i] - out_ptr[0]),
-            out_ptr[i + 1] - out_ptr[i],
-            values,
-            sides + 4 * (direct_ptr[i] - direct_ptr[0]),
-            direct_ptr[i + 1] - direct_ptr[i],
-        )
+    keys = view(slot + p[F.scores], out + in1 - in0, real)
+    size = 2 * keys.itemsize
+    sums = slot + p[F.sums] + half * out * size
+    largest = view(slot + p[F.largest] + half * out * keys.itemsize, out, real)
+    largest[:] = -np.inf
+    if half == 1:
+        view(sums, 2 * out, real)[:] = 0
+        return
+    find_sides(p, slot, part, real)
+    ptr = view(p[F.direct_ptr] + 8 * out0, out + 1, np.int64)
+    direct = view(p[F.direct], ptr[out], np.uint32)
+    values, sides = slot + p[F.values], slot + p[F.sides]
+    for i in range(out):
+        at, count = sides + 4 * (ptr[i] - ptr[0]), ptr[i + 1] - ptr[i]
+        sum_terms(real, 1, sums + size * i, values, at, count)
+    for i in range(out):
+        for q in range(ptr[i], ptr[i + 1]):
+            largest[i] = max(largest[i], -keys[out + direct[q]])
+
+
+@jit
+def sum_scalars(
+    p: Any, slot: int, table: int, part: int, half: int, real: Any
+) -> None:
+    """Sums up one value per node, over half of the aggregates.
+
+    Also writes the largest negative key that goes out to each node.
+    """
+    start_scalars(p, slot, part, half, real)
+    (in0, out0, w0, _), (in1, out1, w1, _) = part_of(p, part)
+    out, num = out1 - out0, w1 - w0
+    begin, end = half_of(p, part, half)
+    keys = view(slot + p[F.scores], out + in1 - in0, real)
+    largest = view(slot + p[F.largest] + half * out * keys.itemsize, out, real)
+    agg_ptr = view(p[F.agg_ptr] + 8 * w0, num + 1, np.int64)
+    reader_ptr = view(p[F.reader_ptr] + 8 * w0, num + 1, np.int64)
+    readers = view(p[F.readers], reader_ptr[num], np.uint32)
+    listed = view(slot + p[F.listed], agg_ptr[num] - agg_ptr[0], np.uint32)
+    size = 2 * keys.itemsize
+    sums = slot + p[F.sums] + half * out * size
+    for w in range(begin, end):
+        first, count = agg_ptr[w] - agg_ptr[0], agg_ptr[w + 1] - agg_ptr[w]
+        reader, readings = reader_ptr[w], reader_ptr[w + 1] - reader_ptr[w]
+        nodes = slot + p[F.listed] + 4 * first
+        places = slot + p[F.places] + 4 * (reader - reader_ptr[0])
+        running_sums(real, 1, table, slot + p[F.values], nodes, count)
+        out_nodes = p[F.readers] + 4 * reader
+        spread_sums(real, 1, sums, table - size * first, places, out_nodes, readings)
+        if p[F.is_backward] or count == 0:
+            continue
+        best = -keys[out + listed[first]]
+        for q in range(reader, reader + readings):
+            largest[readers[q]] = max(largest[readers[q]], best)
 
 
 @jit
 def sum_channels(
     p: Any, slot: int, table: int, part: int, head: int, chunk: int, real: Any
 ) -> None:
-    """Writes the terms of some channels into the table, and their running sums."""
-    (in0, _, w0, _), (in1, _, w1, _) = part_of(p, part)
-    num_in, num = in1 - in0, w1 - w0
+    """Sums up some channels: writes what goes out to each node into the table.
+
+    The table has entries of the nodes that go in, then of those that go out, and then
+    those of one aggregate.
+    """
+    write_all_terms(p, slot, table, part, head, chunk, real)
+    (in0, out0, w0, _), (in1, out1, w1, _) = part_of(p, part)
+    out, num = out1 - out0, w1 - w0
+    sums = table + (in1 - in0) * ENTRY_BYTES
+    entries = sums + out * ENTRY_BYTES
+    direct_ptr = view(p[F.direct_ptr] + 8 * out0, out + 1, np.int64)
+    for i in range(out):
+        count = direct_ptr[i + 1] - direct_ptr[i]
+        at = slot + p[F.sides] + 4 * (direct_ptr[i] - direct_ptr[0])
+        sum_terms(real, 0, sums + i * ENTRY_BYTES, table, at, count)
+    agg_ptr = view(p[F.agg_ptr] + 8 * w0, num + 1, np.int64)
+    reader_ptr = view(p[F.reader_ptr] + 8 * w0, num + 1, np.int64)
+    for w in range(num):
+        first, count = agg_ptr[w] - agg_ptr[0], agg_ptr[w + 1] - agg_ptr[w]
+        reader, readings = reader_ptr[w], reader_ptr[w + 1] - reader_ptr[w]
+        nodes = slot + p[F.listed] + 4 * first
+        places = slot + p[F.places] + 4 * (reader - reader_ptr[0])
+        running_sums(real, 0, entries, table, nodes, count)
+        shifted, out_nodes = entries - ENTRY_BYTES * first, p[F.readers] + 4 * reader
+        spread_sums(real, 0, sums, shifted, places, out_nodes, readings)
+
+
+@jit
+def write_all_terms(
+    p: Any, slot: int, table: int, part: int, head: int, chunk: int, real: Any
+) -> None:
+    """Writes some channels of each node that goes in, times its two factors."""
+    (in0, _, _, _), (in1, _, _, _) = part_of(p, part)
+    num_in, heads, channels = in1 - in0, p[F.heads], p[F.channels]
     scales = view(slot + p[F.in_scales], 2 * num_in, real)
     lanes = ENTRY_BYTES // (2 * scales.itemsize)
-    heads, channels = p[F.heads], p[F.channels]
     begin = chunk * lanes
     width = min(lanes, channels - begin)
     in_nodes = view(p[F.in_nodes] + 4 * in0, num_in, np.int32)
@@ -102,13 +167,6 @@ def sum_channels(
             for c in range(width):
                 terms[c] = scales[2 * j] * features[c]
                 terms[lanes + c] = scales[2 * j + 1] * features[c]
-    agg_ptr = view(p[F.agg_ptr] + 8 * w0, num + 1, np.int64)
-    nodes, sums = slot + p[F.listed], table + (num_in + 1) * ENTRY_BYTES
-    for w in range(num):
-        place = agg_ptr[w] - agg_ptr[0]
-        at = sums + (place + w) * ENTRY_BYTES
-        count = agg_ptr[w + 1] - agg_ptr[w]
-        running_sums(real, 0, at, table, nodes + 4 * place, count)
 
 
 @jit

@@ -18,22 +18,16 @@ from pyg_hag.ops.cpu.sweep_block import F, add_atomic, address_of, view
 from pyg_hag.ops.cpu.sweep_forward import normalize, write_channels
 from pyg_hag.ops.cpu.sweep_order import (
     find_references,
-    list_ascending,
-    list_descending,
+    list_nodes,
     part_of,
     read_scores,
     scale_sources,
     sort_scores,
 )
-from pyg_hag.ops.cpu.sweep_sums import (
-    find_sides,
-    read_scalars,
-    sum_channels,
-    sum_scalars,
-)
+from pyg_hag.ops.cpu.sweep_sums import sum_channels, sum_scalars
 from pyg_hag.runtime.jit import jit
 
-ALL, PREPARE, LIST, SUM, READ, CHANNELS, SCORES = range(7)
+ALL, PREPARE, LIST, SUM, NORMALIZE, CHANNELS, SCORES = range(7)
 """The stages."""
 
 
@@ -48,29 +42,6 @@ def prepare(p: Any, slot: int, part: int, head: int, real: Any, word: Any) -> No
     if p[F.is_backward]:
         scale_rows(p, slot, part, head, real)
     sort_scores(p, slot, part, word)
-
-
-@jit
-def list_nodes(p: Any, slot: int, part: int, half: int) -> None:
-    """Lists the nodes of each aggregate, from the first key up or the last one down."""
-    (in0, out0, _, _), (in1, out1, _, _) = part_of(p, part)
-    size = in1 - in0 + out1 - out0
-    if half == 0:
-        list_ascending(p, slot, part, 0, size // 2)
-    else:
-        list_descending(p, slot, part, size // 2, size)
-
-
-@jit
-def read_rows(
-    p: Any, slot: int, part: int, head: int, begin: int, end: int, real: Any
-) -> None:
-    """Computes what nodes that go out need besides channels."""
-    if p[F.is_backward]:
-        find_sides(p, slot, part, begin, end, real)
-        read_scalars(p, slot, part, begin, end, real)
-    else:
-        normalize(p, slot, part, head, begin, end, real)
 
 
 @jit
@@ -96,8 +67,10 @@ def run_unit(
     (_, out0, _, _), (_, out1, _, _) = part_of(p, part)
     list_nodes(p, slot, part, 0)
     list_nodes(p, slot, part, 1)
-    sum_scalars(p, slot, part, 0, real)
-    read_rows(p, slot, part, head, 0, out1 - out0, real)
+    sum_scalars(p, slot, table, part, 0, real)
+    sum_scalars(p, slot, table, part, 1, real)
+    if not p[F.is_backward]:
+        normalize(p, slot, part, head, 0, out1 - out0, real)
     for chunk in range(p[F.chunks]):
         write_chunk(p, slot, table, part, head, chunk, real)
     if p[F.is_backward]:
@@ -111,6 +84,7 @@ def run_stage(p: Any, thread: int, task: int, real: Any, word: Any) -> None:
     unit, piece = task // pieces, task % pieces
     part, head = unit // heads, unit % heads
     slot = p[F.slots] + unit * p[F.slot_bytes]
+    table = p[F.tables] + thread * p[F.table_bytes]
     (_, out0, _, _), (_, out1, _, _) = part_of(p, part)
     out = out1 - out0
     begin, end = out * piece // pieces, out * (piece + 1) // pieces
@@ -119,11 +93,10 @@ def run_stage(p: Any, thread: int, task: int, real: Any, word: Any) -> None:
     elif stage == LIST:
         list_nodes(p, slot, part, piece)
     elif stage == SUM:
-        sum_scalars(p, slot, part, piece, real)
-    elif stage == READ:
-        read_rows(p, slot, part, head, begin, end, real)
+        sum_scalars(p, slot, table, part, piece, real)
+    elif stage == NORMALIZE:
+        normalize(p, slot, part, head, begin, end, real)
     elif stage == CHANNELS:
-        table = p[F.tables] + thread * p[F.table_bytes]
         write_chunk(p, slot, table, part, head, piece, real)
     else:
         write_score_gradients(p, slot, part, head, begin, end, real)

@@ -1,4 +1,4 @@
-"""Emits the inner loops of a sweep: running sums of an aggregate, and sums of them.
+"""Emits the inner loops of a sweep: running sums of an aggregate, and sums of these.
 
 An entry of a table is one vector: sums of some channels over the nodes on the positive
 side of a threshold, and then the same over those on the other side.
@@ -127,48 +127,72 @@ def running_sums(
 
 
 @intrinsic(prefer_literal=True)
-def read_sums(
+def spread_sums(
     _: Any,
     dtype: Any,
     scalar: Any,
     out: Any,
     table: Any,
     places: Any,
+    nodes: Any,
     count: Any,
-    values: Any,
-    sides: Any,
-    num_direct: Any,
 ) -> Any:
-    """Adds up entries of the table and terms of single nodes, and writes both sides.
+    """Adds entries of a table to what goes out to some nodes.
+
+    Args:
+        dtype: The class of the elements.
+        scalar: See :class:`_Pairs`.
+        out: The address of the sums of node 0.
+        table: The address of entry 0.
+        places: The address of the entries' numbers, int32.
+        nodes: The address of the nodes, int32.
+        count: Number of nodes.
+    """
+    real = dtype.instance_type
+
+    def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        _, _, out, table, places, nodes, count = args
+        pairs = _Pairs(b, real, scalar)
+
+        def add(k: Any, _: list[Any]) -> list[Any]:
+            entry = pairs.load(pairs.at(table, load_index(b, places, k)), pairs.pair)
+            at = pairs.at(out, load_index(b, nodes, k))
+            pairs.store(at, b.fadd(pairs.load(at, pairs.pair), entry))
+            return []
+
+        loop(b, I64(0), count, [], add)
+        return context.get_dummy_value()
+
+    numbers = [types.int64] * 5
+    return types.void(dtype, scalar, *numbers), codegen
+
+
+@intrinsic(prefer_literal=True)
+def sum_terms(
+    _: Any, dtype: Any, scalar: Any, out: Any, values: Any, sides: Any, count: Any
+) -> Any:
+    """Writes the sums of the terms of some nodes, each on its side.
 
     Args:
         dtype: The class of the elements.
         scalar: See :class:`_Pairs`.
         out: The address for the sums.
-        table: The address of the table.
-        places: The address of the entries' numbers, int32.
-        count: Number of entries.
         values: See :func:`running_sums`.
         sides: The address of numbers of nodes, int32: twice the node, and 1 more if it
             is on the positive side.
-        num_direct: Number of these nodes.
+        count: Number of nodes.
     """
     real = dtype.instance_type
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
-        _, _, out, table, places, count, values, sides, num_direct = args
+        _, _, out, values, sides, count = args
         pairs = _Pairs(b, real, scalar)
         masks = ir.VectorType(_BIT, 2 * pairs.width)
         first = ir.Constant(masks, [1] * pairs.width + [0] * pairs.width)
         second = ir.Constant(masks, [0] * pairs.width + [1] * pairs.width)
         zero = ir.Constant(pairs.pair, None)
 
-        def entry(k: Any, sums: list[Any]) -> list[Any]:
-            place = load_index(b, places, k)
-            term = pairs.load(pairs.at(table, place), pairs.pair)
-            return [b.fadd(sums[0], term)]
-
-        def node(k: Any, sums: list[Any]) -> list[Any]:
+        def add(k: Any, sums: list[Any]) -> list[Any]:
             code = load_element(b, sides, I32, k)
             is_positive = b.trunc(code, _BIT)
             place = b.sext(b.ashr(code, I32(1)), I64)
@@ -176,12 +200,10 @@ def read_sums(
             mask = b.select(is_positive, first, second)
             return [b.fadd(sums[0], b.select(mask, term, zero))]
 
-        sums = loop(b, I64(0), count, [zero], entry)
-        sums = loop(b, I64(0), num_direct, sums, node)
-        pairs.store(out, sums[0])
+        pairs.store(out, loop(b, I64(0), count, [zero], add)[0])
         return context.get_dummy_value()
 
-    numbers = [types.int64] * 7
+    numbers = [types.int64] * 4
     return types.void(dtype, scalar, *numbers), codegen
 
 
