@@ -14,6 +14,8 @@ from pyg_hag.plan.sweep_lists import (
     components,
     inverted,
     leaf_lists,
+    middles,
+    node_middles,
     packed_parts,
     read_lists,
     rearranged,
@@ -43,8 +45,11 @@ class Side:
         agg_ptr: Where the nodes that each aggregate takes in start.
         in_component: The component of each node, `[num_in]`.
         out_component: The component of each node, `[num_out]`.
-        parts: The first in-node, out-node, aggregate and component of each part,
-            `[num_parts + 1, 4]`.
+        in_middle: Where the aggregates of the second half of its part start in those
+            of each node, `[num_in]`.
+        out_middle: The same for `out_aggs`, `[num_out]`.
+        parts: The first in-node, out-node, aggregate and component of each part, and
+            the first aggregate of its second half, `[num_parts + 1, 5]`.
     """
 
     in_nodes: I32
@@ -57,6 +62,8 @@ class Side:
     agg_ptr: I64
     in_component: I32
     out_component: I32
+    in_middle: I64
+    out_middle: I64
     parts: I64
 
     @cached_property
@@ -68,7 +75,7 @@ class Side:
         """
         in_, out = self.parts[:, 0], self.parts[:, 1]
         entries = self.in_aggs[0][in_], self.out_aggs[0][out], self.direct[0][out]
-        return np.diff(np.stack([*self.parts.T, *entries], 1), axis=0)
+        return np.diff(np.stack([*self.parts.T[:4], *entries], 1), axis=0)
 
     @cached_property
     def work(self) -> I64:
@@ -81,7 +88,8 @@ class Side:
     def arrays(self) -> list[I32 | I64]:
         """The arrays, in the order of the fields."""
         nodes = self.in_nodes, self.out_nodes, *self.in_aggs, *self.out_aggs
-        found = self.in_component, self.out_component, self.parts
+        middles = self.in_middle, self.out_middle
+        found = self.in_component, self.out_component, *middles, self.parts
         readers = self.out_slots, *self.readers
         return [*nodes, *readers, *self.direct, self.agg_ptr, *found]
 
@@ -183,14 +191,29 @@ def _in_parts(
     leaves = rearranged(leaves, agg.order, src.local)
     to_src = by_node(leaves, agg.ptr, src.ptr)
     to_dst = by_node(readers, agg.ptr, dst.ptr)
-    forward = Side(
-        src.nodes, dst.nodes, to_src[:2], to_dst[:2], to_dst[2], readers, direct,
-        leaves[0], src.component, dst.component,
-        np.stack([src.ptr, dst.ptr, agg.ptr, first], 1),
-    )  # fmt: skip
-    backward = Side(
-        dst.nodes, src.nodes, to_dst[:2], to_src[:2], to_src[2], leaves, direct_out,
-        readers[0], dst.component, src.component,
-        np.stack([dst.ptr, src.ptr, agg.ptr, first], 1),
-    )  # fmt: skip
+    bounds = src.ptr, dst.ptr, agg.ptr, first
+    forward = _side(src, dst, to_src, to_dst, leaves, readers, direct, bounds)
+    bounds = dst.ptr, src.ptr, agg.ptr, first
+    backward = _side(dst, src, to_dst, to_src, readers, leaves, direct_out, bounds)
     return SweepPlan(forward, backward, leaves, num_edges)
+
+
+def _side(
+    ins: _Order,
+    outs: _Order,
+    to_ins: tuple[I64, I32, I32],
+    to_outs: tuple[I64, I32, I32],
+    taken: Lists,
+    readers: Lists,
+    direct: Lists,
+    bounds: tuple[I64, I64, I64, I64],
+) -> Side:
+    """The sweep from nodes that aggregates take in to their readers."""
+    middle = middles(taken[0], readers[0], direct[0], bounds[1], bounds[2])
+    return Side(
+        ins.nodes, outs.nodes, to_ins[:2], to_outs[:2], to_outs[2], readers, direct,
+        taken[0], ins.component, outs.component,
+        node_middles(*to_ins[:2], bounds[0], middle),
+        node_middles(*to_outs[:2], bounds[1], middle),
+        np.stack([*bounds, np.append(bounds[2][:-1] + middle, bounds[2][-1:])], 1),
+    )  # fmt: skip

@@ -229,3 +229,50 @@ def by_node(lists: Lists, agg_ptr: I64, node_ptr: I64) -> tuple[I64, I32, I32]:
                 aggs[fill[j]], slots[fill[j]] = w - agg_ptr[part], k - begin
                 fill[j] += 1
     return ptr, aggs, slots
+
+
+@jit
+def middles(
+    agg_ptr: I64, reader_ptr: I64, direct_ptr: I64, out_ptr: I64, first: I64
+) -> I64:
+    """The first aggregate of the second half of each part, counted in the part.
+
+    Both halves cost about as much, if what is read directly goes with the first.
+
+    Args:
+        agg_ptr: Pointers to what each aggregate takes in.
+        reader_ptr: Pointers to the readers of each aggregate.
+        direct_ptr: Pointers to what each node reads directly.
+        out_ptr: The first of these nodes of each part.
+        first: The first aggregate of each part.
+    """
+    out = np.empty(first.size - 1, np.int64)
+    for part in range(first.size - 1):
+        w0, w1 = first[part], first[part + 1]
+        direct = direct_ptr[out_ptr[part + 1]] - direct_ptr[out_ptr[part]]
+        begin, end = agg_ptr[w0] + reader_ptr[w0], agg_ptr[w1] + reader_ptr[w1]
+        w = w0
+        while w < w1 and 2 * (agg_ptr[w] + reader_ptr[w]) < begin + end - direct:
+            w += 1
+        out[part] = w - w0
+    return out
+
+
+@jit
+def node_middles(ptr: I64, aggs: I32, node_ptr: I64, middle: I64) -> I64:
+    """Where aggregates from the middle on start among those of each node.
+
+    Args:
+        ptr: Pointers to the aggregates of each node.
+        aggs: The aggregates, in order.
+        node_ptr: The first node of each part.
+        middle: The first aggregate of the second half of each part.
+    """
+    out = ptr[1:].copy()
+    for part in range(node_ptr.size - 1):
+        for j in range(node_ptr[part], node_ptr[part + 1]):
+            k = ptr[j]
+            while k < ptr[j + 1] and aggs[k] < middle[part]:
+                k += 1
+            out[j] = k
+    return out

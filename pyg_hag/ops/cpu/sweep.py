@@ -177,7 +177,9 @@ class _Call:
         threads: int,
     ) -> None:
         side = plan.backward if is_backward else plan.forward
-        chunks = -(-channels // (ENTRY_BYTES // (2 * size)))
+        is_wide = 2 * channels * size >= ENTRY_BYTES[1]
+        entry_bytes = ENTRY_BYTES[is_wide]
+        chunks = -(-channels // (entry_bytes // (2 * size)))
         self.entry = _entry(size)
         self._plan = plan  # keeps its arrays alive
         is_small = side.work.sum() * heads * channels < _MIN_WORK
@@ -187,7 +189,7 @@ class _Call:
         offsets, slot_bytes = _slot(side, size, chunks)
         if not is_backward:
             offsets["values"] = offsets["in_scales"]
-        table_bytes = _table_bytes(side)
+        table_bytes = entry_bytes * _entries(side)
         self.slots = slot_bytes * (units if is_split else threads)
         self.scratch = self.slots + table_bytes * threads
         self.stages = _stages(units, chunks, threads, is_split, is_backward)
@@ -196,6 +198,7 @@ class _Call:
             "is_backward": int(is_backward), "heads": heads, "channels": channels,
             "num_in": side.in_nodes.size, "num_out": side.out_nodes.size,
             "num_aggs": plan.num_aggregates, "chunks": chunks,
+            "is_wide": int(is_wide), "entry_bytes": entry_bytes,
             "slot_bytes": slot_bytes, "table_bytes": table_bytes, **offsets,
         }  # fmt: skip
         first = Fields._fields.index("in_nodes")
@@ -241,7 +244,6 @@ def _stages(
     rows = pieces * units
     return [
         (sweep_tasks.PREPARE, units, 1),
-        (sweep_tasks.LIST, 2 * units, 2),
         (sweep_tasks.SUM, 2 * units, 2),
         *([] if is_backward else [(sweep_tasks.NORMALIZE, rows, pieces)]),
         (sweep_tasks.CHANNELS, chunks * units, chunks),
@@ -258,7 +260,7 @@ def _slot(side: Side, size: int, chunks: int) -> tuple[dict[str, int], int]:
     bytes_of = {
         "scores": keys * size, "keys": keys * size, "new_keys": keys * size,
         "ids": 4 * keys, "new_ids": 4 * keys, "bins": 4 * passes * BINS,
-        "cursors": 8 * aggs, "listed": 4 * entries, "places": 4 * reads,
+        "cursors": 4 * aggs, "listed": 4 * entries, "places": 4 * reads,
         "sides": 4 * direct, "in_scales": 2 * size * ins,
         "out_scales": 2 * size * outs, "values": 2 * size * ins,
         "sums": 4 * size * outs, "largest": 2 * size * outs, "reference": size * components,
@@ -271,7 +273,7 @@ def _slot(side: Side, size: int, chunks: int) -> tuple[dict[str, int], int]:
     return offsets, end
 
 
-def _table_bytes(side: Side) -> int:
-    """Bytes of the table of some channels of the largest part."""
+def _entries(side: Side) -> int:
+    """Entries of the table of the largest part."""
     nodes = side.sizes[:, :2].sum(1).max(initial=0)
-    return ENTRY_BYTES * int(nodes + np.diff(side.agg_ptr).max(initial=0) + 1)
+    return int(nodes + np.diff(side.agg_ptr).max(initial=0) + 1)

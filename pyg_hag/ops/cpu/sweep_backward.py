@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from pyg_hag.ops.cpu.sweep_block import ENTRY_BYTES, F, exp_all, view
+from pyg_hag.ops.cpu.sweep_block import F, exp_all, view
 from pyg_hag.ops.cpu.sweep_forward import far, weight
 from pyg_hag.ops.cpu.sweep_order import part_of
-from pyg_hag.ops.cpu.sweep_sums import edges_of
+from pyg_hag.ops.cpu.sweep_sums import chunk_of, edges_of
 from pyg_hag.runtime.jit import jit
 
 
@@ -59,12 +59,10 @@ def write_channel_gradients(
     nodes = view(p[F.out_nodes] + 4 * out0, out, np.int32)
     scales = view(slot + p[F.out_scales], 2 * out, real)
     dots = view(slot + p[F.dots] + chunk * out * scales.itemsize, out, real)
-    table += num_in * ENTRY_BYTES
-    lanes = ENTRY_BYTES // (2 * scales.itemsize)
-    begin = chunk * lanes
-    width = min(lanes, channels - begin)
+    table += num_in * p[F.entry_bytes]
+    begin, width, lanes = chunk_of(p, chunk, scales.itemsize)
     for i in range(out):
-        sums = view(table + i * ENTRY_BYTES, 2 * lanes, real)
+        sums = view(table + i * p[F.entry_bytes], 2 * lanes, real)
         row = (np.int64(nodes[i]) * heads + head) * channels + begin
         upper, lower = scales[2 * i], scales[2 * i + 1]
         gradient = view(p[F.out] + row * scales.itemsize, width, real)
@@ -90,8 +88,7 @@ def add_far_row(
     out, heads, channels = out1 - out0, p[F.heads], p[F.channels]
     slope = view(p[F.slope], 1, np.float64)[0]
     keys = view(slot + p[F.scores], out + in1 - in0, real)
-    lanes = ENTRY_BYTES // (2 * keys.itemsize)
-    width = min(lanes, channels - chunk * lanes)
+    begin, width, lanes = chunk_of(p, chunk, keys.itemsize)
     dots = view(slot + p[F.dots] + chunk * out * keys.itemsize, out, real)
     node = np.int64(view(p[F.in_nodes], p[F.num_in], np.int32)[in0 + i])
     at = node * heads + head
@@ -99,11 +96,11 @@ def add_far_row(
     inverse = view(p[F.inverse], p[F.num_in] * heads, real)[at]
     delta = view(p[F.delta], p[F.num_in] * heads, real)[at]
     sources = view(p[F.out_nodes], p[F.num_out], np.int32)
-    grad = view(p[F.grad] + (at * channels + chunk * lanes) * keys.itemsize, width, real)
+    grad = view(p[F.grad] + (at * channels + begin) * keys.itemsize, width, real)
     for j in edges_of(p, part, i):
         is_positive, w = weight(keys[j], -keys[out + i], top, slope)
         w = real(w) * inverse
-        row = (np.int64(sources[out0 + j]) * heads + head) * channels + chunk * lanes
+        row = (np.int64(sources[out0 + j]) * heads + head) * channels + begin
         gradient = view(p[F.out] + row * keys.itemsize, width, real)
         x = view(p[F.x] + row * keys.itemsize, width, real)
         dot = real(0) if chunk else -delta

@@ -16,8 +16,11 @@ from numba.np import arrayobj
 from pyg_hag.ops.cpu.formats import I64
 from pyg_hag.runtime.jit import jit, jit_inlined
 
-ENTRY_BYTES = 64
-"""Bytes of an entry of a table: sums of one side, then of the other."""
+ENTRY_BYTES = 64, 128
+"""Bytes of a narrow and of a wide entry of a table: sums of one side, then the other.
+
+The channels of a wide one fill a cache line.
+"""
 DIGIT = 11
 """Bits of a key that one pass of a sort looks at."""
 BINS = 1 << DIGIT
@@ -43,6 +46,8 @@ class Fields(NamedTuple):
     heads: int
     channels: int
     chunks: int
+    is_wide: int
+    entry_bytes: int
     slope: int
     slot_bytes: int
     table_bytes: int
@@ -75,6 +80,8 @@ class Fields(NamedTuple):
     agg_ptr: int
     in_component: int
     out_component: int
+    in_middle: int
+    out_middle: int
     parts: int
     # the plan: what rows read
     read_ptr: int

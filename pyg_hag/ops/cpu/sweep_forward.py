@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from pyg_hag.ops.cpu.sweep_block import ENTRY_BYTES, F, exp, exp_all, view
+from pyg_hag.ops.cpu.sweep_block import F, exp, exp_all, view
 from pyg_hag.ops.cpu.sweep_order import part_of
-from pyg_hag.ops.cpu.sweep_sums import edges_of
+from pyg_hag.ops.cpu.sweep_sums import chunk_of, edges_of
 from pyg_hag.runtime.jit import jit, jit_inlined
 
 FAR = 40.0, 400.0
@@ -40,7 +40,7 @@ def read_maxima(
     tops = view(p[F.top], p[F.num_out] * heads, real)
     limit = far(keys.itemsize)
     for i in range(begin, end):
-        m = max(largest[i], largest[out + i])
+        m = largest[i] if largest[i] > largest[out + i] else largest[out + i]
         top = m + keys[i]
         top = top if top > 0 else real(real(slope) * top)
         top = top if m > -np.inf else real(0)
@@ -119,15 +119,13 @@ def write_channels(
     """Writes some channels of all destinations of a part."""
     (in0, out0, _, _), (in1, out1, _, _) = part_of(p, part)
     out, heads, channels = out1 - out0, p[F.heads], p[F.channels]
-    table += (in1 - in0) * ENTRY_BYTES
+    table += (in1 - in0) * p[F.entry_bytes]
     nodes = view(p[F.out_nodes] + 4 * out0, out, np.int32)
     scales = view(slot + p[F.out_scales], 2 * out, real)
     is_far = view(slot + p[F.is_far], out, np.uint8)
-    lanes = ENTRY_BYTES // (2 * scales.itemsize)
-    begin = chunk * lanes
-    width = min(lanes, channels - begin)
+    begin, width, lanes = chunk_of(p, chunk, scales.itemsize)
     for i in range(out):
-        at = table + i * ENTRY_BYTES
+        at = table + i * p[F.entry_bytes]
         if is_far[i]:
             sum_far_channels(p, slot, part, head, chunk, i, at, real)
         sums = view(at, 2 * lanes, real)
@@ -153,8 +151,7 @@ def sum_far_channels(
     out, heads, channels = out1 - out0, p[F.heads], p[F.channels]
     slope = view(p[F.slope], 1, np.float64)[0]
     keys = view(slot + p[F.scores], out + in1 - in0, real)
-    lanes = ENTRY_BYTES // (2 * keys.itemsize)
-    width = min(lanes, channels - chunk * lanes)
+    begin, width, lanes = chunk_of(p, chunk, keys.itemsize)
     sums = view(at, 2 * lanes, real)
     node = np.int64(view(p[F.out_nodes], p[F.num_out], np.int32)[out0 + i])
     top = view(p[F.top], p[F.num_out] * heads, real)[node * heads + head]
@@ -164,6 +161,6 @@ def sum_far_channels(
     for j in edges_of(p, part, i):
         is_positive, w = weight(-keys[out + j], keys[i], top, slope)
         first = 0 if is_positive else lanes
-        row = (np.int64(sources[in0 + j]) * heads + head) * channels + chunk * lanes
+        row = (np.int64(sources[in0 + j]) * heads + head) * channels + begin
         for c in range(width):
             sums[first + c] += real(w) * x[row + c]

@@ -16,11 +16,11 @@ from pyg_hag.runtime.jit import jit
 @jit
 def part_of(p: Any, part: int) -> Any:
     """First in-node, out-node, aggregate and component of a part, and their ends."""
-    bounds = view(p[F.parts], 4 * (part + 2), np.int64)
-    k = 4 * part
+    bounds = view(p[F.parts], 5 * (part + 2), np.int64)
+    k = 5 * part
     return (
         (bounds[k], bounds[k + 1], bounds[k + 2], bounds[k + 3]),
-        (bounds[k + 4], bounds[k + 5], bounds[k + 6], bounds[k + 7]),
+        (bounds[k + 5], bounds[k + 6], bounds[k + 7], bounds[k + 8]),
     )
 
 
@@ -140,6 +140,18 @@ def sort_scores(p: Any, slot: int, part: int, word: Any) -> None:
 
 
 @jit
+def half_of(p: Any, part: int, half: int) -> Any:
+    """The first aggregate of a half of a part and its end, counted in the part."""
+    (_, _, w0, _), (_, _, w1, _) = part_of(p, part)
+    middle = view(p[F.parts], 5 * (part + 1), np.int64)[5 * part + 4] - w0
+    return (0 if half != 1 else middle), (middle if half == 0 else w1 - w0)
+
+
+FIRST, SECOND, BOTH = range(3)
+"""Halves of the aggregates of a part."""
+
+
+@jit
 def list_nodes(p: Any, slot: int, part: int, half: int) -> None:
     """Lists the nodes of each aggregate in order, and where readers find their sums.
 
@@ -147,43 +159,36 @@ def list_nodes(p: Any, slot: int, part: int, half: int) -> None:
         p: The parameters.
         slot: The address of the scratch.
         part: The part.
-        half: 0 for the lower half of the keys, from the first one up; 1 for the others,
-            from the last one down.
+        half: Which aggregates.
     """
     (in0, out0, w0, _), (in1, out1, w1, _) = part_of(p, part)
     ins, out, num = in1 - in0, out1 - out0, w1 - w0
     agg_ptr = view(p[F.agg_ptr] + 8 * w0, num + 1, np.int64)
     in_ptr = view(p[F.in_ptr] + 8 * in0, ins + 1, np.int64)
     out_ptr = view(p[F.out_ptr] + 8 * out0, out + 1, np.int64)
+    in_middle = view(p[F.in_middle] + 8 * in0, ins, np.int64)
+    out_middle = view(p[F.out_middle] + 8 * out0, out, np.int64)
+    in_begin = in_middle if half == SECOND else in_ptr[:-1]
+    in_end = in_middle if half == FIRST else in_ptr[1:]
+    out_begin = out_middle if half == SECOND else out_ptr[:-1]
+    out_end = out_middle if half == FIRST else out_ptr[1:]
     in_aggs = view(p[F.in_aggs], in_ptr[ins], np.uint32)
     out_aggs = view(p[F.out_aggs], out_ptr[out], np.uint32)
     out_slots = view(p[F.out_slots], out_ptr[out], np.uint32)
     ids = view(slot + p[F.ids], ins + out, np.int32)
     listed = view(slot + p[F.listed], agg_ptr[num] - agg_ptr[0], np.int32)
     places = view(slot + p[F.places], out_ptr[out] - out_ptr[0], np.int32)
-    at = view(slot + p[F.cursors] + 4 * num * half, num, np.uint32)
-    for w in range(num):
-        at[w] = agg_ptr[w + half] - agg_ptr[0]
-    middle, size = (ins + out) // 2, ins + out
-    if half == 0:
-        for k in range(middle):
-            i = ids[k]
-            if i < out:
-                for q in range(out_ptr[i], out_ptr[i + 1]):
-                    places[out_slots[q]] = at[out_aggs[q]]
-            else:
-                for q in range(in_ptr[i - out], in_ptr[i - out + 1]):
-                    w = in_aggs[q]
-                    listed[at[w]] = i - out
-                    at[w] += np.uint32(1)
-    else:
-        for k in range(size - middle):
-            i = ids[size - 1 - k]
-            if i < out:
-                for q in range(out_ptr[i], out_ptr[i + 1]):
-                    places[out_slots[q]] = at[out_aggs[q]]
-            else:
-                for q in range(in_ptr[i - out], in_ptr[i - out + 1]):
-                    w = in_aggs[q]
-                    at[w] -= np.uint32(1)
-                    listed[at[w]] = i - out
+    at = view(slot + p[F.cursors], num, np.uint32)
+    begin, end = half_of(p, part, half)
+    for w in range(begin, end):
+        at[w] = agg_ptr[w] - agg_ptr[0]
+    for i in ids:
+        if i < out:
+            for q in range(out_begin[i], out_end[i]):
+                places[out_slots[q]] = at[out_aggs[q]]
+        else:
+            j = i - out
+            for q in range(in_begin[j], in_end[j]):
+                w = in_aggs[q]
+                listed[at[w]] = j
+                at[w] += np.uint32(1)

@@ -4,34 +4,18 @@ from typing import Any
 
 import numpy as np
 
-from pyg_hag.ops.cpu.sweep_block import ENTRY_BYTES, F, view
-from pyg_hag.ops.cpu.sweep_order import part_of
+from pyg_hag.ops.cpu.sweep_block import F, view
+from pyg_hag.ops.cpu.sweep_order import SECOND, half_of, part_of
 from pyg_hag.ops.cpu.sweep_vectors import (
+    NARROW,
+    SCALAR,
+    WIDE,
     running_sums,
     spread_sums,
     sum_terms,
     write_terms,
 )
 from pyg_hag.runtime.jit import jit
-
-
-@jit
-def half_of(p: Any, part: int, half: int) -> Any:
-    """The first aggregate of a half of a part, and its end: both cost about as much.
-
-    What goes out without an aggregate is summed with the first half.
-    """
-    (_, out0, w0, _), (_, out1, w1, _) = part_of(p, part)
-    num = w1 - w0
-    agg_ptr = view(p[F.agg_ptr] + 8 * w0, num + 1, np.int64)
-    reader_ptr = view(p[F.reader_ptr] + 8 * w0, num + 1, np.int64)
-    direct_ptr = view(p[F.direct_ptr] + 8 * out0, out1 - out0 + 1, np.int64)
-    first = agg_ptr[0] + reader_ptr[0] - (direct_ptr[out1 - out0] - direct_ptr[0])
-    target = (first + agg_ptr[num] + reader_ptr[num]) // 2
-    middle = 0
-    while middle < num and agg_ptr[middle] + reader_ptr[middle] < target:
-        middle += 1
-    return (0, middle) if half == 0 else (middle, num)
 
 
 @jit
@@ -59,21 +43,35 @@ def start_scalars(p: Any, slot: int, part: int, half: int, real: Any) -> None:
     keys = view(slot + p[F.scores], out + in1 - in0, real)
     size = 2 * keys.itemsize
     sums = slot + p[F.sums] + half * out * size
-    largest = view(slot + p[F.largest] + half * out * keys.itemsize, out, real)
-    largest[:] = -np.inf
-    if half == 1:
+    if half == SECOND:
         view(sums, 2 * out, real)[:] = 0
         return
     find_sides(p, slot, part, real)
     ptr = view(p[F.direct_ptr] + 8 * out0, out + 1, np.int64)
-    direct = view(p[F.direct], ptr[out], np.uint32)
     values, sides = slot + p[F.values], slot + p[F.sides]
     for i in range(out):
         at, count = sides + 4 * (ptr[i] - ptr[0]), ptr[i + 1] - ptr[i]
-        sum_terms(real, 1, sums + size * i, values, at, count)
+        sum_terms(real, SCALAR, sums + size * i, values, at, count)
+
+
+@jit
+def start_maxima(p: Any, slot: int, part: int, half: int, real: Any) -> None:
+    """Writes the largest negative key that goes out without an aggregate, or -inf."""
+    (in0, out0, _, _), (in1, out1, _, _) = part_of(p, part)
+    out = out1 - out0
+    keys = view(slot + p[F.scores], out + in1 - in0, real)
+    largest = view(slot + p[F.largest] + half * out * keys.itemsize, out, real)
+    largest[:] = -np.inf
+    if half == SECOND:
+        return
+    ptr = view(p[F.direct_ptr] + 8 * out0, out + 1, np.int64)
+    direct = view(p[F.direct], ptr[out], np.uint32)
     for i in range(out):
+        least = real(np.inf)
         for q in range(ptr[i], ptr[i + 1]):
-            largest[i] = max(largest[i], -keys[out + direct[q]])
+            key = keys[out + direct[q]]
+            least = key if key < least else least
+        largest[i] = -least
 
 
 @jit
@@ -85,6 +83,8 @@ def sum_scalars(
     Also writes the largest negative key that goes out to each node.
     """
     start_scalars(p, slot, part, half, real)
+    if not p[F.is_backward]:
+        start_maxima(p, slot, part, half, real)
     (in0, out0, w0, _), (in1, out1, w1, _) = part_of(p, part)
     out, num = out1 - out0, w1 - w0
     begin, end = half_of(p, part, half)
@@ -101,14 +101,15 @@ def sum_scalars(
         reader, readings = reader_ptr[w], reader_ptr[w + 1] - reader_ptr[w]
         nodes = slot + p[F.listed] + 4 * first
         places = slot + p[F.places] + 4 * (reader - reader_ptr[0])
-        running_sums(real, 1, table, slot + p[F.values], nodes, count)
+        running_sums(real, SCALAR, table, slot + p[F.values], nodes, count)
         out_nodes = p[F.readers] + 4 * reader
-        spread_sums(real, 1, sums, table - size * first, places, out_nodes, readings)
+        spread_sums(real, SCALAR, sums, table - size * first, places, out_nodes, readings)
         if p[F.is_backward] or count == 0:
             continue
         best = -keys[out + listed[first]]
         for q in range(reader, reader + readings):
-            largest[readers[q]] = max(largest[readers[q]], best)
+            i = readers[q]
+            largest[i] = best if best > largest[i] else largest[i]
 
 
 @jit
@@ -122,14 +123,17 @@ def sum_channels(
     """
     write_all_terms(p, slot, table, part, head, chunk, real)
     (in0, out0, w0, _), (in1, out1, w1, _) = part_of(p, part)
-    out, num = out1 - out0, w1 - w0
-    sums = table + (in1 - in0) * ENTRY_BYTES
-    entries = sums + out * ENTRY_BYTES
+    out, num, size = out1 - out0, w1 - w0, p[F.entry_bytes]
+    sums = table + (in1 - in0) * size
+    entries = sums + out * size
     direct_ptr = view(p[F.direct_ptr] + 8 * out0, out + 1, np.int64)
     for i in range(out):
         count = direct_ptr[i + 1] - direct_ptr[i]
         at = slot + p[F.sides] + 4 * (direct_ptr[i] - direct_ptr[0])
-        sum_terms(real, 0, sums + i * ENTRY_BYTES, table, at, count)
+        if p[F.is_wide]:
+            sum_terms(real, WIDE, sums + i * size, table, at, count)
+        else:
+            sum_terms(real, NARROW, sums + i * size, table, at, count)
     agg_ptr = view(p[F.agg_ptr] + 8 * w0, num + 1, np.int64)
     reader_ptr = view(p[F.reader_ptr] + 8 * w0, num + 1, np.int64)
     for w in range(num):
@@ -137,9 +141,20 @@ def sum_channels(
         reader, readings = reader_ptr[w], reader_ptr[w + 1] - reader_ptr[w]
         nodes = slot + p[F.listed] + 4 * first
         places = slot + p[F.places] + 4 * (reader - reader_ptr[0])
-        running_sums(real, 0, entries, table, nodes, count)
-        shifted, out_nodes = entries - ENTRY_BYTES * first, p[F.readers] + 4 * reader
-        spread_sums(real, 0, sums, shifted, places, out_nodes, readings)
+        shifted, outs = entries - size * first, p[F.readers] + 4 * reader
+        if p[F.is_wide]:
+            running_sums(real, WIDE, entries, table, nodes, count)
+            spread_sums(real, WIDE, sums, shifted, places, outs, readings)
+        else:
+            running_sums(real, NARROW, entries, table, nodes, count)
+            spread_sums(real, NARROW, sums, shifted, places, outs, readings)
+
+
+@jit
+def chunk_of(p: Any, chunk: int, itemsize: int) -> Any:
+    """The first channel of a chunk, its number of channels, and those of a full one."""
+    lanes = p[F.entry_bytes] // (2 * itemsize)
+    return chunk * lanes, min(lanes, p[F.channels] - chunk * lanes), lanes
 
 
 @jit
@@ -150,23 +165,24 @@ def write_all_terms(
     (in0, _, _, _), (in1, _, _, _) = part_of(p, part)
     num_in, heads, channels = in1 - in0, p[F.heads], p[F.channels]
     scales = view(slot + p[F.in_scales], 2 * num_in, real)
-    lanes = ENTRY_BYTES // (2 * scales.itemsize)
-    begin = chunk * lanes
-    width = min(lanes, channels - begin)
+    begin, width, lanes = chunk_of(p, chunk, scales.itemsize)
     in_nodes = view(p[F.in_nodes] + 4 * in0, num_in, np.int32)
     x = p[F.grad] if p[F.is_backward] else p[F.x]
     for j in range(num_in):
         row = (np.int64(in_nodes[j]) * heads + head) * channels + begin
         row = x + row * scales.itemsize
-        at = table + j * ENTRY_BYTES
-        if width == lanes:
-            write_terms(real, 0, at, row, scales[2 * j], scales[2 * j + 1])
-        else:
+        at = table + j * p[F.entry_bytes]
+        upper, lower = scales[2 * j], scales[2 * j + 1]
+        if width < lanes:
             terms, features = view(at, 2 * lanes, real), view(row, width, real)
             terms[:] = 0
             for c in range(width):
-                terms[c] = scales[2 * j] * features[c]
-                terms[lanes + c] = scales[2 * j + 1] * features[c]
+                terms[c] = upper * features[c]
+                terms[lanes + c] = lower * features[c]
+        elif p[F.is_wide]:
+            write_terms(real, WIDE, at, row, upper, lower)
+        else:
+            write_terms(real, NARROW, at, row, upper, lower)
 
 
 @jit

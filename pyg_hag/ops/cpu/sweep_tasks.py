@@ -17,6 +17,9 @@ from pyg_hag.ops.cpu.sweep_backward import (
 from pyg_hag.ops.cpu.sweep_block import F, add_atomic, address_of, view
 from pyg_hag.ops.cpu.sweep_forward import normalize, write_channels
 from pyg_hag.ops.cpu.sweep_order import (
+    BOTH,
+    FIRST,
+    SECOND,
     find_references,
     list_nodes,
     part_of,
@@ -27,8 +30,19 @@ from pyg_hag.ops.cpu.sweep_order import (
 from pyg_hag.ops.cpu.sweep_sums import sum_channels, sum_scalars
 from pyg_hag.runtime.jit import jit
 
-ALL, PREPARE, LIST, SUM, NORMALIZE, CHANNELS, SCORES = range(7)
+ALL, PREPARE, SUM, NORMALIZE, CHANNELS, SCORES = range(6)
 """The stages."""
+
+
+@jit
+def apart(i: int, count: int) -> int:
+    """A place for number i of `count`, not beside those of the numbers next to it.
+
+    Neighbouring heads or channels share cache lines, which threads would take from each
+    other when they write to them at the same time.
+    """
+    even = (count + 1) // 2
+    return 2 * i if i < even else 2 * (i - even) + 1
 
 
 @jit
@@ -65,10 +79,9 @@ def run_unit(
     if p[F.failed]:
         return
     (_, out0, _, _), (_, out1, _, _) = part_of(p, part)
-    list_nodes(p, slot, part, 0)
-    list_nodes(p, slot, part, 1)
-    sum_scalars(p, slot, table, part, 0, real)
-    sum_scalars(p, slot, table, part, 1, real)
+    list_nodes(p, slot, part, BOTH)
+    sum_scalars(p, slot, table, part, FIRST, real)
+    sum_scalars(p, slot, table, part, SECOND, real)
     if not p[F.is_backward]:
         normalize(p, slot, part, head, 0, out1 - out0, real)
     for chunk in range(p[F.chunks]):
@@ -90,14 +103,13 @@ def run_stage(p: Any, thread: int, task: int, real: Any, word: Any) -> None:
     begin, end = out * piece // pieces, out * (piece + 1) // pieces
     if stage == PREPARE:
         prepare(p, slot, part, head, real, word)
-    elif stage == LIST:
-        list_nodes(p, slot, part, piece)
     elif stage == SUM:
+        list_nodes(p, slot, part, piece)
         sum_scalars(p, slot, table, part, piece, real)
     elif stage == NORMALIZE:
         normalize(p, slot, part, head, begin, end, real)
     elif stage == CHANNELS:
-        write_chunk(p, slot, table, part, head, piece, real)
+        write_chunk(p, slot, table, part, head, apart(piece, pieces), real)
     else:
         write_score_gradients(p, slot, part, head, begin, end, real)
 
@@ -112,7 +124,7 @@ def run_thread(at: int, real: Any, word: Any) -> None:
         if task >= p[F.num_tasks]:
             break
         if p[F.stage] == ALL:
-            part, head = task // p[F.heads], task % p[F.heads]
+            part, head = task // p[F.heads], apart(task % p[F.heads], p[F.heads])
             slot = p[F.slots] + thread * p[F.slot_bytes]
             table = p[F.tables] + thread * p[F.table_bytes]
             run_unit(p, slot, table, part, head, real, word)

@@ -15,6 +15,8 @@ from pyg_hag.ops.cpu.formats import F32, F64, I32, I64
 from pyg_hag.ops.cpu.sweep_block import ENTRY_BYTES
 
 _BIT = ir.IntType(1)
+SCALAR, NARROW, WIDE = range(3)
+"""One element on each side, or as many as fill half of an entry."""
 _BLOCK = 64
 """Terms that are added to each other before they are added to a running sum.
 
@@ -29,14 +31,15 @@ class _Pairs:
     Args:
         b: The builder.
         dtype: Numba's type of an element.
-        scalar: A literal: 1 for one element on each side, 0 for a vector.
+        kind: A literal: one of :data:`SCALAR`, :data:`NARROW` and :data:`WIDE`.
     """
 
-    def __init__(self, b: Any, dtype: Any, scalar: Any) -> None:
+    def __init__(self, b: Any, dtype: Any, kind: Any) -> None:
         self.b = b
         is_double = dtype.bitwidth == 64
         self.size = 8 if is_double else 4
-        self.width = 1 if scalar.literal_value else ENTRY_BYTES // (2 * self.size)
+        lanes = [1, *(count // (2 * self.size) for count in ENTRY_BYTES)]
+        self.width = lanes[kind.literal_value]
         self.scalar = F64 if is_double else F32
         self.half = ir.VectorType(self.scalar, self.width)
         self.pair = ir.VectorType(self.scalar, 2 * self.width)
@@ -73,7 +76,7 @@ class _Pairs:
 
 @intrinsic(prefer_literal=True)
 def running_sums(
-    _: Any, dtype: Any, scalar: Any, table: Any, values: Any, nodes: Any, count: Any
+    _: Any, dtype: Any, kind: Any, table: Any, values: Any, nodes: Any, count: Any
 ) -> Any:
     """Writes the `count + 1` entries of one aggregate.
 
@@ -81,7 +84,7 @@ def running_sums(
 
     Args:
         dtype: The class of the elements, such as `np.float32`.
-        scalar: See :class:`_Pairs`.
+        kind: See :class:`_Pairs`.
         table: The address of the first entry.
         values: The address of the terms of node 0: of one side, then of the other.
         nodes: The address of the nodes, int32.
@@ -91,7 +94,7 @@ def running_sums(
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
         _, _, table, values, nodes, count = args
-        pairs = _Pairs(b, real, scalar)
+        pairs = _Pairs(b, real, kind)
         zero = ir.Constant(pairs.half, None)
 
         def add(k: Any, low: list[Any], high: list[Any]) -> list[Any]:
@@ -123,14 +126,14 @@ def running_sums(
         return context.get_dummy_value()
 
     numbers = [types.int64] * 4
-    return types.void(dtype, scalar, *numbers), codegen
+    return types.void(dtype, kind, *numbers), codegen
 
 
 @intrinsic(prefer_literal=True)
 def spread_sums(
     _: Any,
     dtype: Any,
-    scalar: Any,
+    kind: Any,
     out: Any,
     table: Any,
     places: Any,
@@ -141,7 +144,7 @@ def spread_sums(
 
     Args:
         dtype: The class of the elements.
-        scalar: See :class:`_Pairs`.
+        kind: See :class:`_Pairs`.
         out: The address of the sums of node 0.
         table: The address of entry 0.
         places: The address of the entries' numbers, int32.
@@ -152,7 +155,7 @@ def spread_sums(
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
         _, _, out, table, places, nodes, count = args
-        pairs = _Pairs(b, real, scalar)
+        pairs = _Pairs(b, real, kind)
 
         def add(k: Any, _: list[Any]) -> list[Any]:
             entry = pairs.load(pairs.at(table, load_index(b, places, k)), pairs.pair)
@@ -164,18 +167,18 @@ def spread_sums(
         return context.get_dummy_value()
 
     numbers = [types.int64] * 5
-    return types.void(dtype, scalar, *numbers), codegen
+    return types.void(dtype, kind, *numbers), codegen
 
 
 @intrinsic(prefer_literal=True)
 def sum_terms(
-    _: Any, dtype: Any, scalar: Any, out: Any, values: Any, sides: Any, count: Any
+    _: Any, dtype: Any, kind: Any, out: Any, values: Any, sides: Any, count: Any
 ) -> Any:
     """Writes the sums of the terms of some nodes, each on its side.
 
     Args:
         dtype: The class of the elements.
-        scalar: See :class:`_Pairs`.
+        kind: See :class:`_Pairs`.
         out: The address for the sums.
         values: See :func:`running_sums`.
         sides: The address of numbers of nodes, int32: twice the node, and 1 more if it
@@ -186,7 +189,7 @@ def sum_terms(
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
         _, _, out, values, sides, count = args
-        pairs = _Pairs(b, real, scalar)
+        pairs = _Pairs(b, real, kind)
         masks = ir.VectorType(_BIT, 2 * pairs.width)
         first = ir.Constant(masks, [1] * pairs.width + [0] * pairs.width)
         second = ir.Constant(masks, [0] * pairs.width + [1] * pairs.width)
@@ -204,18 +207,18 @@ def sum_terms(
         return context.get_dummy_value()
 
     numbers = [types.int64] * 4
-    return types.void(dtype, scalar, *numbers), codegen
+    return types.void(dtype, kind, *numbers), codegen
 
 
 @intrinsic(prefer_literal=True)
 def write_terms(
-    _: Any, dtype: Any, scalar: Any, values: Any, x: Any, positive: Any, negative: Any
+    _: Any, dtype: Any, kind: Any, values: Any, x: Any, positive: Any, negative: Any
 ) -> Any:
     """Writes what a node adds on either side: its channels times two factors.
 
     Args:
         dtype: The class of the elements.
-        scalar: See :class:`_Pairs`.
+        kind: See :class:`_Pairs`.
         values: The address of the terms of the node.
         x: The address of its channels.
         positive: Its factor on the positive side.
@@ -225,11 +228,11 @@ def write_terms(
 
     def codegen(context: Any, b: Any, signature: Any, args: Any) -> Any:
         _, _, values, x, positive, negative = args
-        pairs = _Pairs(b, real, scalar)
+        pairs = _Pairs(b, real, kind)
         row = pairs.load(x, pairs.half)
         sides = [b.fmul(row, pairs.splat(factor)) for factor in (positive, negative)]
         pairs.store(values, pairs.joined(*sides))
         return context.get_dummy_value()
 
     arguments = (types.int64, types.int64, real, real)
-    return types.void(dtype, scalar, *arguments), codegen
+    return types.void(dtype, kind, *arguments), codegen
