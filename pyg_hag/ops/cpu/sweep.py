@@ -1,15 +1,16 @@
 """Attention over a HAG without a step per edge: forward and backward, on the CPU.
 
 The weight of an edge from j to i is `exp(leaky_relu(s[j] + t[i]))`. On either side of
-`s[j] + t[i] = 0`, that is a factor of j times a factor of i. So what a destination reads
-of an aggregate depends on its own score only by where that lies among the scores of the
-aggregate's leaves: with the leaves in order, running sums from either end give all of
-its readers what they need. That costs leaves plus readers, instead of their product.
-Backward, the same holds with leaves and readers exchanged.
+`s[j] + t[i] = 0`, that is a factor of j times a factor of i. So what a destination
+reads of an aggregate depends on its own score only by where that lies among the scores
+of the aggregate's leaves: with the leaves in order, running sums from either end give
+all of its readers what they need. That costs leaves plus readers, instead of their
+product. Backward, the same holds with leaves and readers exchanged.
 """
 
 import functools
 from array import array
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -126,7 +127,7 @@ def _run(
     is_backward: bool,
     shape: tuple[int, int],
     slope: float,
-    tensors: dict[str, Tensor | None],
+    tensors: Mapping[str, Tensor | None],
 ) -> bool:
     """Runs all stages; returns whether all scores are finite."""
     size = tensors["x"].element_size()  # type: ignore[union-attr]
@@ -263,7 +264,8 @@ def _slot(side: Side, size: int, chunks: int) -> tuple[dict[str, int], int]:
         "cursors": 4 * aggs, "listed": 4 * entries, "places": 4 * reads,
         "sides": 4 * direct, "in_scales": 2 * size * ins,
         "out_scales": 2 * size * outs, "values": 2 * size * ins,
-        "sums": 4 * size * outs, "largest": 2 * size * outs, "reference": size * components,
+        "sums": 4 * size * outs, "largest": 2 * size * outs,
+        "reference": size * components,
         "is_far": max(ins, outs), "dots": chunks * outs * size,
     }  # fmt: skip
     offsets, end = {}, 0

@@ -88,7 +88,7 @@ def add_far_row(
     out, heads, channels = out1 - out0, p[F.heads], p[F.channels]
     slope = view(p[F.slope], 1, np.float64)[0]
     keys = view(slot + p[F.scores], out + in1 - in0, real)
-    begin, width, lanes = chunk_of(p, chunk, keys.itemsize)
+    begin, width, _ = chunk_of(p, chunk, keys.itemsize)
     dots = view(slot + p[F.dots] + chunk * out * keys.itemsize, out, real)
     node = np.int64(view(p[F.in_nodes], p[F.num_in], np.int32)[in0 + i])
     at = node * heads + head

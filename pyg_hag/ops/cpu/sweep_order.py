@@ -105,7 +105,8 @@ def sort_scores(p: Any, slot: int, part: int, word: Any) -> None:
     (in0, out0, _, _), (in1, out1, _, _) = part_of(p, part)
     n = out1 - out0 + in1 - in0
     scores = view(slot + p[F.scores], n, word)
-    keys, new_keys = view(slot + p[F.keys], n, word), view(slot + p[F.new_keys], n, word)
+    keys = view(slot + p[F.keys], n, word)
+    new_keys = view(slot + p[F.new_keys], n, word)
     ids = view(slot + p[F.ids], n, np.int32)
     new_ids = view(slot + p[F.new_ids], n, np.int32)
     sign, digit = word(8 * scores.itemsize - 1), word(BINS - 1)

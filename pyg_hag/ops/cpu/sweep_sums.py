@@ -75,9 +75,7 @@ def start_maxima(p: Any, slot: int, part: int, half: int, real: Any) -> None:
 
 
 @jit
-def sum_scalars(
-    p: Any, slot: int, table: int, part: int, half: int, real: Any
-) -> None:
+def sum_scalars(p: Any, slot: int, table: int, part: int, half: int, real: Any) -> None:
     """Sums up one value per node, over half of the aggregates.
 
     Also writes the largest negative key that goes out to each node.
@@ -102,8 +100,8 @@ def sum_scalars(
         nodes = slot + p[F.listed] + 4 * first
         places = slot + p[F.places] + 4 * (reader - reader_ptr[0])
         running_sums(real, SCALAR, table, slot + p[F.values], nodes, count)
-        out_nodes = p[F.readers] + 4 * reader
-        spread_sums(real, SCALAR, sums, table - size * first, places, out_nodes, readings)
+        shifted, outs = table - size * first, p[F.readers] + 4 * reader
+        spread_sums(real, SCALAR, sums, shifted, places, outs, readings)
         if p[F.is_backward] or count == 0:
             continue
         best = -keys[out + listed[first]]
