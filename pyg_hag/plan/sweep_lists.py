@@ -13,6 +13,8 @@ from pyg_hag.runtime.jit import jit
 from pyg_hag.runtime.union_find import find, union
 from pyg_hag.utils.arrays import I32, I64, Bool
 
+_PER_ROW = 8
+"""What it costs to begin with the single sources of a row, in leaves of aggregates."""
 Lists = tuple[I64, I32]
 """Pointers and entries, in CSR form."""
 
@@ -249,7 +251,8 @@ def middles(
     out = np.empty(first.size - 1, np.int64)
     for part in range(first.size - 1):
         w0, w1 = first[part], first[part + 1]
-        direct = direct_ptr[out_ptr[part + 1]] - direct_ptr[out_ptr[part]]
+        i0, i1 = out_ptr[part], out_ptr[part + 1]
+        direct = 2 * (direct_ptr[i1] - direct_ptr[i0]) + _PER_ROW * (i1 - i0)
         begin, end = agg_ptr[w0] + reader_ptr[w0], agg_ptr[w1] + reader_ptr[w1]
         w = w0
         while w < w1 and 2 * (agg_ptr[w] + reader_ptr[w]) < begin + end - direct:

@@ -96,16 +96,22 @@ class Case:
             assert_near(ours, expected)
         # The inverse belongs to the maximum as it is rounded.
         sums = found.inverse.log() - found.top, results[4].log() - results[3]
-        assert_near(*sums)
+        assert_near(
+            *sums, scale=max(map(abs, results[3].flatten().tolist()), default=1)
+        )
+        # Those of scores are differences of sums that are as large as these products.
+        terms = (self.x * grads[0]).abs().sum(-1)
+        scale = float(terms.max()) if terms.numel() else 1.0
         for ours, expected in zip(self.gradients(found, slope), grads, strict=True):
-            assert_near(ours, expected)
+            assert_near(ours, expected, scale)
 
 
-def assert_near(found, expected):
-    """Checks that values are near relative to the largest of them."""
+def assert_near(found, expected, scale=1.0):
+    """Checks that values are near, relative to the largest of them or to `scale`."""
     assert found.isfinite().all()
     limit = 1e-12 if found.dtype is torch.float64 else 1e-5
-    scale = max(1.0, float(expected.abs().max())) if expected.numel() else 1.0
+    if expected.numel():
+        scale = max(1.0, scale, float(expected.abs().max()))
     torch.testing.assert_close(
         found.double(), expected, rtol=limit, atol=limit * scale, check_dtype=False
     )

@@ -98,6 +98,9 @@ def sweep_backward(
 ) -> tuple[Tensor, Tensor]:
     """Computes the gradients of the features and of the scores of sources.
 
+    The latter are differences of two sums over the edges of a source: where all weights
+    are 0 or 1, and these gradients 0, they are as far from it as sums are rounded.
+
     Args:
         grad: The gradient of the output, `[num_dst, heads, channels]`.
         delta: Its products with the output, `[num_dst, heads]`.

@@ -204,5 +204,6 @@ def exp(x: float) -> float:
 @jit
 def exp_all(values: Any, begin: int, end: int) -> None:
     """Replaces the values from `begin` to `end` by their exponentials."""
-    for i in range(begin, end):
-        values[i] = exp(np.float64(values[i]))
+    some = values[begin:end]  # counted from 0, the loop becomes one of vectors
+    for i in range(some.size):
+        some[i] = exp(np.float64(some[i]))

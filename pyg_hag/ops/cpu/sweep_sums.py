@@ -20,7 +20,10 @@ from pyg_hag.runtime.jit import jit
 
 @jit
 def find_sides(p: Any, slot: int, part: int, real: Any) -> None:
-    """Writes the side of each node that goes out without an aggregate."""
+    """Writes the side of each node that goes out without an aggregate.
+
+    Also writes the largest negative key of such nodes, for each that they go out to.
+    """
     (in0, out0, _, _), (in1, out1, _, _) = part_of(p, part)
     out = out1 - out0
     keys = view(slot + p[F.scores], out + in1 - in0, real)
@@ -28,50 +31,34 @@ def find_sides(p: Any, slot: int, part: int, real: Any) -> None:
     first = ptr[0]
     direct = view(p[F.direct], ptr[out], np.uint32)
     sides = view(slot + p[F.sides], ptr[out] - first, np.int32)
+    largest = view(slot + p[F.largest], out, real)
     for i in range(out):
-        key = keys[i]
+        key, least = keys[i], real(np.inf)
         for q in range(ptr[i], ptr[i + 1]):
             j = direct[q]
-            sides[q - first] = 2 * j + (1 if keys[out + j] < key else 0)
+            other = keys[out + j]
+            sides[q - first] = 2 * j + (1 if other < key else 0)
+            least = other if other < least else least
+        largest[i] = -least
 
 
 @jit
 def start_scalars(p: Any, slot: int, part: int, half: int, real: Any) -> None:
-    """Writes what goes out without an aggregate, or zeros for the second half."""
+    """Writes what goes out without an aggregate, or nothing for the second half."""
     (in0, out0, _, _), (in1, out1, _, _) = part_of(p, part)
     out = out1 - out0
     keys = view(slot + p[F.scores], out + in1 - in0, real)
     size = 2 * keys.itemsize
-    sums = slot + p[F.sums] + half * out * size
     if half == SECOND:
-        view(sums, 2 * out, real)[:] = 0
+        view(slot + p[F.sums] + out * size, 2 * out, real)[:] = 0
+        view(slot + p[F.largest] + out * keys.itemsize, out, real)[:] = -np.inf
         return
     find_sides(p, slot, part, real)
     ptr = view(p[F.direct_ptr] + 8 * out0, out + 1, np.int64)
-    values, sides = slot + p[F.values], slot + p[F.sides]
+    sums, values, sides = slot + p[F.sums], slot + p[F.values], slot + p[F.sides]
     for i in range(out):
         at, count = sides + 4 * (ptr[i] - ptr[0]), ptr[i + 1] - ptr[i]
         sum_terms(real, SCALAR, sums + size * i, values, at, count)
-
-
-@jit
-def start_maxima(p: Any, slot: int, part: int, half: int, real: Any) -> None:
-    """Writes the largest negative key that goes out without an aggregate, or -inf."""
-    (in0, out0, _, _), (in1, out1, _, _) = part_of(p, part)
-    out = out1 - out0
-    keys = view(slot + p[F.scores], out + in1 - in0, real)
-    largest = view(slot + p[F.largest] + half * out * keys.itemsize, out, real)
-    largest[:] = -np.inf
-    if half == SECOND:
-        return
-    ptr = view(p[F.direct_ptr] + 8 * out0, out + 1, np.int64)
-    direct = view(p[F.direct], ptr[out], np.uint32)
-    for i in range(out):
-        least = real(np.inf)
-        for q in range(ptr[i], ptr[i + 1]):
-            key = keys[out + direct[q]]
-            least = key if key < least else least
-        largest[i] = -least
 
 
 @jit
@@ -81,8 +68,6 @@ def sum_scalars(p: Any, slot: int, table: int, part: int, half: int, real: Any) 
     Also writes the largest negative key that goes out to each node.
     """
     start_scalars(p, slot, part, half, real)
-    if not p[F.is_backward]:
-        start_maxima(p, slot, part, half, real)
     (in0, out0, w0, _), (in1, out1, w1, _) = part_of(p, part)
     out, num = out1 - out0, w1 - w0
     begin, end = half_of(p, part, half)
