@@ -140,10 +140,11 @@ def test_slopes(slope):
     Case(GRAPHS["overlapping cliques"], 2, 4, torch.float64, 5.0).check(slope)
 
 
+@pytest.mark.parametrize("name", ["one clique", "thin"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_ties(dtype):
+def test_ties(name, dtype):
     """Scores of sums that are often 0, where the slope counts."""
-    case = Case(GRAPHS["one clique"], 3, 8, dtype, 1.0)
+    case = Case(GRAPHS[name], 3, 8, dtype, 1.0)
     case.s, case.t = case.s.round(), case.t.round()
     case.s[:4] = -0.0
     assert (case.s[:, None] + case.t[None] == 0).any()
