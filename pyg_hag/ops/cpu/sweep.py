@@ -73,8 +73,11 @@ def sweep_forward(
         The results; None if a score is infinite or NaN, which this does not compute.
     """
     num_dst, (_, heads, channels) = t.size(0), x.shape
-    out = memory.empty(x, num_dst, heads * channels).view(num_dst, heads, channels)
-    positive = torch.empty_like(out) if positive_too else None
+    shape = num_dst, heads, channels
+    out = memory.empty(x, num_dst, heads * channels).view(shape)
+    positive = None
+    if positive_too:
+        positive = memory.empty(x, num_dst, heads * channels).view(shape)
     share = torch.empty_like(t) if positive_too else None
     top, inverse = torch.empty_like(t), torch.empty_like(t)
     tensors = {
@@ -115,7 +118,9 @@ def sweep_backward(
     Raises:
         ValueError: If a score is infinite or NaN.
     """
-    grad_x, grad_s = torch.empty_like(x), torch.empty_like(s)
+    columns = x.size(1) * x.size(2)
+    grad_x = memory.empty(x, x.size(0), columns).view(x.shape)
+    grad_s = torch.empty_like(s)
     tensors = {
         "x": x, "s": s, "t": t, "top": top, "inverse": inverse,
         "grad": grad, "delta": delta, "out": grad_x, "grad_s": grad_s,
