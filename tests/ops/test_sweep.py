@@ -15,8 +15,8 @@ from graphs import (
 )
 
 from pyg_hag import build_hag
-from pyg_hag.ops.cpu import sweep_forward as forward_stages
-from pyg_hag.ops.cpu.sweep import sweep_backward, sweep_forward
+from pyg_hag.ops.cpu.sweep import forward as forward_stages
+from pyg_hag.ops.cpu.sweep.calls import sweep_backward, sweep_forward
 from pyg_hag.plan import sweep as plan
 from pyg_hag.plan.sweep import sweep_plan
 

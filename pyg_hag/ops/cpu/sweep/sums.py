@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from pyg_hag.ops.cpu.sweep_block import F, view
-from pyg_hag.ops.cpu.sweep_order import SECOND, half_of, part_of
-from pyg_hag.ops.cpu.sweep_vectors import (
+from pyg_hag.ops.cpu.sweep.block import F, view
+from pyg_hag.ops.cpu.sweep.order import SECOND, half_of, part_of
+from pyg_hag.ops.cpu.sweep.vectors import (
     NARROW,
     SCALAR,
     WIDE,

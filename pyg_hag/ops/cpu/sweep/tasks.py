@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from pyg_hag.ops.cpu.sweep_backward import (
+from pyg_hag.ops.cpu.sweep.backward import (
     scale_rows,
     write_channel_gradients,
     write_score_gradients,
 )
-from pyg_hag.ops.cpu.sweep_block import F, add_atomic, address_of, view
-from pyg_hag.ops.cpu.sweep_forward import normalize, write_channels
-from pyg_hag.ops.cpu.sweep_order import (
+from pyg_hag.ops.cpu.sweep.block import F, add_atomic, address_of, view
+from pyg_hag.ops.cpu.sweep.forward import normalize, write_channels
+from pyg_hag.ops.cpu.sweep.order import (
     BOTH,
     FIRST,
     SECOND,
@@ -27,7 +27,7 @@ from pyg_hag.ops.cpu.sweep_order import (
     scale_sources,
     sort_scores,
 )
-from pyg_hag.ops.cpu.sweep_sums import sum_channels, sum_scalars
+from pyg_hag.ops.cpu.sweep.sums import sum_channels, sum_scalars
 from pyg_hag.runtime.jit import jit
 
 ALL, PREPARE, SUM, NORMALIZE, CHANNELS, SCORES = range(6)

@@ -12,7 +12,7 @@ from numba.extending import intrinsic
 
 from pyg_hag.ops.cpu.control_flow import load_element, load_index, loop
 from pyg_hag.ops.cpu.formats import F32, F64, I32, I64
-from pyg_hag.ops.cpu.sweep_block import ENTRY_BYTES
+from pyg_hag.ops.cpu.sweep.block import ENTRY_BYTES
 
 _BIT = ir.IntType(1)
 SCALAR, NARROW, WIDE = range(3)

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from pyg_hag.hag import HAG
 from pyg_hag.hag.memo import once_per_hag
-from pyg_hag.ops.cpu import sweep_tasks
-from pyg_hag.ops.cpu.sweep_block import BINS, DIGIT, ENTRY_BYTES, F, Fields
+from pyg_hag.ops.cpu.sweep import tasks as sweep_tasks
+from pyg_hag.ops.cpu.sweep.block import BINS, DIGIT, ENTRY_BYTES, F, Fields
 from pyg_hag.plan.sweep import Side, SweepPlan, sweep_plan
 from pyg_hag.runtime import memory, openmp, thread_pool
 from pyg_hag.runtime.jit import native

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from pyg_hag.ops.cpu.sweep_block import F, exp_all, view
-from pyg_hag.ops.cpu.sweep_forward import far, weight
-from pyg_hag.ops.cpu.sweep_order import part_of
-from pyg_hag.ops.cpu.sweep_sums import chunk_of, edges_of
+from pyg_hag.ops.cpu.sweep.block import F, exp_all, view
+from pyg_hag.ops.cpu.sweep.forward import far, weight
+from pyg_hag.ops.cpu.sweep.order import part_of
+from pyg_hag.ops.cpu.sweep.sums import chunk_of, edges_of
 from pyg_hag.runtime.jit import jit
 
 

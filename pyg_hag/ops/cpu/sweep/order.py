@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pyg_hag.ops.cpu.sweep_block import BINS, DIGIT, F, exp, view
+from pyg_hag.ops.cpu.sweep.block import BINS, DIGIT, F, exp, view
 from pyg_hag.runtime.jit import jit
 
 

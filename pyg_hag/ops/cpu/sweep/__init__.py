@@ -1,0 +1,1 @@
+"""Attention over a HAG by sweeps of its aggregates."""
