@@ -9,6 +9,7 @@ from torch_geometric import nn
 
 from pyg_hag import to_hag
 from pyg_hag.datasets import ROOT_VARIABLE, load_graphs
+from pyg_hag.ops.attention import shared
 from pyg_hag.ops.cpu.attention.calls import Attention
 from pyg_hag.ops.dispatch import BACKENDS
 from pyg_hag.runtime import first_use
@@ -102,6 +103,14 @@ def ran(monkeypatch):
                 return _original(*args)
 
             monkeypatch.setattr(backend, function, spy)
+    for function in ("sweep_forward", "sweep_backward"):
+        sweep = getattr(shared, function)
+
+        def swept(*args, _original=sweep):
+            names.append("sweep")
+            return _original(*args)
+
+        monkeypatch.setattr(shared, function, swept)
     for function in ("forward", "backward"):
         method = getattr(Attention, function)
 

@@ -109,9 +109,15 @@ UNSUPPORTED: dict[str, str] = {
 }
 """The layers of PyG that get the edges of a HAG, and why."""
 
+SHARING = GATMixin, HANMixin
+"""The mix-ins of layers whose attention can be shared."""
 CONTAINERS = ("AntiSymmetricConv", "DirGNNConv", "GPSConv", "HeteroConv")
 """Modules that run other layers on the graph."""
 LIMITS: dict[str, str] = {
+    "GATConv": "by sweeps where that pays, else fused; fused with edge features",
+    "GATv2Conv": "with all of PyG's arguments",
+    "HANConv": "by sweeps where that pays, else fused",
+    "TransformerConv": "with all of PyG's arguments",
     "APPNP": "with `dropout` only in evaluation mode",
     "ClusterGCNConv": "with `add_self_loops`",
     "GENConv": "with `aggr` sum, mean, max, min, var, std, or several of them; without "
@@ -142,7 +148,8 @@ def _entry(name: str, cls: Any) -> str:
     if name in UNSUPPORTED:
         return f"edges: {UNSUPPORTED[name]}"
     mixin = next(MIXINS[base] for base in cls.__mro__ if base in MIXINS)
-    runs = "fused" if issubclass(mixin, AttentionMixin) else "shared"
+    fused = issubclass(mixin, AttentionMixin) and not issubclass(mixin, SHARING)
+    runs = "fused" if fused else "shared"
     limit = f", {LIMITS[name]}" if name in LIMITS else ""
     if "edge_weight" in inspect.signature(cls.forward).parameters:
         return f"{runs}{limit}; with edge weights if they factor"

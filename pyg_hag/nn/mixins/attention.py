@@ -137,8 +137,23 @@ def _edge_updater(self: Any, edge_index: Any, size: Any = None, **kwargs: Any) -
 _edge_updater.__name__ = "edge_updater"
 
 
+def _runs_of_gat(conv: Any, has_terms: bool) -> tuple[str, str]:
+    """See :meth:`HAGMessagePassing.runs_of`, for GAT's scores."""
+    if has_terms:
+        return "fused", "edge features: one visit of each row"
+    if not 0 <= conv.negative_slope <= 1:
+        return "fused", f"'negative_slope={conv.negative_slope}' is not in [0, 1]"
+    rest = " and no coefficients are dropped" if conv.dropout else ""
+    return "shared", f"by sweeps of aggregates, where that pays{rest}; else fused"
+
+
 class GATMixin(AttentionMixin):
     """`GATConv`."""
+
+    @staticmethod
+    def runs_of(conv: Any) -> tuple[str, str]:
+        """See :meth:`HAGMessagePassing.runs_of`."""
+        return _runs_of_gat(conv, has_terms=conv.edge_dim is not None)
 
     def forward(
         self,
@@ -236,6 +251,11 @@ class TransformerMixin(AttentionMixin):
 
 class HANMixin(AttentionMixin):
     """`HANConv`: one attention for each meta-path, then one over meta-paths."""
+
+    @staticmethod
+    def runs_of(conv: Any) -> tuple[str, str]:
+        """See :meth:`HAGMessagePassing.runs_of`."""
+        return _runs_of_gat(conv, has_terms=False)
 
     def _propagate_hag(  # type: ignore[override]
         self, hag: AbstractHAG, x: Any, alpha: Any, size: Any = None

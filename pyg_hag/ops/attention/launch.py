@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from pyg_hag.hag import HAG
+from pyg_hag.ops.attention.choice import is_shared
 from pyg_hag.ops.attention.dropout import Dropout
 from pyg_hag.ops.attention.edges import attention_on_edges, grads_on_edges
 from pyg_hag.ops.attention.scores import Scores
+from pyg_hag.ops.attention.shared import shared_forward, shared_grads
 from pyg_hag.ops.cpu.attention.calls import Attention
 from pyg_hag.ops.cpu.attention.layout import Layout
 from pyg_hag.plan.attention import edge_rows
@@ -40,16 +42,20 @@ def compute(
     if not value.is_cpu:
         out = attention_on_edges(scores, hag, dropout, inputs)
         return out, nothing, nothing
+    if is_shared(scores, hag, dropout, inputs):
+        found = shared_forward(scores, hag, inputs, for_grad)
+        if found is not None:
+            return found
     kernels, known = _prepared(scores, inputs, dropout)
     layout = kernels.layout
     with_positive = for_grad and scores.kind == "gat"
     rows = edge_rows(hag, scores.loops, False)
-    found = kernels.forward(rows, known, with_positive)
-    out = layout.natural(found["out"])
+    results = kernels.forward(rows, known, with_positive)
+    out = layout.natural(results["out"])
     if not for_grad:
         return out, nothing, nothing
-    positive = layout.natural(found["positive"]) if with_positive else nothing
-    return out, positive, layout.natural_stats(found["out_stats"])
+    positive = layout.natural(results["positive"]) if with_positive else nothing
+    return out, positive, layout.natural_stats(results["out_stats"])
 
 
 def compute_grads(
@@ -79,6 +85,10 @@ def compute_grads(
     if not out.is_cpu:
         return grads_on_edges(scores, hag, dropout, inputs, grad, needed)
     grad = grad.contiguous()
+    if is_shared(scores, hag, dropout, inputs):
+        grads = shared_grads(scores, hag, inputs, outputs, grad, needed)
+        if grads is not None:
+            return grads
     kernels, known = _prepared(scores, inputs, dropout)
     layout = kernels.layout
     lanes = {"grad": layout.features(grad), "value": layout.features(out)}

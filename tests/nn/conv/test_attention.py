@@ -10,6 +10,7 @@ from torch_geometric import nn
 
 from pyg_hag.nn import hag_support, to_hag
 from pyg_hag.nn.layer_classes import hag_layer_class
+from pyg_hag.ops.attention.choice import forced
 from pyg_hag.ops.attention.dropout import Dropout, kept
 
 TURNED = {"flow": "target_to_source"}
@@ -64,6 +65,31 @@ class TestHAN(Attention):
         turned = graph.flip(0) if torch.is_tensor(graph) else graph.t()
         edges = {("a", "to", "a"): graph, ("a", "by", "a"): turned}
         return layer({"a": x}, edges)["a"]
+
+
+class Shared(Attention):
+    """Over the aggregates of the HAG, wherever that is exact."""
+
+    @pytest.fixture(autouse=True)
+    def share(self):
+        with forced(shares=True):
+            yield
+
+    def kernels(self, hag):
+        return {"sweep"} if hag.num_aggregates else {"numba"}
+
+
+class TestGATShared(Shared, TestGAT):
+    variants = (
+        {},
+        {"heads": 3, "add_self_loops": False, "residual": True},
+        {"heads": 8, "concat": False, "negative_slope": 0.0, "bias": False},
+        {"heads": 2, "negative_slope": 1.0, **TURNED},
+    )
+
+
+class TestHANShared(Shared, TestHAN):
+    pass
 
 
 class TestGATOnSigned(SignedConvContract, TestGAT):

@@ -98,7 +98,7 @@ def sweep_backward(
     inverse: Tensor,
     slope: float,
     hag: HAG,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor] | None:
     """Computes the gradients of the features and of the scores of sources.
 
     The latter are differences of two sums over the edges of a source: where all weights
@@ -115,8 +115,8 @@ def sweep_backward(
         slope: The negative slope of the activation.
         hag: The HAG.
 
-    Raises:
-        ValueError: If a score is infinite or NaN.
+    Returns:
+        The gradients; None if a score is infinite or NaN, as in the forward pass.
     """
     columns = x.size(1) * x.size(2)
     grad_x = memory.empty(x, x.size(0), columns).view(x.shape)
@@ -125,9 +125,8 @@ def sweep_backward(
         "x": x, "s": s, "t": t, "top": top, "inverse": inverse,
         "grad": grad, "delta": delta, "out": grad_x, "grad_s": grad_s,
     }  # fmt: skip
-    if not _run(hag, True, (x.size(1), x.size(2)), slope, tensors):
-        raise ValueError("scores must be finite")
-    return grad_x, grad_s
+    done = _run(hag, True, (x.size(1), x.size(2)), slope, tensors)
+    return (grad_x, grad_s) if done else None
 
 
 def _run(
