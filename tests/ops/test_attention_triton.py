@@ -7,7 +7,8 @@ from graphs import biclique, edge_index_of, fewest_hag, int64
 from test_triton_compiles import machine_code_of
 
 from pyg_hag import build_hag
-from pyg_hag.ops.attention import Scores, attention
+from pyg_hag.benchmark import attention_device
+from pyg_hag.ops.attention import Scores, attention, launch
 from pyg_hag.ops.attention.dropout import Dropout, kept
 from pyg_hag.ops.attention.edges import (
     attention_on_edges,
@@ -303,6 +304,22 @@ def test_long_rows_start_first():
     hag = build_hag(edges, size=(count + 2, 6), capacity=0)
     order = there.device_rows(hag, False, False).order
     assert order.tolist() == [4, 0, 1, 2, 3, 5]
+
+
+@runs_triton
+def test_what_a_gpu_is_asked(monkeypatch):
+    """The benchmark's checks and timings, with the kernels where there is no GPU."""
+    monkeypatch.setattr(launch, "_BACKENDS", ("triton", "torch"))
+    graph = GRAPHS["duplicate edges"][0], 5
+    checks = attention_device.check(ACCELERATOR, {"small": graph})
+    assert len(checks) == 6 and all(row["right"] for row in checks)
+    monkeypatch.setattr(attention_device, "load_one", lambda *args: graph)
+    monkeypatch.setattr(attention_device, "copies_of", lambda *args: 1)
+    parts = attention_device.measure(["small"], None, ACCELERATOR, 0.0)
+    rows = [row for part in parts for row in part]
+    assert [row["contender"] for row in rows] == 4 * ["edge_index", "HAG"]
+    lines = attention_device.table(rows)
+    assert len(lines) == 5 and {len(line) for line in lines} == {5}
 
 
 def test_backends():
