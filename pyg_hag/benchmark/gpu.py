@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
-from pyg_hag.benchmark import aggregate_device, train
+from pyg_hag.benchmark import aggregate_device, attention_device, train
 from pyg_hag.benchmark._benchmark import Benchmark, Settings
 from pyg_hag.benchmark._device_timing import measure_calls
 from pyg_hag.benchmark._graphs import graph_names, is_available, load
@@ -42,6 +42,7 @@ TOLERANCES = {
     torch.bfloat16: 2e-2,
     torch.float16: 4e-3,
 }
+ATTENDED = ["Cora", "COLLAB", "cnr-2000"]
 BATCHED = ["MUTAG", "IMDB-BINARY", "COLLAB"]
 BATCH = 128
 
@@ -57,7 +58,7 @@ class Save(Protocol):
 
 
 def run(settings: Settings, save: Save, budget: float = 1.0) -> Table:
-    """Checks results and times sums, training and batches on a device.
+    """Checks results and times sums, training, attention and batches on a device.
 
     Args:
         settings: The graphs, also for training, the widths and the device.
@@ -77,6 +78,7 @@ def run(settings: Settings, save: Save, budget: float = 1.0) -> Table:
     names = graph_names(settings, aggregate_device.GRAPHS)
     prepared = aggregate_device.prepare(names)
     checks = [*_check_sums(device), *_check_int8(device)]
+    checks += attention_device.check(device, _graphs())
     save("correctness", [checks], None)
     wrong = [row for row in checks if not row["right"]]
     if wrong:
@@ -87,11 +89,14 @@ def run(settings: Settings, save: Save, budget: float = 1.0) -> Table:
     trains: Rows = []
     if any(name in names for name in train.graphs()):
         trains = save("train", train.BENCHMARK.measure(named), train.BENCHMARK)
+    attended = [name for name in ATTENDED if name in names or is_available(name, named)]
+    attentions = attention_device.measure(attended, named, device, budget)
+    layers = save("attention", attentions, None)
     batched = [name for name in BATCHED if name in names or is_available(name, named)]
     batches = save("batches", _batches(batched, named, device), None)
     checked = [["checked", "all right"], [str(len(checks)), "yes"]]
     tables = [checked, aggregate_device.table(aggregates), train.table(trains)]
-    tables.append(_table(batches))
+    tables += [attention_device.table(layers), _table(batches)]
     length = max(len(row) for table in tables for row in table)
     return [
         [*row, *[""] * (length - len(row))] for table in tables for row in [*table, []]

@@ -15,6 +15,7 @@ def test_gpu(monkeypatch, root, capsys):
     monkeypatch.setattr(train, "FULL", [train.Task("clique", "GCN", 2, 8)])
     monkeypatch.setattr(train, "BATCHED", [])
     monkeypatch.setattr(gpu, "BATCHED", ["clique"])
+    monkeypatch.setattr(gpu, "ATTENDED", ["clique"])
     monkeypatch.setitem(datasets.GENERATED, "small", (400, 3000, 4))
     out = root / "gpu"
     arguments = ["gpu", "clique", "small", "--root", root, "--out", out]
@@ -31,11 +32,15 @@ def test_gpu(monkeypatch, root, capsys):
         assert 0 < float(row["milliseconds_20"]) <= float(row["milliseconds_80"])
     assert (out / "aggregate.png").read_bytes().startswith(b"\x89PNG")
     assert {row["model"] for row in read(out / "train.csv")} == {"GCN 2x8"}
+    rows = read(out / "attention.csv")
+    assert {row["contender"] for row in rows} == {"edge_index", "HAG"}
+    assert len(rows) == 2 * 2 * 2
     (row,) = read(out / "batches.csv")
     for what in ("edge_index", "HAG", "HAG alone", "HAG alone, training", "of a sum"):
         assert float(row[f"milliseconds {what}"]) > 0
     table = capsys.readouterr().out
     assert "over best PyG" in table and "over edge_index" in table
+    assert "GAT, 2 layers of 8 x 8" in table and "GAT, 1 layer of 1 x 64" in table
     monkeypatch.setattr(gpu, "_error", lambda *args: 1.0)
     assert run(monkeypatch, *arguments) == 2
     assert "results are wrong" in capsys.readouterr().err

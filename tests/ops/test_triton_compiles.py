@@ -20,10 +20,14 @@ import json, sys
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from pyg_hag.ops.triton import extreme_kernels, kernels, quantized_kernels
+from pyg_hag.ops.triton import (
+    attention_grad_kernels, attention_kernels, extreme_kernels, kernels,
+    quantized_kernels
+)
 
 modules = {
-    "floats": kernels, "extremes": extreme_kernels, "quantized": quantized_kernels
+    "floats": kernels, "extremes": extreme_kernels, "quantized": quantized_kernels,
+    "attention": attention_kernels, "attention gradients": attention_grad_kernels
 }
 
 def constant(value):
@@ -163,14 +167,19 @@ KERNELS = {
 }
 
 
-@pytest.fixture(scope="module")
-def machine_code():
-    """The code of all kernels, by name."""
+def machine_code_of(kernels):
+    """The code of kernels, by name: of their module, name and types of arguments."""
     environment = {**os.environ, "TRITON_INTERPRET": "0"}
-    command = [sys.executable, "-c", SCRIPT, json.dumps(KERNELS)]
+    command = [sys.executable, "-c", SCRIPT, json.dumps(kernels)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def machine_code():
+    """The code of all kernels, by name."""
+    return machine_code_of(KERNELS)
 
 
 @pytest.mark.parametrize("name", KERNELS)

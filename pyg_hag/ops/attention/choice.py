@@ -1,4 +1,4 @@
-"""Whether attention is shared over a HAG, or computed edge by edge by a fused kernel."""
+"""Whether attention is shared over a HAG, or computed by a fused kernel."""
 
 import contextlib
 from collections.abc import Iterator, Sequence

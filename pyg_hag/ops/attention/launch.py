@@ -1,7 +1,9 @@
 """One call of the kernels of attention, without autograd."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
+import torch
 from torch import Tensor
 
 from pyg_hag.hag import HAG
@@ -12,14 +14,41 @@ from pyg_hag.ops.attention.scores import Scores
 from pyg_hag.ops.attention.shared import shared_forward, shared_grads
 from pyg_hag.ops.cpu.attention.calls import Attention
 from pyg_hag.ops.cpu.attention.layout import Layout
+from pyg_hag.ops.dispatch import BACKENDS
+from pyg_hag.ops.triton import attention as triton
 from pyg_hag.plan.attention import edge_rows
 
 Inputs = Sequence[Tensor | None]
 _NAMES = ("key", "value", "query", "att", "edge_term")
+_BACKENDS = ("numba", "triton", "torch")
+
+
+def select(device: torch.device, name: str | None = None) -> str:
+    """The backend for tensors on a device: kernels, or edge by edge with `"torch"`.
+
+    Args:
+        device: Where the tensors are.
+        name: The one that was asked for; by default the first that can run there.
+    """
+    if name is None:
+        return next(n for n in _BACKENDS if not BACKENDS[n].why_not(device))
+    if name not in _BACKENDS:
+        raise ValueError(
+            f"'backend' of attention must be one of {[*_BACKENDS]} (got {name!r})"
+        )
+    reason = BACKENDS[name].why_not(device)
+    if reason:
+        raise ValueError(f"backend {name!r} {reason}")
+    return name
 
 
 def compute(
-    scores: Scores, hag: HAG, dropout: Dropout | None, inputs: Inputs, for_grad: bool
+    scores: Scores,
+    hag: HAG,
+    dropout: Dropout | None,
+    inputs: Inputs,
+    for_grad: bool,
+    backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The forward pass.
 
@@ -29,19 +58,25 @@ def compute(
         dropout: Which coefficients are dropped.
         inputs: Key, value, query, attention vector and the edges' terms.
         for_grad: Whether a backward pass follows.
+        backend: The result of :func:`select`.
 
     Returns:
         The result `[num_dst, H, C]`; its part of positive scores, for `gat`; and the
         numbers of each destination and head, `[num_dst, H, 3]`: the largest score, one
         over the sum of exponentials, and the share of positive scores. The latter two
-        are empty if nothing needs them.
+        are empty if nothing needs them, and 0 where they are not known.
     """
+    if backend == "triton":
+        return triton.compute(scores, hag, dropout, inputs, for_grad)
     value = inputs[1]
     assert value is not None
     nothing = value.new_empty(0)
-    if not value.is_cpu:
+    if backend == "torch":
         out = attention_on_edges(scores, hag, dropout, inputs)
-        return out, nothing, nothing
+        if not for_grad:
+            return out, nothing, nothing
+        positive = torch.zeros_like(out) if scores.kind == "gat" else nothing
+        return out, positive, out.new_zeros(*out.shape[:2], 3)
     if is_shared(scores, hag, dropout, inputs):
         found = shared_forward(scores, hag, inputs, for_grad)
         if found is not None:
@@ -66,6 +101,7 @@ def compute_grads(
     outputs: Sequence[Tensor],
     grad: Tensor,
     needed: Sequence[bool],
+    backend: str,
 ) -> list[Tensor | None]:
     """The backward pass.
 
@@ -77,13 +113,18 @@ def compute_grads(
         outputs: The results of :func:`compute`.
         grad: The gradient of the first one.
         needed: Which of the inputs need a gradient.
+        backend: See :func:`compute`.
 
     Returns:
         The gradients of the inputs, or None.
     """
+    if backend == "triton":
+        call = scores, hag, dropout, inputs, outputs, grad, needed
+        return triton.compute_grads(*call)
+    if backend == "torch":
+        with _autograd():
+            return grads_on_edges(scores, hag, dropout, inputs, grad, needed)
     out, positive, stats = outputs
-    if not out.is_cpu:
-        return grads_on_edges(scores, hag, dropout, inputs, grad, needed)
     grad = grad.contiguous()
     if is_shared(scores, hag, dropout, inputs):
         grads = shared_grads(scores, hag, inputs, outputs, grad, needed)
@@ -108,6 +149,16 @@ def compute_grads(
         _natural(name, found, inputs[i], layout) if needed[i] else None
         for i, name in enumerate(_NAMES)
     ]
+
+
+@contextlib.contextmanager
+def _autograd() -> Iterator[None]:
+    """Records gradients also within an operator of `torch.library`, which does not."""
+    included = torch._C._dispatch_tls_local_include_set()
+    excluded = torch._C._dispatch_tls_local_exclude_set()
+    kept = excluded & torch._C._after_autograd_keyset
+    with torch._C._ForceDispatchKeyGuard(included, kept):
+        yield
 
 
 def _natural(
