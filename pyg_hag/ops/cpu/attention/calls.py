@@ -14,15 +14,15 @@ from pyg_hag.ops.attention.dropout import Dropout
 from pyg_hag.ops.cpu.attention.backward import Backward
 from pyg_hag.ops.cpu.attention.forward import Forward
 from pyg_hag.ops.cpu.attention.layout import Layout
-from pyg_hag.ops.cpu.attention.program import FIELDS, NUM_STATS
-from pyg_hag.ops.cpu.formats import VECTOR_BYTES
-from pyg_hag.ops.cpu.program import PROGRESS, entry_of
+from pyg_hag.ops.cpu.attention.program import NUM_STATS, AttentionProgram
+from pyg_hag.ops.cpu.formats import FORMATS, VECTOR_BYTES
+from pyg_hag.ops.cpu.program import entry_of
 from pyg_hag.plan.attention import EdgeRows
 from pyg_hag.plan.cpu import pays_threads
 from pyg_hag.runtime import memory, openmp, thread_pool
 
 _TASKS_PER_THREAD = 8
-_MAX_CACHED_BYTES = 1 << 20
+MAX_CACHED_BYTES = 1 << 20
 """Up to this size of all features, they are not prefetched."""
 _forward = functools.cache(Forward)
 _backward = functools.cache(Backward)
@@ -121,54 +121,18 @@ class Attention:
             layout.vectors,
             "edge_term" in inputs,
             self.dropout is not None,
-            others * row_bytes > _MAX_CACHED_BYTES,
+            others * row_bytes > MAX_CACHED_BYTES,
             option,
         )
 
     def _run(self, program: Any, rows: EdgeRows, tensors: dict[str, Tensor]) -> None:
-        """Runs a kernel: every tensor has been made, or checked, for it."""
-        layout = self.layout
+        places = {name: t.data_ptr() for name, t in tensors.items()}
         for tensor in tensors.values():
             assert tensor.is_contiguous()
-        threads = thread_pool.num_threads()
-        work = rows.num_edges + rows.num_rows
-        several = pays_threads(work, layout.columns, threads)
-        cuts = rows.cuts(_TASKS_PER_THREAD * threads if several else 1)
-        tasks = [
-            (first, last, group, 0, 0)
-            for group in range(layout.groups)
-            for first, last in pairwise(cuts)
-        ]
-        if not tasks:
-            return
-        head_bytes = layout.width * tensors["value"].element_size()
-        size = -(-rows.longest * head_bytes // VECTOR_BYTES) * VECTOR_BYTES
-        buffer_bytes = size + 2 * VECTOR_BYTES
-        scratch_bytes = program.num_buffers * buffer_bytes
-        scratch = memory.scratch(scratch_bytes * threads + VECTOR_BYTES)
-        place = scratch.ctypes.data
-        place += -place % VECTOR_BYTES
-        numbers = np.array(tasks, np.int64)
-        known = dict(zip(PROGRESS, [0] * len(PROGRESS), strict=True))
-        known |= {"threads": threads, "num_tasks": len(tasks)}
-        known |= {"tasks": numbers.ctypes.data, "scratch": place}
-        known |= {"scratch_bytes": scratch_bytes, "buffer_bytes": buffer_bytes}
-        known |= {name: t.data_ptr() for name, t in tensors.items()}
-        known |= {"ptr": rows.ptr.ctypes.data, "col": rows.col.ctypes.data}
-        known |= {"edge": rows.number.ctypes.data}
-        known |= self._numbers()
-        team = openmp.team() if len(tasks) > 1 else None
-        known["number"] = 0 if team is None else team.number
-        fields = [known.get(name, 0) for name in FIELDS]
-        block = array("q", [*fields, *[0] * len(tasks)])
-        entry = entry_of(program)
-        if len(tasks) == 1:
-            entry.ctypes(block.buffer_info()[0])
-        else:
-            openmp.run(entry, block.buffer_info()[0], len(tasks), team)
+        run_rows(program, self.layout, rows, {**places, **self._numbers()})
 
     def _numbers(self) -> dict[str, int]:
-        bits = functools.partial(_bits, wide=self.layout.dtype == "float64")
+        bits = functools.partial(bits_of, wide=self.layout.dtype == "float64")
         numbers = {"slope": bits(self.slope), "scale": bits(self.scale)}
         if self.dropout is not None:
             numbers["seed"] = self.dropout.seed
@@ -177,7 +141,60 @@ class Attention:
         return numbers
 
 
-def _bits(value: float, wide: bool) -> int:
+def run_rows(
+    program: AttentionProgram, layout: Layout, rows: EdgeRows, known: dict[str, int]
+) -> None:
+    """Runs a kernel: every tensor has been made, or checked, for it.
+
+    Args:
+        program: The kernel.
+        layout: The layout of the features.
+        rows: The edges.
+        known: Addresses of tensors, and numbers.
+    """
+    threads = thread_pool.num_threads()
+    work = rows.num_edges + rows.num_rows
+    several = pays_threads(work, layout.columns, threads)
+    cuts = rows.cuts(_TASKS_PER_THREAD * threads if several else 1)
+    tasks = [
+        (first, last, group, 0, 0)
+        for group in range(layout.groups)
+        for first, last in pairwise(cuts)
+    ]
+    if not tasks:
+        return
+    head_bytes = layout.width * FORMATS[layout.dtype].size
+    size = -(-rows.longest * head_bytes // VECTOR_BYTES) * VECTOR_BYTES
+    buffer_bytes = size + 2 * VECTOR_BYTES
+    scratch_bytes = program.num_buffers * buffer_bytes
+    scratch = memory.scratch(scratch_bytes * threads + VECTOR_BYTES)
+    place = scratch.ctypes.data
+    place += -place % VECTOR_BYTES
+    numbers = np.array(tasks, np.int64)
+    team = openmp.team() if len(tasks) > 1 else None
+    known = {
+        **known,
+        "number": 0 if team is None else team.number,
+        "threads": threads,
+        "num_tasks": len(tasks),
+        "tasks": numbers.ctypes.data,
+        "scratch": place,
+        "scratch_bytes": scratch_bytes,
+        "buffer_bytes": buffer_bytes,
+        "ptr": rows.ptr.ctypes.data,
+        "col": rows.col.ctypes.data,
+        "edge": rows.number.ctypes.data,
+    }
+    fields = [known.get(name, 0) for name in program.fields]
+    block = array("q", [*fields, *[0] * len(tasks)])
+    entry = entry_of(program)
+    if len(tasks) == 1:
+        entry.ctypes(block.buffer_info()[0])
+    else:
+        openmp.run(entry, block.buffer_info()[0], len(tasks), team)
+
+
+def bits_of(value: float, wide: bool = False) -> int:
     """A floating-point number as an integer of the same bits."""
     size = ("<d", "<q") if wide else ("<f", "<i")
     number: int = struct.unpack(size[1], struct.pack(size[0], value))[0]

@@ -264,4 +264,4 @@ class Edge:
         later = b.add(self._e, I64(AHEAD))  # `col` is that much longer
         node = load_index(b, emitter.block.col, later)
         place = emitter.features_of(array, node)
-        emitter.lanes.prefetch(place, min(emitter.program.vectors, 8))
+        emitter.lanes.prefetch(place, min(emitter.group_bytes, 8 * emitter.lanes.bytes))
