@@ -68,7 +68,7 @@ class AttentionProgram:
     prefetch: bool
     option: bool = False
 
-    fields: ClassVar = FIELDS
+    fields: ClassVar[tuple[str, ...]] = FIELDS
     variants: ClassVar = [Variant(1, "exact", 1)]
     checked: ClassVar = False
     stream: ClassVar = False

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pyg_hag.ops.cpu.attention.epilogue import RowEnd
+from pyg_hag.ops.cpu.attention.lookup import Lookup
 from pyg_hag.ops.cpu.attention.program import AttentionProgram, Edge, RowEmitter
 from pyg_hag.ops.cpu.formats import I64
 from pyg_hag.ops.cpu.program import PROGRESS, Block
@@ -21,13 +22,13 @@ from pyg_hag.ops.cpu.tiling import Variant
 
 PLACES = (
     *("ptr", "col", "edge", "key", "value", "query", "edge_term", "out"),
-    *("channel_scale", "bias"),
+    *("channel_scale", "bias", "table"),
 )
 """The arrays that the kernel reads and writes. `key` and `query` have rows of twice the
-scores of a node; `value` is codes, a byte each."""
+scores of a node; `value` is codes, a byte each; `table` is that of :mod:`.lookup`."""
 NUMBERS = (
     *("slope", "score_inverse", "score_zero", "score_max", "score_scale"),
-    *("zero_point", "ratio", "sum_zero", "sum_max"),
+    *("score_low", "score_high", "zero_point", "ratio", "sum_zero", "sum_max"),
     *("lowest", "out_inverse", "out_zero", "out_max"),
 )
 """Its parameters, float32: how scores, sums and results are rounded; the zero point of
@@ -45,6 +46,7 @@ class QuantizedForward(AttentionProgram):
         quantizes: Whether results are quantized.
         bounded: Whether exponentials of all scores are normal numbers, so that none
             has to be subtracted.
+        looked_up: Whether exponentials are found in a table.
     """
 
     num_heads: int = 1
@@ -52,6 +54,7 @@ class QuantizedForward(AttentionProgram):
     mean: bool = False
     quantizes: bool = False
     bounded: bool = False
+    looked_up: bool = False
 
     fields: ClassVar = (*PROGRESS, *PLACES, "buffer_bytes", *NUMBERS)
     num_buffers: ClassVar = 1
@@ -144,14 +147,18 @@ class _Emitter(RowEmitter):
         """Replaces scores by their exponentials; returns the sum for each head."""
         b, lanes = self.b, self.lanes
         query = self._query() if top is None else None
+        lookup = Lookup(self) if self.program.looked_up else None
+
+        def power_of(place: Any) -> Any:
+            if lookup is not None:
+                return lookup.power(lanes.load(place), query)
+            if top is None:
+                return lanes.exp(self._rounded_scores(place, query))
+            return lanes.exp(b.fsub(lanes.load(place), top))
 
         def body(offset: Any, running: list[Any]) -> list[Any]:
             place = b.add(self.buffer(0), offset)
-            if top is None:
-                score = self._rounded_scores(place, query)
-            else:
-                score = b.fsub(lanes.load(place), top)
-            power = lanes.exp(score)
+            power = power_of(place)
             lanes.store(power, place)
             return [lanes.add(running[0], power)]
 

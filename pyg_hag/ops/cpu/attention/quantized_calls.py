@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pyg_hag.ops.attention.rounding import QuantizedAttention
 from pyg_hag.ops.cpu.attention.calls import MAX_CACHED_BYTES, bits_of, run_rows
+from pyg_hag.ops.cpu.attention.lookup import HAS_LOOKUP, table_of
 from pyg_hag.ops.cpu.attention.quantized import QuantizedForward
 from pyg_hag.ops.qparams import Epilogue, QParams
 from pyg_hag.plan.attention import EdgeRows
@@ -31,6 +32,7 @@ def attend(
     The epilogue has no residual and no factors of rows; means are over one group.
     """
     layout, out_qparams = how.layout, epilogue.out_qparams
+    bounded = _is_bounded(how)
     program = _program(
         "gat",
         layout.dtype,
@@ -44,7 +46,8 @@ def attend(
         num_channels=how.num_channels,
         mean=how.mean,
         quantizes=out_qparams is not None,
-        bounded=_is_bounded(how),
+        bounded=bounded,
+        looked_up=bounded and HAS_LOOKUP,
     )
     columns = program.result_heads * how.num_channels
     like = codes if out_qparams is not None else source_scores
@@ -57,6 +60,7 @@ def attend(
         "out": out,
         "channel_scale": channel_scale,
         "bias": bias,
+        "table": table_of(how.score.scale, how.slope),
     }
     if edge_term is not None:
         tensors["edge_term"] = edge_term = layout.scores(edge_term)
@@ -121,6 +125,8 @@ def _bits(how: QuantizedAttention, relu: bool, out: QParams) -> dict[str, int]:
         "score_zero": how.score.zero_point,
         "score_max": how.score.qmax,
         "score_scale": how.score.scale,
+        "score_low": -how.score.zero_point,
+        "score_high": how.score.qmax - how.score.zero_point,
         "zero_point": how.value.zero_point,
         "ratio": how.value.scale * how.total.inverse_scale,
         "sum_zero": how.total.zero_point,
