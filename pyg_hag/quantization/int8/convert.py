@@ -117,7 +117,8 @@ def convert(model: nn.Module, example: Any) -> INT8Model:
     graph layers sum uint8 features as integers, over the HAG or the edges. What
     follows, such as bias, norm, ReLU, additions and the quantization for the next
     layer, is fused into the same kernels. The result is bitwise the same on every HAG
-    of a graph.
+    of a graph. Attention weighs uint8 features by coefficients in float32, whose sums
+    depend on the order of the edges in their last bits.
 
     .. code-block:: python
 
