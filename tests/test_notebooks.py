@@ -136,7 +136,10 @@ def test_analyses_and_support():
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
 def test_what_runs_in_int8():
     data = data_of(edge_index_of(clique(range(5))), 5)
-    layers = [(pyg.GCNConv(3, 8), "x, e -> x"), (pyg.GATConv(8, 8), "x, e -> x")]
+    layers = [
+        (pyg.GCNConv(3, 8), "x, e -> x"),
+        (pyg.GATConv(8, 8, aggr="max"), "x, e -> x"),
+    ]
     model = prepare_qat(
         pyg.Sequential("x, e", layers), DegreeQuantConfig(protect=False)
     )

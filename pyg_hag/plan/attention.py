@@ -24,6 +24,7 @@ class EdgeRows:
 
     def __init__(self, ptr: I64, col: I32, number: I64) -> None:
         self.ptr, self.col, self.number = ptr, col, number
+        self._cuts: dict[int, list[int]] = {}
 
     @property
     def num_rows(self) -> int:
@@ -42,10 +43,12 @@ class EdgeRows:
 
     def cuts(self, count: int) -> list[int]:
         """Bounds of ranges of rows with about equally much work."""
-        work = self.ptr + 2 * np.arange(self.ptr.size)
-        targets = np.linspace(0, work[-1], count + 1)
-        cuts = np.searchsorted(work, targets[1:-1])
-        return np.unique([0, *cuts, self.num_rows]).tolist()
+        if count not in self._cuts:
+            work = self.ptr + 2 * np.arange(self.ptr.size)
+            targets = np.linspace(0, work[-1], count + 1)
+            cuts = np.searchsorted(work, targets[1:-1])
+            self._cuts[count] = np.unique([0, *cuts, self.num_rows]).tolist()
+        return self._cuts[count]
 
 
 @once_per_hag

@@ -1,9 +1,11 @@
 import copy
 
+import numpy as np
 import pytest
 import torch
 
 from pyg_hag.quantization import DegreeQuantConfig, FakeQuantize, Protection
+from pyg_hag.quantization.random import random_bits
 from pyg_hag.quantization.random.random_bits import bits, uniform
 from pyg_hag.quantization.random.sampling import sample
 
@@ -209,6 +211,13 @@ def test_random_numbers():
         bits(torch.tensor(seed), zero_point + 5, 3).tolist() for seed in (0, -7, 2**40)
     ]
     assert first == FIRST
+
+
+def test_random_numbers_before_they_are_compiled(monkeypatch):
+    monkeypatch.setattr(random_bits, "_bits", random_bits._bits.py_func)
+    with np.errstate(over="ignore"):
+        found = bits(torch.tensor(-7), torch.tensor(5), 3)
+    assert found.tolist() == FIRST[1]
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ from torch import Tensor
 
 from pyg_hag.hag import HAG
 from pyg_hag.hag.memo import once_per_hag
+from pyg_hag.ops.attention.cost import fused_time, sweep_time
 from pyg_hag.ops.attention.dropout import Dropout
 from pyg_hag.ops.attention.scores import Scores
-from pyg_hag.plan.sweep import SweepPlan, sweep_plan
+from pyg_hag.ops.cpu.attention.layout import Layout
+from pyg_hag.plan.sweep import sweep_plan
 from pyg_hag.runtime.first_use import readiness
 
 _forced: list[bool] = []
@@ -34,6 +36,7 @@ def is_shared(
     hag: HAG,
     dropout: Dropout | None,
     inputs: Sequence[Tensor | None],
+    step: str,
 ) -> bool:
     """Whether a sweep over the HAG is exact, and predicted to be faster.
 
@@ -45,6 +48,7 @@ def is_shared(
         hag: The graph.
         dropout: Which coefficients are dropped.
         inputs: Key, value, query, attention vector and the edges' terms.
+        step: See :func:`pays`.
     """
     if scores.kind != "gat" or dropout is not None or inputs[4] is not None:
         return False
@@ -56,8 +60,9 @@ def is_shared(
         return _forced[-1]
     value = inputs[1]
     assert value is not None
-    shape = value.size(1), value.size(2), value.element_size()
-    return readiness.is_ready_now() and pays(hag, scores.loops, *shape)
+    name = str(value.dtype).removeprefix("torch.")
+    shape = value.size(1), value.size(2), name
+    return readiness.is_ready_now() and pays(hag, scores.loops, *shape, step)
 
 
 def swept(hag: HAG, loops: bool) -> HAG:
@@ -65,16 +70,10 @@ def swept(hag: HAG, loops: bool) -> HAG:
     return hag.with_self_loops() if loops else hag
 
 
-def predict_fused(plan: SweepPlan, heads: int, channels: int) -> float:
-    return float(plan.num_edges)
-
-
-def predict_sweep(plan: SweepPlan, heads: int, channels: int) -> float:
-    return float(plan.num_leaves + plan.num_readers + plan.num_direct)
-
-
 @once_per_hag
-def pays(hag: HAG, loops: bool, heads: int, channels: int, itemsize: int) -> bool:
+def pays(
+    hag: HAG, loops: bool, heads: int, channels: int, dtype: str, step: str
+) -> bool:
     """Whether a sweep is predicted to take less than the fused kernel.
 
     Args:
@@ -82,7 +81,10 @@ def pays(hag: HAG, loops: bool, heads: int, channels: int, itemsize: int) -> boo
         loops: Whether self-loops are added.
         heads: Number of heads.
         channels: Channels of each head.
-        itemsize: Bytes of a number.
+        dtype: `"float32"` or `"float64"`.
+        step: `"inference"`, `"forward"` with what the backward pass needs, or
+            `"backward"`.
     """
     plan = sweep_plan(swept(hag, loops))
-    return predict_sweep(plan, heads, channels) < predict_fused(plan, heads, channels)
+    layout = Layout(dtype, heads, channels)
+    return sweep_time(plan, layout, step) < fused_time(plan, layout, step)

@@ -38,7 +38,7 @@ def attention_on_edges(
         score = F.leaky_relu(score, scores.slope)
         if att is not None:
             score = (score * att).sum(-1)
-    coefficient = _softmax(score, dst, hag.num_dst)
+    coefficient = softmax_by_destination(score, dst, hag.num_dst)
     if dropout is not None:
         factors = kept(dropout, src.numel(), value.size(1))
         coefficient = coefficient * factors.to(coefficient)
@@ -96,7 +96,7 @@ def ends_with_loops(hag: AbstractHAG, loops: bool) -> tuple[Tensor, Tensor]:
     return torch.cat([src[keep], nodes]), torch.cat([dst[keep], nodes])
 
 
-def _softmax(score: Tensor, dst: Tensor, num_dst: int) -> Tensor:
+def softmax_by_destination(score: Tensor, dst: Tensor, num_dst: int) -> Tensor:
     """The softmax over the edges of each destination, as PyG's."""
     index = dst[:, None].expand_as(score)
     top = score.detach().new_zeros(num_dst, score.size(1))

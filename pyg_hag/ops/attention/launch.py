@@ -77,7 +77,8 @@ def compute(
             return out, nothing, nothing
         positive = torch.zeros_like(out) if scores.kind == "gat" else nothing
         return out, positive, out.new_zeros(*out.shape[:2], 3)
-    if is_shared(scores, hag, dropout, inputs):
+    step = "forward" if for_grad else "inference"
+    if is_shared(scores, hag, dropout, inputs, step):
         found = shared_forward(scores, hag, inputs, for_grad)
         if found is not None:
             return found
@@ -126,7 +127,7 @@ def compute_grads(
             return grads_on_edges(scores, hag, dropout, inputs, grad, needed)
     out, positive, stats = outputs
     grad = grad.contiguous()
-    if is_shared(scores, hag, dropout, inputs):
+    if is_shared(scores, hag, dropout, inputs, "backward"):
         grads = shared_grads(scores, hag, inputs, outputs, grad, needed)
         if grads is not None:
             return grads

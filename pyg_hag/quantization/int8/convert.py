@@ -12,13 +12,16 @@ from torch.utils._pytree import tree_map
 from torch_geometric.data import Data
 
 from pyg_hag.hag import HAG
+from pyg_hag.quantization.int8.attention import INT8GAT
 from pyg_hag.quantization.int8.deferred import Deferred
-from pyg_hag.quantization.int8.modules import Affine, INT8Linear, Quantizer
+from pyg_hag.quantization.int8.modules import Affine, INT8Linear
+from pyg_hag.quantization.int8.quantizer import Quantizer
 from pyg_hag.quantization.int8.tensor import (
     materialize,
     norm_as_affine,
     record_norms,
 )
+from pyg_hag.quantization.qat.attention import QuantizedGAT
 from pyg_hag.quantization.qat.base import QuantizedLayer
 from pyg_hag.quantization.qat.calibrate import arguments
 from pyg_hag.quantization.qat.fake_quantize import FakeQuantize
@@ -114,7 +117,8 @@ def convert(model: nn.Module, example: Any) -> INT8Model:
     graph layers sum uint8 features as integers, over the HAG or the edges. What
     follows, such as bias, norm, ReLU, additions and the quantization for the next
     layer, is fused into the same kernels. The result is bitwise the same on every HAG
-    of a graph.
+    of a graph. Attention weighs uint8 features by coefficients in float32, whose sums
+    depend on the order of the edges in their last bits.
 
     .. code-block:: python
 
@@ -193,8 +197,10 @@ def _convert(
         layers.append(Conversion(name, _original_name(module), reason))
         if not ran:
             module.to_float()
-        elif not module.runs_in_int8:
-            return module
+        elif isinstance(module, QuantizedGAT):
+            if not reason:
+                done[id(module)] = _attention(module, name, layers, done)
+            return done[id(module)]
         else:
             for key, quantizer in module.quantizers.items():
                 assert isinstance(quantizer, FakeQuantize)
@@ -209,6 +215,18 @@ def _convert(
             path = f"{name}.{key}" if name else key
             module._modules[key] = _convert(child, path, layers, done)
     return module
+
+
+def _attention(
+    layer: QuantizedGAT, name: str, layers: ConversionTable, done: dict[int, nn.Module]
+) -> nn.Module:
+    """A layer of attention in INT8, with its linear layers."""
+    children: dict[str, Any] = {}
+    for key, child in list(layer._modules.items()):
+        if isinstance(child, QATLinear):
+            path = f"{name}.{key}" if name else key
+            children[key] = _convert(child, path, layers, done)
+    return INT8GAT(layer, children)
 
 
 def _has_observed(module: nn.Module) -> bool:

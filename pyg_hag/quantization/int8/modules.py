@@ -12,85 +12,16 @@ from pyg_hag.ops.quantized import (
     QParams,
     prepack_weight,
     qlinear,
-    quantize,
     quantize_linear,
 )
 from pyg_hag.quantization.int8.deferred import Deferred, apply_epilogue
 from pyg_hag.quantization.int8.qtensor import LazyQTensor, QTensor
+from pyg_hag.quantization.int8.quantizer import Quantizer
 from pyg_hag.quantization.int8.tensor import DeferredTensor
-from pyg_hag.quantization.qat.fake_quantize import FakeQuantize
 from pyg_hag.quantization.qat.linear import QATLinear
 
-
-class Quantizer(nn.Module):
-    """Quantizes features, with the range that was observed in training.
-
-    Args:
-        observer (FakeQuantize): The module that observed the range.
-    """
-
-    needs_counts = False
-
-    def __init__(self, observer: FakeQuantize) -> None:
-        super().__init__()
-        self.qparams: QParams | None = None
-        if int(observer.num_observed) > 0:
-            scale, zero_point = observer.calculate_qparams()
-            _, qmax = observer.quant_range
-            self.qparams = QParams(float(scale), int(zero_point), qmax)
-
-    def quantize(
-        self,
-        x: Any,
-        protected: None = None,
-        row_scale: Tensor | None = None,
-        single_use: bool = False,
-        counts: None = None,
-    ) -> QTensor | LazyQTensor:
-        """The quantized features, after factors of the rows.
-
-        If a single linear layer reads them at once, it may quantize them itself, in
-        chunks.
-
-        Raises:
-            RuntimeError: If no such features were observed.
-        """
-        if self.qparams is None:
-            raise RuntimeError(
-                "the INT8 model reads features that were not observed before it was "
-                "converted: train or calibrate it with such inputs"
-            )
-        if isinstance(x, QTensor):
-            x = x.dequantize()
-        x = x.deferred if isinstance(x, DeferredTensor) else x
-        if isinstance(x, Deferred):
-            return QTensor(x.quantize(self.qparams, row_scale), self.qparams)
-        if single_use:
-            return LazyQTensor(x, self.qparams, row_scale)
-        return QTensor(quantize(x, self.qparams, row_scale), self.qparams)
-
-    def dtype_of(self, x: Tensor) -> torch.dtype:
-        """The dtype in which it quantizes features."""
-        return torch.float32
-
-    def get_extra_state(self) -> tuple[float, ...]:
-        """Scale, zero point and largest quantized value; empty if never observed."""
-        return () if self.qparams is None else tuple(self.qparams)
-
-    def set_extra_state(self, state: Any) -> None:
-        """Restores the result of :meth:`get_extra_state`.
-
-        Raises:
-            ValueError: If it is not one.
-        """
-        self.qparams = QParams.checked(*state) if state else None
-
-    def extra_repr(self) -> str:
-        """The parameters of its quantized values."""
-        if self.qparams is None:
-            return "never observed"
-        scale, zero_point, qmax = self.qparams
-        return f"scale={scale:.4g}, zero_point={zero_point}, qmax={qmax}"
+Prepared = tuple[Tensor, Tensor, Tensor | None]
+"""A weight, the scales of its rows, and a bias."""
 
 
 class INT8Linear(nn.Module):
@@ -104,6 +35,8 @@ class INT8Linear(nn.Module):
     """
 
     data: Tensor
+    _ready: Prepared | None
+    _ordered: tuple[Tensor, Prepared] | None
 
     def __init__(self, linear: QATLinear) -> None:
         super().__init__()
@@ -124,9 +57,9 @@ class INT8Linear(nn.Module):
         parts = [values, *(part.contiguous().view(torch.uint8) for part in floats)]
         self.register_buffer("data", torch.cat(parts))
         self.has_bias = bias is not None
-        self._ready: tuple[Tensor, Tensor, Tensor | None] | None = None
+        self._forget()
 
-    def _read(self) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _read(self) -> Prepared:
         """Weight (int8 `[M, K]`), scales and bias (float32 `[M]`)."""
         rows, columns = self.out_channels, self.in_channels
         width = columns if self.bits == 8 else (columns + 1) // 2
@@ -151,11 +84,7 @@ class INT8Linear(nn.Module):
 
     def forward(self, x: Any) -> Any:
         """The linear layer on a tensor, or within a layer on quantized features."""
-        if x.size(-1) != self.in_channels:
-            raise ValueError(
-                f"'x' must have {self.in_channels} features, those that the model was "
-                f"trained with (got {x.size(-1)})"
-            )
+        self._check_width(x)
         if not isinstance(x, Tensor):
             return self._deferred(x if self.input is None else self._quantized(x))
         if x.dim() != 2:
@@ -165,6 +94,27 @@ class INT8Linear(nn.Module):
         if isinstance(rows, LazyQTensor):  # whose features may change in place later
             return self._compute(rows, Epilogue(bias=self.bias))
         return self._deferred(rows).as_tensor()
+
+    def codes(self, x: Any, order: Tensor, qparams: QParams) -> Tensor:
+        """Quantized results in another order of the output channels, uint8.
+
+        Args:
+            x: What the layer reads.
+            order: The numbers of the channels, int64; -1 for zeros.
+            qparams: The parameters of the results.
+        """
+        self._check_width(x)
+        rows = x if self.input is None else self._quantized(x)
+        prepared = self._prepared_in(order)
+        epilogue = Epilogue(bias=prepared[2], out_qparams=qparams)
+        return self._compute(rows, epilogue, prepared)
+
+    def _check_width(self, x: Any) -> None:
+        if x.size(-1) != self.in_channels:
+            raise ValueError(
+                f"'x' must have {self.in_channels} features, those that the model was "
+                f"trained with (got {x.size(-1)})"
+            )
 
     def _quantized(self, x: Any) -> QTensor | LazyQTensor:
         assert self.input is not None
@@ -183,8 +133,13 @@ class INT8Linear(nn.Module):
         shape = x.size(0), self.out_channels
         return Deferred(compute, shape, x.device, self, Epilogue(bias=bias))
 
-    def _compute(self, x: QTensor | LazyQTensor, epilogue: Epilogue) -> Tensor:
-        weight, scale, _ = self._prepared()
+    def _compute(
+        self,
+        x: QTensor | LazyQTensor,
+        epilogue: Epilogue,
+        prepared: Prepared | None = None,
+    ) -> Tensor:
+        weight, scale, _ = prepared or self._prepared()
         relu, out_qparams = epilogue.relu, epilogue.out_qparams
         residual = epilogue.residual
         if epilogue.channel_scale is not None:
@@ -199,7 +154,7 @@ class INT8Linear(nn.Module):
             return qlinear(x.values, x.qparams, *known, relu, residual, out_qparams)
         return apply_epilogue(qlinear(x.values, x.qparams, *known), epilogue)
 
-    def _prepared(self) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _prepared(self) -> Prepared:
         """The weight in the layout of its operator, scales and bias."""
         if torch.compiler.is_compiling():
             return self._read()
@@ -208,21 +163,46 @@ class INT8Linear(nn.Module):
             self._ready = prepack_weight(weight), scale, bias
         return self._ready
 
+    def _prepared_in(self, order: Tensor) -> Prepared:
+        """The same in an order of the output channels, kept for the latest order."""
+        if torch.compiler.is_compiling():
+            return _reordered(self._read(), order)
+        if self._ordered is None or self._ordered[0] is not order:
+            weight, scale, bias = _reordered(self._read(), order)
+            self._ordered = order, (prepack_weight(weight), scale, bias)
+        return self._ordered[1]
+
+    def _forget(self) -> None:
+        self._ready = None
+        self._ordered = None
+
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self._ready = None
+        self._forget()
 
     def _apply(self, *args: Any, **kwargs: Any) -> "INT8Linear":
-        self._ready = None
+        self._forget()
         return super()._apply(*args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_ready": None}
+        return {**self.__dict__, "_ready": None, "_ordered": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._forget()
 
     def extra_repr(self) -> str:
         """The sizes of the layer, and the bits of its weight."""
         sizes = f"{self.in_channels}, {self.out_channels}"
         return f"{sizes}, bias={self.has_bias}, bits={self.bits}"
+
+
+def _reordered(known: Prepared, order: Tensor) -> Prepared:
+    """Rows of a weight, scales and bias in an order, in which -1 stands for zeros."""
+    weight, scale, bias = known
+    place, exists = order.clamp(min=0), order >= 0
+    bias = None if bias is None else bias[place] * exists
+    return weight[place] * exists[:, None], scale[place], bias
 
 
 def pack_weight(weight: Tensor) -> Tensor:

@@ -30,7 +30,6 @@ class QuantizedGAT(QuantizedLayer):
     *Degree-Quant*, ICLR 2021, Section 3).
     """
 
-    runs_in_int8 = False
     vectors = ("att_src", "att_dst", "att_edge")
 
     def _sharing(self) -> str:
@@ -61,7 +60,9 @@ class QuantizedGAT(QuantizedLayer):
 
     def float_reason(self) -> str | None:
         """See :meth:`QuantizedLayer.float_reason`."""
-        return "attention"
+        if self.aggr in ("add", "sum"):
+            return None
+        return f"attention with 'aggr' {self.aggr!r}"
 
     def forward(
         self,

@@ -29,8 +29,6 @@ class QuantizedLayer(HAGMessagePassing):
     without aggregates.
     """
 
-    runs_in_int8 = True
-    """Whether it reads quantized values in INT8."""
     protects_linear = True
     """Whether protected nodes pass its linear layers unquantized."""
     reads_quantized: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pyg_hag.runtime.hashing import mix64
@@ -15,6 +16,7 @@ from pyg_hag.runtime.jit import jit
 from pyg_hag.utils.arrays import I64
 
 _GOLDEN = 0x9E3779B97F4A7C15 - 2**64  # the constants of SplitMix64 as int64
+_STEP = np.uint64(0x9E3779B97F4A7C15)
 _FACTORS = (0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64)
 _MANTISSA = 24
 
@@ -27,7 +29,8 @@ def bits(seed: Tensor, step: Tensor, count: int) -> Tensor:
     these computations writes out of bounds.
     """
     if seed.device.type == "cpu":
-        return torch.from_numpy(_bits(int(_initial_state(seed, step)), count))
+        start = _initial_state(seed, step).reshape(1).numpy().view(np.uint64)
+        return torch.from_numpy(_bits(start, count))
     position = torch.arange(count, device=seed.device)
     state = _initial_state(seed, step) + (position + 1) * _GOLDEN
     return _shift_right(_mix(state), 1)
@@ -60,11 +63,11 @@ def _shift_right(x: Tensor, shift: int) -> Tensor:
 
 
 @jit
-def _bits(state: int, count: int) -> I64:
-    """The bits of :func:`bits` from the initial state, `[count]`."""
+def _bits(state: NDArray[np.uint64], count: int) -> I64:
+    """The bits of :func:`bits` from the initial state `[1]`, `[count]`."""
     out = np.empty(count, np.int64)
-    x: Any = np.uint64(state)
+    x: Any = state[0]
     for i in range(count):
-        x += np.uint64(_GOLDEN)
+        x += _STEP
         out[i] = np.int64(mix64(x) >> np.uint64(1))
     return out

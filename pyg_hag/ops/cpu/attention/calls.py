@@ -1,8 +1,6 @@
 """Runs attention kernels on tensors."""
 
 import functools
-import struct
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -14,13 +12,11 @@ from pyg_hag.ops.cpu.attention.forward import Forward
 from pyg_hag.ops.cpu.attention.layout import Layout
 from pyg_hag.ops.cpu.attention.nodes import Products
 from pyg_hag.ops.cpu.attention.program import NUM_STATS
-from pyg_hag.ops.cpu.attention.running import TASKS_PER_THREAD, run
-from pyg_hag.ops.cpu.formats import VECTOR_BYTES
+from pyg_hag.ops.cpu.attention.running import bits_of, run_rows
 from pyg_hag.plan.attention import EdgeRows
-from pyg_hag.plan.cpu import pays_threads
-from pyg_hag.runtime import memory, thread_pool
+from pyg_hag.runtime import memory
 
-_MAX_CACHED_BYTES = 1 << 20
+MAX_CACHED_BYTES = 1 << 20
 """Up to this size of all features, they are not prefetched."""
 _forward = functools.cache(Forward)
 _backward = functools.cache(Backward)
@@ -120,7 +116,7 @@ class Attention:
             layout.vectors,
             "edge_term" in inputs,
             self.dropout is not None,
-            others * row_bytes > _MAX_CACHED_BYTES,
+            others * row_bytes > MAX_CACHED_BYTES,
             option,
         )
 
@@ -143,40 +139,16 @@ class Attention:
         return outputs
 
     def _run(self, program: Any, rows: EdgeRows, tensors: dict[str, Tensor]) -> None:
-        """Runs a kernel: every tensor has been made, or checked, for it."""
-        layout = self.layout
+        places = {name: t.data_ptr() for name, t in tensors.items()}
         for tensor in tensors.values():
             assert tensor.is_contiguous()
-        threads = thread_pool.num_threads()
-        work = rows.num_edges + rows.num_rows
-        several = pays_threads(work, layout.columns, threads)
-        cuts = rows.cuts(TASKS_PER_THREAD * threads if several else 1)
-        tasks = [
-            (first, last, group)
-            for group in range(layout.groups)
-            for first, last in pairwise(cuts)
-        ]
-        head_bytes = layout.width * tensors["value"].element_size()
-        size = -(-rows.longest * head_bytes // VECTOR_BYTES) * VECTOR_BYTES
-        buffer_bytes = size + 2 * VECTOR_BYTES
-        known = {name: tensor.data_ptr() for name, tensor in tensors.items()}
-        known |= {"ptr": rows.ptr.ctypes.data, "col": rows.col.ctypes.data}
-        known |= {"edge": rows.number.ctypes.data, "buffer_bytes": buffer_bytes}
-        known |= self._numbers()
-        run(program, tasks, known, program.num_buffers * buffer_bytes)
+        run_rows(program, self.layout, rows, {**places, **self._numbers()})
 
     def _numbers(self) -> dict[str, int]:
-        bits = functools.partial(_bits, wide=self.layout.dtype == "float64")
+        bits = functools.partial(bits_of, wide=self.layout.dtype == "float64")
         numbers = {"slope": bits(self.slope), "scale": bits(self.scale)}
         if self.dropout is not None:
             numbers["seed"] = self.dropout.seed
             numbers["threshold"] = self.dropout.threshold
             numbers["kept"] = bits(self.dropout.scale)
         return numbers
-
-
-def _bits(value: float, wide: bool) -> int:
-    """A floating-point number as an integer of the same bits."""
-    size = ("<d", "<q") if wide else ("<f", "<i")
-    number: int = struct.unpack(size[1], struct.pack(size[0], value))[0]
-    return number

@@ -59,11 +59,17 @@ class Lanes:
         pointer = self._pointer(address, value.type, t * self.bytes)
         self.b.store(value, pointer, align=self.size)
 
-    def prefetch(self, address: Any, vectors: int) -> None:
-        """Prefetches vectors at an address into the first-level cache."""
+    def load_bytes(self, address: Any, t: int = 0) -> Any:
+        """Vector t of unsigned bytes at an address, as floating-point numbers."""
+        stored = ir.VectorType(I8, self.count)
+        pointer = self._pointer(address, stored, t * self.count)
+        return self.b.uitofp(self.b.load(pointer, align=1), self.vector)
+
+    def prefetch(self, address: Any, size: int) -> None:
+        """Prefetches bytes at an address into the first-level cache."""
         types = [I8.as_pointer(), I32, I32, I32]
         function = intrinsic_of(self.b, "llvm.prefetch.p0", ir.VoidType(), types)
-        for place in range(0, vectors * self.bytes, CACHE_LINE):
+        for place in range(0, size, CACHE_LINE):
             pointer = self._pointer(address, I8, place)
             self.b.call(function, [pointer, *_PREFETCH])
 
@@ -145,6 +151,23 @@ class Lanes:
     def leaky(self, x: Any, slope: Any) -> Any:
         """`x` where it is positive, else `slope * x`."""
         return self.positive(x, x, self.mul(slope, x))
+
+    def codes(self, x: Any, zero_point: Any, largest: Any) -> Any:
+        """`round(x) + zero_point`, ties to even, from 0 to the largest; NaN is 0.
+
+        For float32 vectors of any number of lanes.
+        """
+        b = self.b
+        name = f"llvm.roundeven.v{x.type.count}f32"
+        rounded = b.call(intrinsic_of(b, name, x.type, [x.type]), [x])
+        code = b.fadd(rounded, zero_point)
+        zero = ir.Constant(x.type, [0.0] * x.type.count)
+        code = b.select(b.fcmp_ordered(">", code, zero), code, zero)
+        return b.select(b.fcmp_ordered("<", code, largest), code, largest)
+
+    def steps(self, x: Any, zero_point: Any, largest: Any) -> Any:
+        """:meth:`codes` minus the zero point."""
+        return self.b.fsub(self.codes(x, zero_point, largest), zero_point)
 
     def exp(self, x: Any) -> Any:
         """The exponential of numbers up to about 0.

@@ -43,6 +43,11 @@ class Layout:
         return FORMATS[self.dtype].lanes
 
     @property
+    def itemsize(self) -> int:
+        """Bytes of an element."""
+        return FORMATS[self.dtype].size
+
+    @property
     def width(self) -> int:
         """Heads in a vector."""
         return min(self.lanes, 1 << (max(1, self.num_heads) - 1).bit_length())

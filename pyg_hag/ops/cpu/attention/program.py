@@ -68,7 +68,7 @@ class AttentionProgram:
     prefetch: bool
     option: bool = False
 
-    fields: ClassVar = FIELDS
+    fields: ClassVar[tuple[str, ...]] = FIELDS
     variants: ClassVar = [Variant(1, "exact", 1)]
     checked: ClassVar = False
     stream: ClassVar = False
@@ -264,4 +264,4 @@ class Edge:
         later = b.add(self._e, I64(AHEAD))  # `col` is that much longer
         node = load_index(b, emitter.block.col, later)
         place = emitter.features_of(array, node)
-        emitter.lanes.prefetch(place, min(emitter.program.vectors, 8))
+        emitter.lanes.prefetch(place, min(emitter.group_bytes, 8 * emitter.lanes.bytes))
