@@ -56,15 +56,7 @@ def merge_pairs(
             counts merges.
     """
     components = split_components(row_ptr, row, num_items)
-    room = components.entries.size // 2
-    num_components = components.rows_ptr.size - 1
-    merged = MergedPairs(
-        components,
-        np.diff(components.entry_ptr),
-        np.empty((room, 2), np.int32),
-        np.empty(room if exact else 0, np.int32),
-        np.zeros(num_components, np.int64),
-    )
+    merged = _none_merged(components, exact)
     sizes = np.diff(components.entry_ptr[components.rows_ptr])
     is_large = (sizes >= _LARGE) & (not exact)
     for c in is_large.nonzero()[0].tolist():
@@ -78,6 +70,24 @@ def merge_pairs(
         len(bounds) - 1,
     )
     return merged
+
+
+def compile_ahead() -> None:
+    """Compiles what only the search of large components needs."""
+    row_ptr, row = np.arange(0, 33, 4), np.tile(np.arange(4, dtype=np.int32), 8)
+    merged = _none_merged(split_components(row_ptr, row, 4), False)
+    _search_large(merged, 0, 2, np.zeros(2, np.int64))
+
+
+def _none_merged(components: Components, exact: bool) -> MergedPairs:
+    room = components.entries.size // 2
+    return MergedPairs(
+        components,
+        np.diff(components.entry_ptr),
+        np.empty((room, 2), np.int32),
+        np.empty(room if exact else 0, np.int32),
+        np.zeros(components.rows_ptr.size - 1, np.int64),
+    )
 
 
 def _chunks(work: I64) -> list[int]:
