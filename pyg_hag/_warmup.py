@@ -16,6 +16,7 @@ from pyg_hag.plan.cpu import MIN_WORK
 from pyg_hag.runtime import first_use
 from pyg_hag.runtime.thread_pool import num_threads
 from pyg_hag.search import build_hag
+from pyg_hag.search.pairs.search import compile_ahead as compile_ahead_large
 from pyg_hag.search.worth import MIN_EDGES
 from pyg_hag.transforms import HAGTransform
 
@@ -83,6 +84,7 @@ def _compile_default() -> None:
         _use(edge_index, hag)
     _use(edge_index, build_hag(edge_index, capacity=0))
     build_hag(_long(), _NODES)
+    compile_ahead_large()
     aggregate(_features(hag, 1), hag, "max").sum().backward()
 
 

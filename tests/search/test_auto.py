@@ -16,7 +16,6 @@ from graphs import (
     fewest_hag,
     graphs,
     near_cliques,
-    num_threads,
     random_graph,
     signed_hag,
     skewed_graph,
@@ -27,9 +26,9 @@ from hypothesis import strategies as st
 
 from pyg_hag.graph.sort import to_rows
 from pyg_hag.search.memory import Memory
-from pyg_hag.search.pairs import candidates, search
+from pyg_hag.search.pairs import candidates
 from pyg_hag.search.pairs.components import Component
-from pyg_hag.search.pairs.row_lists import Scratch
+from pyg_hag.search.pairs.state import new_state
 from pyg_hag.search.pairs.tries import ties_of
 from pyg_hag.search.select import is_cheaper_transposed
 from pyg_hag.search.twins.contraction import Contraction
@@ -195,22 +194,13 @@ def test_the_window_of_a_long_row_is_around_the_item():
     row_len = np.array([len(row) for row in rows], np.int64)
     row = np.concatenate(rows).astype(np.int32)
     row_ptr = np.concatenate([[0], np.cumsum(row_len)])
-    state = candidates.new_state(Component(row_ptr, row, row_len, 2400), ties_of(0))
-    scratch = Scratch(np.zeros(2400, np.int32), np.empty(2400, np.int32))
+    state = new_state(Component(row_ptr, row, row_len, 2400), ties_of(0), 2)
+    counter = candidates.new_counter(2400)
     for x in state.rank.argsort().tolist():  # in the order of the rows
-        candidates.find_candidates(state, scratch, x)
+        candidates.find_candidates(state, counter, x)
         others = {8 * (x // 8) + i for i in range(8)} - {x}
-        assert {*state.candidate[x, :7].tolist()} == others
-        assert state.num_shared[x, :7].tolist() == 7 * [state.lists.size[x]]
-
-
-def test_large_components_find_candidates_on_all_threads(monkeypatch):
-    graph = random_graph(3, 150, 150, 0.3)
-    expected = fewest_hag(graph[0], size=graph[1])
-    monkeypatch.setattr(search, "_LARGE", 1000)
-    for count in (1, 2, 4):
-        with num_threads(count):
-            assert fewest_hag(graph[0], size=graph[1]) == expected
+        assert {*state.candidate[x].tolist()} < others
+        assert set(state.num_shared[x].tolist()) == {state.lists.size[x]}
 
 
 # Twins ########################################################################

@@ -161,6 +161,38 @@ def _remove(lists: RowLists, x: int, gone: int) -> None:
 
 
 @jit
+def intersect_into(lists: RowLists, x: int, y: int, out: I32) -> int:
+    """Writes the rows that contain both items to `out`; returns their number."""
+    pool, start, size = lists.pool, lists.start, lists.size
+    a, a_end = start[x], start[x] + size[x]
+    b, b_end = start[y], start[y] + size[y]
+    count = 0
+    while a < a_end and b < b_end:
+        v, w = pool[a], pool[b]
+        out[count] = v
+        count += v == w
+        a += v <= w
+        b += w <= v
+    return count
+
+
+@jit
+def remove(lists: RowLists, x: int, rows: I32) -> None:
+    """Removes rows, ascending, from the list of item x, which contains them."""
+    pool, begin, size = lists.pool, lists.start[x], lists.size[x]
+    kept = begin
+    g = 0
+    for a in range(begin, begin + size):
+        v = pool[a]
+        pool[kept] = v
+        if g < rows.size and rows[g] == v:
+            g += 1
+        else:
+            kept += 1
+    lists.size[x] = kept - begin
+
+
+@jit
 def replace(lists: RowLists, component: Component, x: int, y: int, new: int) -> None:
     """Replaces x and y by `new`, which has just been merged, in all of its rows."""
     row_ptr, row, row_len = component.row_ptr, component.row, component.row_len

@@ -11,27 +11,31 @@ import numpy as np
 
 from pyg_hag.runtime.jit import jit
 from pyg_hag.search.pairs import max_heap, row_lists
-from pyg_hag.search.pairs.candidates import (
+from pyg_hag.search.pairs.candidates import Counter, find_candidates, new_counter
+from pyg_hag.search.pairs.capacity import grown
+from pyg_hag.search.pairs.components import Component
+from pyg_hag.search.pairs.row_lists import RowLists
+from pyg_hag.search.pairs.state import (
     State,
     Ties,
     comes_first,
-    find_candidates,
     find_place,
+    grown_state,
     upper_bound,
 )
-from pyg_hag.search.pairs.capacity import grown, grown_rows
-from pyg_hag.search.pairs.components import Component
-from pyg_hag.search.pairs.row_lists import RowLists, Scratch
 from pyg_hag.search.progress import MERGED, STOP
 from pyg_hag.utils.arrays import I32, I64
 
 
 @jit
-def merge_pairs(state: State, min_redundancy: int, pairs: I32, control: I64) -> int:
+def merge_pairs(
+    state: State, counter: Counter, min_redundancy: int, pairs: I32, control: I64
+) -> int:
     """Merges pairs of items in one component, approximately the most frequent first.
 
     Args:
         state: The state after the first candidates were found; changed in place.
+        counter: Counts the items of samples.
         min_redundancy: Smallest number of rows that must share a pair.
         pairs: Output: the inputs of the new items, `[num_entries / 2, 2]`.
         control: Stops the search when `control[STOP]` is not 0; `control[MERGED]`
@@ -41,7 +45,6 @@ def merge_pairs(state: State, min_redundancy: int, pairs: I32, control: I64) -> 
         The number of new items.
     """
     capacity = state.component.num_items
-    scratch = Scratch(np.zeros(capacity, np.int32), np.zeros(capacity, np.int32))
     heap = np.zeros(1 + capacity, np.int64)
     for x in range(capacity):
         bound = upper_bound(state.lists.size, state.num_shared, state.others, x)
@@ -50,18 +53,19 @@ def merge_pairs(state: State, min_redundancy: int, pairs: I32, control: I64) -> 
     num_new = 0
     while True:
         num_new = _merge_while_room(
-            state, scratch, heap, num_new, min_redundancy, pairs, control
+            state, counter, heap, num_new, min_redundancy, pairs, control
         )
         if heap[0] == 0 or control[STOP] != 0:
             return num_new
         capacity = 3 * capacity // 2 + 16
-        state, scratch, heap = _grown(state, scratch, heap, capacity)
+        state = grown_state(state, capacity)
+        counter, heap = new_counter(capacity), grown(heap, 1 + capacity)
 
 
 @jit
 def _merge_while_room(
     state: State,
-    scratch: Scratch,
+    counter: Counter,
     heap: I64,
     num_new: int,
     min_redundancy: int,
@@ -85,7 +89,7 @@ def _merge_while_room(
             continue
         y = -1
         while y < 0:
-            best, shared = _best_candidate(size, candidate, num_shared, ties, x)
+            best, shared = best_candidate(size, candidate, num_shared, ties, x)
             if shared < bound:  # only items that are no candidates may reach it
                 if shared >= others[x]:
                     break
@@ -93,7 +97,7 @@ def _merge_while_room(
                 if limit < bound:
                     shared = limit
                     break
-                find_candidates(state, scratch, x)
+                find_candidates(state, counter, x)
                 continue
             other = candidate[x, best]
             exact = 0
@@ -114,7 +118,7 @@ def _merge_while_room(
         control[MERGED] += 1
         row_lists.merge(lists, x, y, new)
         _replace(lists, component, rank, x, y, new)
-        _inherit(size, candidate, num_shared, others, x, y, new)
+        inherit(size, candidate, num_shared, others, x, y, new)
         for item in (x, new):
             limit = upper_bound(size, num_shared, others, item)
             if limit >= min_redundancy:
@@ -123,7 +127,7 @@ def _merge_while_room(
 
 
 @jit
-def _best_candidate(
+def best_candidate(
     size: I64, candidate: I32, num_shared: I32, ties: Ties, x: int
 ) -> tuple[int, int]:
     """The candidate that may share most rows with item x, and how many.
@@ -161,7 +165,7 @@ def _replace(
 
 
 @jit
-def _inherit(
+def inherit(
     size: I64, candidate: I32, num_shared: I32, others: I64, x: int, y: int, new: int
 ) -> None:
     """Hands the candidates of x down to `new`, except y, with which it was merged."""
@@ -171,27 +175,3 @@ def _inherit(
             num_shared[x, j] = 0
         num_shared[new, j] = min(np.int64(num_shared[x, j]), size[new])
     others[new] = min(others[x], size[new])
-
-
-@jit
-def _grown(
-    state: State, scratch: Scratch, heap: I64, capacity: int
-) -> tuple[State, Scratch, I64]:
-    """The same with room for `capacity` items."""
-    lists = RowLists(
-        state.lists.pool,
-        grown(state.lists.start, capacity),
-        grown(state.lists.size, capacity),
-        state.lists.used,
-    )
-    state = State(
-        state.component,
-        lists,
-        grown(state.rank, capacity),
-        grown_rows(state.candidate, capacity),
-        grown_rows(state.num_shared, capacity),
-        grown(state.others, capacity),
-        state.ties,
-    )
-    scratch = Scratch(grown(scratch.counts, capacity), grown(scratch.touched, capacity))
-    return state, scratch, grown(heap, 1 + capacity)

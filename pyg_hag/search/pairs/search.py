@@ -6,9 +6,9 @@ import numpy as np
 
 from pyg_hag.runtime import thread_pool
 from pyg_hag.runtime.jit import jit
-from pyg_hag.search.pairs import candidates, greedy, sampled, tries
-from pyg_hag.search.pairs.candidates import Ties
+from pyg_hag.search.pairs import greedy, tries
 from pyg_hag.search.pairs.components import Component, Components, split_components
+from pyg_hag.search.pairs.large import LargeSearch
 from pyg_hag.search.progress import STOP
 from pyg_hag.utils.arrays import I32, I64, Bool
 
@@ -56,15 +56,7 @@ def merge_pairs(
             counts merges.
     """
     components = split_components(row_ptr, row, num_items)
-    room = components.entries.size // 2
-    num_components = components.rows_ptr.size - 1
-    merged = MergedPairs(
-        components,
-        np.diff(components.entry_ptr),
-        np.empty((room, 2), np.int32),
-        np.empty(room if exact else 0, np.int32),
-        np.zeros(num_components, np.int64),
-    )
+    merged = _none_merged(components, exact)
     sizes = np.diff(components.entry_ptr[components.rows_ptr])
     is_large = (sizes >= _LARGE) & (not exact)
     for c in is_large.nonzero()[0].tolist():
@@ -78,6 +70,24 @@ def merge_pairs(
         len(bounds) - 1,
     )
     return merged
+
+
+def compile_ahead() -> None:
+    """Compiles what only the search of large components needs."""
+    row_ptr, row = np.arange(0, 33, 4), np.tile(np.arange(4, dtype=np.int32), 8)
+    merged = _none_merged(split_components(row_ptr, row, 4), False)
+    _search_large(merged, 0, 2, np.zeros(2, np.int64))
+
+
+def _none_merged(components: Components, exact: bool) -> MergedPairs:
+    room = components.entries.size // 2
+    return MergedPairs(
+        components,
+        np.diff(components.entry_ptr),
+        np.empty((room, 2), np.int32),
+        np.empty(room if exact else 0, np.int32),
+        np.zeros(components.rows_ptr.size - 1, np.int64),
+    )
 
 
 def _chunks(work: I64) -> list[int]:
@@ -99,9 +109,9 @@ def _search_large(
     num_rows = component.row_len.size
     num_tries = tries.count_tries(num_entries, num_rows, min_redundancy)
     if num_tries == 1:
-        merged.num_new[c] = _search_on_threads(
-            component, tries.ties_of(0), min_redundancy, pairs, control
-        )
+        ties = tries.ties_of(0)
+        search = LargeSearch(component, ties, min_redundancy, pairs, control)
+        merged.num_new[c] = search.run()
         return
     given, best = tries.copied(component), -1
     for number in range(num_tries):
@@ -109,28 +119,11 @@ def _search_large(
             break
         attempt = tries.copied(given)
         found = np.empty((num_entries // 2, 2), np.int32)
-        num_new = _search_on_threads(
-            attempt, tries.ties_of(number), min_redundancy, found, control
-        )
+        ties = tries.ties_of(number)
+        search = LargeSearch(attempt, ties, min_redundancy, found, control)
+        num_new = search.run()
         best = tries.keep_fewest(component, pairs, best, attempt, found, num_new)
     merged.num_new[c] = best
-
-
-def _search_on_threads(
-    component: Component, ties: Ties, min_redundancy: int, pairs: I32, control: I64
-) -> int:
-    """Merges pairs in a component; all threads find its first candidates."""
-    state = candidates.new_state(component, ties)
-    num_chunks = 64 * thread_pool.num_threads()
-    bounds = np.linspace(0, component.num_items, num_chunks + 1).astype(int).tolist()
-    thread_pool.run(
-        lambda i: candidates.find_first_candidates(
-            state, bounds[i], bounds[i + 1], min_redundancy, control
-        ),
-        num_chunks,
-    )
-    num_new: int = sampled.merge_pairs(state, min_redundancy, pairs, control)
-    return num_new
 
 
 @jit

@@ -11,13 +11,9 @@ import numpy as np
 from pyg_hag.runtime.hashing import splitmix64
 from pyg_hag.runtime.jit import jit
 from pyg_hag.search.pairs import sampled
-from pyg_hag.search.pairs.candidates import (
-    OLDEST,
-    Ties,
-    find_first_candidates,
-    new_state,
-)
+from pyg_hag.search.pairs.candidates import find_first_candidates, new_counter
 from pyg_hag.search.pairs.components import Component
+from pyg_hag.search.pairs.state import OLDEST, Ties, new_state
 from pyg_hag.search.progress import STOP
 from pyg_hag.utils.arrays import I32, I64
 
@@ -93,9 +89,10 @@ def search_component(
 def _search(
     component: Component, ties: Ties, min_redundancy: int, pairs: I32, control: I64
 ) -> int:
-    state = new_state(component, ties)
-    find_first_candidates(state, 0, component.num_items, min_redundancy, control)
-    return sampled.merge_pairs(state, min_redundancy, pairs, control)
+    num_items = component.num_items
+    state, counter = new_state(component, ties, 2), new_counter(num_items)
+    find_first_candidates(state, counter, 0, num_items, min_redundancy, control)
+    return sampled.merge_pairs(state, counter, min_redundancy, pairs, control)
 
 
 @jit

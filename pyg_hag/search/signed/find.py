@@ -14,6 +14,7 @@ from pyg_hag.search.emit.rules import Rules
 from pyg_hag.search.progress import STOP
 from pyg_hag.search.signed.combine import add_items, subtract_self, with_means
 from pyg_hag.search.signed.corrections import correct
+from pyg_hag.search.signed.promise import may_pay_closed, may_pay_similar, restricted
 from pyg_hag.search.signed.similar_rows import find_clusters
 from pyg_hag.utils.arrays import I32, I64, Bool
 
@@ -51,10 +52,18 @@ def find_signed(
     of_row, of_item = label_components(closed_ptr, closed_row, num_items)
     of_item = np.concatenate([of_item, of_item])  # added and subtracted
     costs = costs_of(rules, write)
-    if is_closed.any() and control[STOP] == 0:
-        closed = search(closed_ptr, closed_row, num_items)
-        closed = add_items(closed, num_items)
-        closed = subtract_self(closed, is_closed, num_items)
+
+    def sampled(ptr: I64, items: I32) -> tuple[Rules, Rules]:
+        unchanged = search(ptr, items, num_items)
+        keep = np.bincount(items, minlength=num_items) > 0
+        added = is_closed.copy()
+        added[:num_nodes] &= keep[:num_nodes]
+        ptr, items = restricted(closed_ptr, closed_row, keep)
+        return unchanged, _search_closed(ptr, items, added, num_items, search)
+
+    may_pay = is_closed.any() and control[STOP] == 0
+    if may_pay and may_pay_closed(row_ptr, row, num_items, of_row, sampled, write):
+        closed = _search_closed(closed_ptr, closed_row, is_closed, num_items, search)
         rules, costs, better = choose_cheaper(
             rules, costs, closed, of_row, of_item, write
         )
@@ -66,13 +75,21 @@ def find_signed(
         return rules, None if rules is unsigned else unsigned
     clusters = find_clusters(row_ptr, row, num_items, costs)
     num_means = clusters.row_ptr.size - 1
-    if num_means > 0:
+    if may_pay_similar(clusters, costs, row.size, bool(is_closed.any())):
         all_ptr, all_row = correct(row_ptr, row, clusters, num_items)
         found = search(all_ptr, all_row, 2 * num_items + num_means)
         similar = with_means(found, num_means)
         similar = subtract_self(similar, is_closed, num_items)
         rules, _, _ = choose_cheaper(rules, costs, similar, of_row, of_item, write)
     return rules, None if rules is unsigned else unsigned
+
+
+def _search_closed(
+    row_ptr: I64, row: I32, is_closed: Bool, num_items: int, search: Search
+) -> Rules:
+    """The rules of closed rows, from which the rows in `is_closed` subtract."""
+    closed = add_items(search(row_ptr, row, num_items), num_items)
+    return subtract_self(closed, is_closed, num_items)
 
 
 @jit
