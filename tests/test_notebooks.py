@@ -124,11 +124,11 @@ def test_analyses_and_support():
     assert ["edges", "11,900", ""] in graph
     assert [row[0] for row in times] == ["width", "16", "512"]
     assert times[2][-1] == result.forecasts[1].verdict
-    layers = pyg.GCNConv(3, 3), pyg.GATConv(3, 3), pyg.AGNNConv()
+    layers = pyg.GCNConv(3, 3), pyg.GATv2Conv(3, 3), pyg.AGNNConv()
     support = hag_support(torch.nn.ModuleList(layers))
     assert tables(support)[0][1:] == [
         ["0", "GCNConv", "shared", "messages are features of sources"],
-        ["1", "GATConv", "fused", "scores belong to edges: one visit of each row"],
+        ["1", "GATv2Conv", "fused", "scores belong to edges: one visit of each row"],
         ["2", "AGNNConv", "edges", "attention"],
     ]
 
@@ -175,7 +175,7 @@ def test_the_text_of_a_converted_model_says_which_layers_share():
     lines = repr(converted).splitlines()
     for line in (
         "  (gcn): HAGGCNConv(16, 32, shares sums)",
-        "  (gat): HAGGATConv(32, 8, heads=4, fused attention)",
+        "  (gat): HAGGATConv(32, 8, heads=4, shares by sweeps, or fused)",
         "  (agnn): EdgesAGNNConv(on edges: attention)",
         "  ), shares sums)",  # of GIN
         "  (lg): HAGLGConv(shares sums)",
@@ -201,7 +201,7 @@ def test_the_text_of_models_that_list_no_layers():
     ):
         text = f"HAG{repr(model)[:-1]}, {shared} layers share sums)"
         assert repr(to_hag(model)) == text
-    assert "0 of 3 layers share sums, 3 are fused)" in repr(to_hag(pyg.GAT(8, 8, 3)))
+    assert "3 of 3 layers share sums)" in repr(to_hag(pyg.GAT(8, 8, 3)))
     with pytest.warns(UserWarning, match="no layer"):
         assert "0 of 3 layers share sums)" in repr(to_hag(pyg.EdgeCNN(8, 8, 3)))
 

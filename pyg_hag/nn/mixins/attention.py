@@ -78,7 +78,10 @@ class AttentionMixin(HAGMessagePassing):
 
     def _sharing(self) -> str:
         reason = self.unsupported_reason(self)
-        return "fused attention" if reason is None else f"on edges: {reason}"
+        if reason is not None:
+            return f"on edges: {reason}"
+        runs, _ = self.runs_of(self)
+        return "shares by sweeps, or fused" if runs == "shared" else "fused attention"
 
     def _checked(self, hag: AbstractHAG, sizes: Any, size: Any) -> AbstractHAG:
         """The graph in the direction of the messages, if it fits."""

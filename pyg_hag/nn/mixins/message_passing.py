@@ -15,6 +15,7 @@ from pyg_hag.nn.mixins.aggregation import (
 from pyg_hag.nn.mixins.checks import (
     check_shareable,
     check_size,
+    overridden_method,
     refuse_torchscript,
     used_weights,
     warn_of_unread_weights,
@@ -40,7 +41,10 @@ class HAGMessagePassing(MessagePassing):
         custom = "propagate" in cls.__dict__
         super()._set_jittable_templates(raise_on_error)
         if cls.propagate is _propagate:  # inherited: PyG could not compile the class
-            cls._edge_propagate = _uncompiled_propagate
+            inherited = getattr(cls, "_edge_propagate", None)
+            if inherited is None or overridden_method(cls) is not None:
+                inherited = _uncompiled_propagate
+            cls._edge_propagate = inherited
         else:
             cls._edge_propagate = cls.propagate
         if not custom:

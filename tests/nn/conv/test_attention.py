@@ -323,21 +323,23 @@ def test_only_what_is_asked_for_gets_a_gradient():
 
 
 def test_support_tells_what_is_fused():
-    model = torch.nn.ModuleList(
-        [
-            nn.GATConv(8, 8),
-            nn.GCNConv(8, 8),
-            nn.AGNNConv(),
-            nn.GATConv(8, 8, aggr="max"),
-        ]
-    )
-    table = hag_support(model)
-    assert [s.runs for s in table] == ["fused", "shared", "edges", "edges"]
-    assert "weighted sum" in table[3].reason
-    assert "fused" in repr(to_hag(nn.GATConv(8, 8)))
+    others = nn.GCNConv(8, 8), nn.AGNNConv(), nn.GATv2Conv(8, 8)
+    gats = [{}, {"edge_dim": 2}, {"negative_slope": 2.0}, {"aggr": "max"}]
+    layers = [*others, *(nn.GATConv(8, 8, **options) for options in gats)]
+    table = hag_support(torch.nn.ModuleList(layers))
+    runs = ["shared", "edges", "fused", "shared", "fused", "fused", "edges"]
+    assert [s.runs for s in table] == runs
+    assert "weighted sum" in table[6].reason
+    assert "edge features" in table[4].why
+    assert "negative_slope" in table[5].why
+    assert "dropped" in hag_support(nn.GATConv(8, 8, dropout=0.5))[0].why
+    assert "fused" in repr(to_hag(nn.GATv2Conv(8, 8)))
+    assert "sweeps" in repr(to_hag(nn.GATConv(8, 8)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert "2 are fused" in repr(to_hag(nn.GAT(8, 8, num_layers=2)))
+        assert "2 of 2 layers share" in repr(to_hag(nn.GAT(8, 8, num_layers=2)))
+        fused = repr(to_hag(nn.GAT(8, 8, num_layers=2, v2=True)))
+        assert "0 of 2 layers share sums, 2 are fused" in fused
 
 
 def test_wrong_edge_features_are_refused():
