@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 from pyg_hag.hag import HAG
 from pyg_hag.ops.aggregate import aggregate
 from pyg_hag.ops.cpu.backend import compile_ahead
+from pyg_hag.ops.cpu.sweep.calls import compile_sweeps
 from pyg_hag.ops.reductions import DTYPES
 from pyg_hag.plan.cpu import MIN_WORK
 from pyg_hag.runtime import first_use
@@ -99,6 +100,7 @@ def _compile_options() -> None:
 def _compile_kernels(dtypes: Iterable[torch.dtype]) -> None:
     for dtype in dtypes:
         compile_ahead(dtype)
+        compile_sweeps(dtype)
 
 
 def _clique() -> Tensor:

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parent.parent
 COMPILED = (
     *("utils", "runtime", "graph", "hag", "plan", "search", "ops/cpu"),
     *("ops/backend.py", "ops/qparams.py", "ops/reductions.py"),
+    *("ops/attention/dropout.py", "ops/attention/rounding.py"),
     *("cost.py", "quantization/random"),
 )
 """The folders and files with compiled code, and those that they depend on."""

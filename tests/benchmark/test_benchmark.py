@@ -207,6 +207,21 @@ def test_the_rivals_of_the_lstm_compute_the_same(root):
     torch.testing.assert_close(got, module(x, hag))
 
 
+@pytest.mark.filterwarnings("ignore:Sparse ")
+@pytest.mark.skipif(not can_measure(), reason="needs '/proc'")
+def test_attention(monkeypatch, root, capsys):
+    out = root / "attention.csv"
+    arguments = ["attention", "clique", "--root", root, "--out", out, "--widths", 16]
+    assert run(monkeypatch, *arguments, "--rounds", 1) == 0
+    rows = read(out)
+    assert {row["layer"] for row in rows} == {"GAT, 8 heads", "GAT, 1 head"}
+    assert {row["mode"] for row in rows} == {"forward", "training"}
+    ours = {"HAG", "fused", "shared"} & {row["contender"] for row in rows}
+    assert "HAG" in ours and ours != {"HAG", "fused"}
+    assert {"edge_index", "CSR"} <= {row["contender"] for row in rows}
+    assert "forward edge_index" in capsys.readouterr().out
+
+
 @pytest.mark.full
 @pytest.mark.skipif(not can_measure(), reason="needs '/proc'")
 def test_layers(monkeypatch, root, capsys):

@@ -79,7 +79,7 @@ def test_order_of_features():
     for size in SIZES:
         layout = Layout("float32", *size)
         order = order_of(layout)
-        numbers = torch.arange(1, size[0] * size[1] + 1).view(1, *size)
+        numbers = torch.arange(1.0, size[0] * size[1] + 1).view(1, *size)
         padded = torch.cat([numbers.new_zeros(1), numbers.flatten()])
         assert torch.equal(padded[order + 1][None], layout.features(numbers))
 

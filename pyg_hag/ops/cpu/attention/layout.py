@@ -98,6 +98,12 @@ class Layout:
         return out.view(shape)
 
     def _copy(self, natural: Tensor, vectors: Tensor, to_natural: bool) -> None:
+        for tensor in (natural, vectors):
+            if tensor.dtype is not getattr(torch, self.dtype):
+                raise TypeError(
+                    f"features must be of {self.dtype} in this layout (got "
+                    f"{tensor.dtype})"
+                )
         num_rows, threads = natural.size(0), thread_pool.num_threads()
         shape = self.num_heads, self.num_channels, self._padded
         program = _relayout(self.dtype, self.width, *shape, to_natural)

@@ -242,6 +242,16 @@ def _entry(size: int) -> Any:
     return native(getattr(sweep_tasks, names[size]))
 
 
+def compile_sweeps(dtype: torch.dtype) -> None:
+    """Compiles the kernels of sweeps, or loads them: float32 and float64 have any.
+
+    Args:
+        dtype: The dtype of the features.
+    """
+    if dtype in (torch.float32, torch.float64):
+        _entry(dtype.itemsize)
+
+
 def _stages(
     units: int, chunks: int, threads: int, is_split: bool, is_backward: bool
 ) -> list[tuple[int, int, int]]:
