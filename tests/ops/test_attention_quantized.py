@@ -84,6 +84,13 @@ def test_order_of_features():
         assert torch.equal(padded[order + 1][None], layout.features(numbers))
 
 
+def test_layouts_read_nothing_but_memory_of_the_cpu():
+    layout = Layout("float32", 2, 3)
+    for x in (torch.ones(4, 2, 3, device="meta"), torch.ones(4, 2, 3).double()):
+        with pytest.raises(TypeError, match="float32 on the CPU in this layout"):
+            layout.features(x)
+
+
 def test_no_edges():
     how = QuantizedAttention(2, 3, QParams(0.1, 7), QParams(0.1, 9), QParams(0.1, 3))
     hag = fewest_hag(torch.empty(2, 0, dtype=torch.long), 4)

@@ -8,11 +8,10 @@ import math
 from typing import Any, NamedTuple
 
 from torch import Tensor
-from torch_geometric.utils import add_self_loops, remove_self_loops
 
 from pyg_hag.hag import AbstractHAG
 from pyg_hag.nn.mixins.checks import check_shareable, check_size
-from pyg_hag.nn.mixins.edges import dtype_of, to_edges
+from pyg_hag.nn.mixins.edges import dtype_of, features_with_loops, to_edges
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing
 from pyg_hag.ops.attention import Scores, attention
 
@@ -115,14 +114,7 @@ class AttentionMixin(HAGMessagePassing):
                 f"(got shape {list(edge_attr.shape)})"
             )
         if loops:
-            nodes = min(hag.num_src, hag.num_dst)
-            if self.flow == "target_to_source":
-                edges = edges.flip(0)
-            edges, edge_attr = remove_self_loops(edges, edge_attr)
-            _, edge_attr = add_self_loops(
-                edges, edge_attr, fill_value=self.fill_value, num_nodes=nodes
-            )
-        assert edge_attr is not None
+            edge_attr = features_with_loops(self, hag, edge_attr)
         if edge_attr.dim() == 1:
             edge_attr = edge_attr.view(-1, 1)
         return self.lin_edge(edge_attr).view(-1, self.heads, self.out_channels)
@@ -188,8 +180,12 @@ class GATMixin(AttentionMixin):
         return attention(scores, key, value, query, graph, edge_term=term)
 
 
-class GATv2Mixin(AttentionMixin):
-    """`GATv2Conv`."""
+class _FeatureScores(AttentionMixin):
+    """A layer whose scores are inner products of features."""
+
+    def _refuses(self, edge_attr: Any) -> bool:
+        """Whether PyG's code has an answer of its own to the edges' features."""
+        raise NotImplementedError
 
     def forward(
         self,
@@ -198,13 +194,19 @@ class GATv2Mixin(AttentionMixin):
         edge_attr: Any = None,
         return_attention_weights: Any = None,
     ) -> Any:
-        """See :class:`torch_geometric.nn.GATv2Conv`."""
+        """See :class:`torch_geometric.nn.GATv2Conv` and `TransformerConv`."""
         wanted = return_attention_weights
         graph = self._graph(edge_index, x, edge_attr, wanted)
-        refused = edge_attr is not None and self.lin_edge is None  # by PyG
-        if refused and isinstance(graph, AbstractHAG):
+        if isinstance(graph, AbstractHAG) and self._refuses(edge_attr):
             graph = self._edges_of(graph, x, edge_attr)
         return super().forward(x, graph, edge_attr, wanted)
+
+
+class GATv2Mixin(_FeatureScores):
+    """`GATv2Conv`."""
+
+    def _refuses(self, edge_attr: Any) -> bool:
+        return edge_attr is not None and self.lin_edge is None
 
     def _propagate_hag(  # type: ignore[override]
         self, hag: AbstractHAG, x: Any, alpha: PendingScores, size: Any = None
@@ -218,23 +220,11 @@ class GATv2Mixin(AttentionMixin):
         return attention(scores, key, key, query, graph, att, term)
 
 
-class TransformerMixin(AttentionMixin):
+class TransformerMixin(_FeatureScores):
     """`TransformerConv`."""
 
-    def forward(
-        self,
-        x: Any,
-        edge_index: Any,
-        edge_attr: Any = None,
-        return_attention_weights: Any = None,
-    ) -> Any:
-        """See :class:`torch_geometric.nn.TransformerConv`."""
-        wanted = return_attention_weights
-        graph = self._graph(edge_index, x, edge_attr, wanted)
-        odd = (edge_attr is None) != (self.lin_edge is None)  # features, or a layer
-        if odd and isinstance(graph, AbstractHAG):
-            graph = self._edges_of(graph, x, edge_attr)
-        return super().forward(x, graph, edge_attr, wanted)
+    def _refuses(self, edge_attr: Any) -> bool:
+        return (edge_attr is None) != (self.lin_edge is None)
 
     def _propagate_hag(  # type: ignore[override]
         self,

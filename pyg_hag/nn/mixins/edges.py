@@ -4,10 +4,33 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric.utils import add_self_loops, remove_self_loops
 
 from pyg_hag.hag import HAG, AbstractHAG
 from pyg_hag.hag.memo import once_per_hag
 from pyg_hag.ops.edges import transforms_are_active
+
+
+def features_with_loops(conv: Any, hag: AbstractHAG, edge_attr: Tensor) -> Tensor:
+    """Features of the edges as PyG's layers have them after they add self-loops.
+
+    Those of self-loops that the graph has are dropped; those of the added ones come
+    last.
+
+    Args:
+        conv: The layer: its flow and `fill_value`.
+        hag: The graph, in the direction of the messages.
+        edge_attr: The features, in the order in which the edges were given.
+    """
+    edges = hag.edge_index_in_order("edge_attr")
+    if conv.flow == "target_to_source":
+        edges = edges.flip(0)
+    edges, kept = remove_self_loops(edges, edge_attr)
+    nodes = min(hag.num_src, hag.num_dst)
+    fill = conv.fill_value
+    _, features = add_self_loops(edges, kept, fill_value=fill, num_nodes=nodes)
+    assert features is not None
+    return features
 
 
 def dtype_of(given: dict[str, Any]) -> torch.dtype | None:

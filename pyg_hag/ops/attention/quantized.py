@@ -115,7 +115,8 @@ def quantized_on_edges(
     scores = scores if edge_term is None else scores + edge_term
     scores = F.leaky_relu(_rounded(scores, how.score), how.slope)
     coefficients = softmax_by_destination(scores, dst, hag.num_dst)
-    values = layout.natural(codes.float() - how.value.zero_point) * how.value.scale
+    natural = codes[:, layout.places.to(codes.device)].view(-1, heads, how.num_channels)
+    values = (natural.float() - how.value.zero_point) * how.value.scale
     messages = coefficients[..., None] * values[src]
     zeros = messages.new_zeros(hag.num_dst, *messages.shape[1:])
     return _rounded(zeros.index_add(0, dst, messages), how.total), coefficients

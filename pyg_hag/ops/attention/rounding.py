@@ -46,8 +46,7 @@ class QuantizedAttention(NamedTuple):
 
 def order_of(layout: Layout) -> Tensor:
     """The number of the feature at each place of a layout; -1 where there is none."""
-    count = layout.num_heads * layout.num_channels
-    kind = getattr(torch, layout.dtype)
-    numbers = torch.arange(1, count + 1, dtype=kind, device="cpu")  # below 2**24
-    shaped = numbers.view(1, layout.num_heads, layout.num_channels)
-    return layout.features(shaped)[0].long() - 1
+    places = layout.places
+    order = places.new_full((layout.columns,), -1)
+    order[places] = torch.arange(places.numel(), device="cpu")
+    return order

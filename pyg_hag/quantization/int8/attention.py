@@ -8,6 +8,7 @@ from torch_geometric.utils import add_self_loops, remove_self_loops
 
 from pyg_hag.hag import AbstractHAG
 from pyg_hag.nn.mixins.checks import check_size
+from pyg_hag.nn.mixins.edges import features_with_loops
 from pyg_hag.ops.attention.quantized import attention_quantized, quantized_on_edges
 from pyg_hag.ops.attention.rounding import QuantizedAttention, order_of
 from pyg_hag.ops.cpu.attention.layout import Layout
@@ -197,16 +198,9 @@ class INT8GAT(nn.Module):
         if edge_attr is None or self.lin_edge is None:
             return None
         self._check_observed("att_edge")
-        edges = hag.edge_index_in_order("edge_attr")
+        hag.edge_index_in_order("edge_attr")  # or it is refused
         if self.add_self_loops:
-            nodes = min(hag.num_src, hag.num_dst)
-            if self.flow == "target_to_source":
-                edges = edges.flip(0)
-            edges, edge_attr = remove_self_loops(edges, edge_attr)
-            _, edge_attr = add_self_loops(
-                edges, edge_attr, fill_value=self.fill_value, num_nodes=nodes
-            )
-        assert edge_attr is not None
+            edge_attr = features_with_loops(self, hag, edge_attr)
         features = materialize(self.lin_edge(edge_attr.view(edge_attr.size(0), -1)))
         features = features.view(-1, self.heads, self.out_channels)
         return (features * (self.att[2] * self.att_scale[2])).sum(-1)

@@ -80,6 +80,15 @@ class Layout:
     def _is_natural(self) -> bool:
         return self.width == 1 and self._padded == self.num_channels
 
+    @property
+    def places(self) -> Tensor:
+        """The place of each feature of `[H, C]` in this layout, `[H * C]`."""
+        head = torch.arange(self.num_heads, device="cpu")[:, None]
+        channel = torch.arange(self.num_channels, device="cpu")
+        group, lane = head // self.width, head % self.width
+        first = group * (self.vectors * self.lanes) + lane
+        return (first + channel * self.width).flatten()
+
     def features(self, x: Tensor) -> Tensor:
         """Features `[N, H, C]` in this layout, `[N, columns]`."""
         if self._is_natural:
@@ -99,10 +108,10 @@ class Layout:
 
     def _copy(self, natural: Tensor, vectors: Tensor, to_natural: bool) -> None:
         for tensor in (natural, vectors):
-            if tensor.dtype is not getattr(torch, self.dtype):
+            if tensor.dtype is not getattr(torch, self.dtype) or not tensor.is_cpu:
                 raise TypeError(
-                    f"features must be of {self.dtype} in this layout (got "
-                    f"{tensor.dtype})"
+                    f"features must be of {self.dtype} on the CPU in this layout (got "
+                    f"{tensor.dtype} on {tensor.device})"
                 )
         num_rows, threads = natural.size(0), thread_pool.num_threads()
         shape = self.num_heads, self.num_channels, self._padded

@@ -15,6 +15,7 @@ from pyg_hag.ops.cpu.control_flow import load_element, load_index, loop
 from pyg_hag.ops.cpu.formats import ACCUMULATORS, I32, I64
 from pyg_hag.ops.cpu.program import PROGRESS, Block
 from pyg_hag.ops.cpu.tiling import Variant
+from pyg_hag.plan.attention import AHEAD
 
 _GRAPH = ("ptr", "col", "edge")
 _INPUTS = ("key", "value", "query", "att", "edge_term", "grad", "stats")
@@ -38,8 +39,6 @@ TOP, INVERSE, LAST = range(3)
 NUM_STATS = 3
 """Numbers in `stats` of a destination and head; the last one is the share of positive
 scores in `out_stats`, and the inner product in `stats`."""
-AHEAD = 8
-"""How many edges ahead features are prefetched."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +72,6 @@ class AttentionProgram:
     checked: ClassVar = False
     stream: ClassVar = False
     num_buffers: ClassVar = 0
-
-    @property
-    def needs_numbers(self) -> bool:
-        """Whether the numbers of edges are read."""
-        return self.has_edges or self.drops
 
     def emit(self, b: Any, block: Block, task: Any, variant: Variant) -> None:
         """Emits the code for one task: the rows `first` to `last` of a group."""
