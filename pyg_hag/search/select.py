@@ -23,7 +23,8 @@ from pyg_hag.utils.arrays import I32, I64, Bool
 
 MAX_ITEMS = 2**31 - 1
 """The largest number of sources, copies and aggregates of a search, in 32 bits."""
-_MAX_RATIO = 0.93  # of the plain graph's time: a HAG must take less
+MAX_RATIO = 0.93
+"""Of the plain graph's time: a HAG must take less."""
 _SHARES = (0.75, 2.0, 6.0)  # of a row's price that aggregates must save
 _GOOD_RATIO = 0.75  # of the plain graph's time: no other share is tried
 _MIN_IMPROVEMENT = 0.97  # of the time with the best share so far
@@ -112,11 +113,11 @@ def _found(
     memory.for_hag(inputs, max(f.rules.counts.size + f.rules.start.size for f in found))
     limits = {"is_cut": int(control[STOP] != 0), "is_split": int(num_parts > 1)}
     if options.objective == "aggregations":
-        hags = (_assemble(f, options.capacity, None, transpose) for f in found)
-        hag = min(hags, key=_count_aggregations)
+        hags = (fewest(f, options, transpose) for f in found)
+        hag = min(hags, key=count_aggregations)
         return hag.decided(Decision(Reason.FEWEST, **limits))
     hag, ratio = min(
-        (_select_fastest(f, options, transpose, control) for f in found),
+        (fastest(f, options, transpose, control) for f in found),
         key=lambda result: result[1],
     )
     del found
@@ -124,7 +125,7 @@ def _found(
     if count == 0:
         return plain(Reason.NONE_SAVES, **limits)
     limits |= {"percent": round(100 * ratio), "width": options.num_features}
-    if ratio < _MAX_RATIO:
+    if ratio < MAX_RATIO:
         return hag.decided(Decision(Reason.PAYS, **limits))
     del hag
     return plain(Reason.PAYS_NOT, number=count, **limits)
@@ -154,7 +155,7 @@ def _decide_at_once(
     counts = src.size, scale * sample.reads, scale * sample.aggregates
     model, width = options.effective_cost_model, options.num_features
     ratio = model.ratio_of_counts((num_src, num_dst), counts, width)
-    if ratio < _MAX_RATIO:
+    if ratio < MAX_RATIO:
         return None
     return {"percent": round(100 * ratio), "width": width, "number": sample.edges}
 
@@ -219,7 +220,12 @@ def _search(
     return [Found(rules, origin, keep)], search.most_parts
 
 
-def _select_fastest(
+def fewest(found: Found, options: SearchOptions, transpose: bool = False) -> HAG:
+    """The HAG of all aggregates that save aggregations."""
+    return _assemble(found, options.capacity, None, transpose)
+
+
+def fastest(
     found: Found, options: SearchOptions, transpose: bool, control: I64
 ) -> tuple[HAG, float]:
     """The HAG of least predicted time, as a ratio to the plain graph's time too.
@@ -245,7 +251,7 @@ def _select_fastest(
     return best, best_ratio
 
 
-def _count_aggregations(hag: HAG) -> int:
+def count_aggregations(hag: HAG) -> int:
     """The binary aggregations: all inputs of a row but one are added to it."""
     num_inputs = hag.host.flat.src_count + hag.host.flat.agg_count
     return int(num_inputs.sum() - np.count_nonzero(num_inputs))

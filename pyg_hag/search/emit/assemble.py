@@ -78,7 +78,7 @@ def _read_and_row_prices(
 ) -> tuple[F64, F64]:
     """What a read costs, and what an aggregate must save, for each new item."""
     given = groups.of_item[: rules.num_items][origin >= 0]
-    sources = np.bincount(given[given >= 0], minlength=groups.num_groups)
+    sources = np.bincount(given[given >= 0], minlength=max(1, groups.num_groups))
     near = reach(np.where(rules.row < rules.num_items, rules.row, -1))
     sources = np.minimum(sources, near)
     read, row = prices.model.prices(sources, prices.num_features)

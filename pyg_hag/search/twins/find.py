@@ -84,6 +84,18 @@ def find_twins(row_ptr: I64, row: I32, col_ptr: I64, col: I32, num_nodes: int) -
 
 
 @jit
+def label_equal(ptr: I64, idx: I32, num_cols: int) -> I32:
+    """The first of the rows that equal each row, `[num_rows]`; none equals an empty one.
+
+    Args:
+        ptr: Row v is `idx[ptr[v] : ptr[v + 1]]`, `[num_rows + 1]`.
+        idx: The entries of the rows, ascending.
+        num_cols: Entries are less than this.
+    """
+    return _label_equal(ptr, idx, _signatures(ptr, idx, num_cols))[0]
+
+
+@jit
 def _signatures(ptr: I64, idx: I32, num_cols: int) -> U64:
     """The sum of the hashes of each row's entries, `[num_rows]`."""
     hashes = np.empty(num_cols, np.uint64)

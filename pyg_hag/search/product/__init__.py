@@ -1,0 +1,1 @@
+"""Products of graphs, whose HAG is made of the factors."""

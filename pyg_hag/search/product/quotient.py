@@ -1,0 +1,209 @@
+"""Nodes that a product cannot tell apart: those with the same middle nodes.
+
+Sources of the same set of middle nodes are an *atom*: whatever reads one of them reads
+all. Destinations of the same set of middle nodes have the same row.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pyg_hag.graph.csr import transposed
+from pyg_hag.runtime.jit import jit
+from pyg_hag.search.product.factors import Factor
+from pyg_hag.search.twins.find import label_equal
+from pyg_hag.utils.arrays import I32, I64, pointers
+
+_SORTED_BY = 3  # middle nodes of an atom, the largest first
+
+
+class Quotient(NamedTuple):
+    """A product of two factors in which nodes that are equal are one.
+
+    Attributes:
+        atom_ptr: Atom a is `member[atom_ptr[a] : atom_ptr[a + 1]]`.
+        member: The sources of the atoms.
+        list_ptr: Middle node m reaches the atoms `atom[list_ptr[m] : list_ptr[m + 1]]`.
+        atom: The atoms of the middle nodes, ascending.
+        row_ptr: Row r reads the middle nodes `middle[row_ptr[r] : row_ptr[r + 1]]`.
+        middle: The middle nodes of the distinct rows, those of most atoms first.
+        row_of: The row of each destination, -1 where it is empty, `[num_dst]`.
+    """
+
+    atom_ptr: I64
+    member: I32
+    list_ptr: I64
+    atom: I32
+    row_ptr: I64
+    middle: I32
+    row_of: I32
+
+    @property
+    def num_atoms(self) -> int:
+        """Number of atoms."""
+        return self.atom_ptr.size - 1
+
+    def num_paths(self) -> int:
+        """The paths from atoms to rows, several from one to another included."""
+        return int(np.diff(self.list_ptr)[self.middle].sum())
+
+
+def to_quotient(left: Factor, right: Factor, merge: bool = True) -> Quotient:
+    """The quotient of the product of two factors.
+
+    Args:
+        left: From sources to middle nodes, without duplicates.
+        right: From middle nodes to destinations, without duplicates.
+        merge: Whether nodes that are equal become one; else each source is an atom
+            and each destination has a row of its own.
+    """
+    left_ptr, left_idx, right_ptr, right_idx = _live(*left[:2], *right[:2])
+    size = np.diff(left_ptr)
+    by_size = np.argsort(-size, kind="stable").astype(np.int32)
+    rank = np.empty(by_size.size, np.int32)
+    rank[by_size] = np.arange(by_size.size, dtype=np.int32)
+    # Middle nodes are numbered by their ranks, so that rows have large ones first:
+    right_ptr, middle = _renumbered(right_ptr, right_idx, rank)
+    list_ptr = pointers(size[by_size])
+    lists = _permuted(left_ptr, left_idx, by_size, list_ptr)
+    of_source = transposed(list_ptr, lists, left.num_src)
+    leader = _leaders(*of_source, list_ptr.size - 1, merge)
+    atom_of, atom_ptr, member = _number_atoms(*of_source, leader)
+    list_ptr, atom = _lists_of_atoms(list_ptr, lists, atom_of, leader)
+    leader = _leaders(right_ptr, middle, list_ptr.size - 1, merge)
+    row_ptr, middle, row_of = _distinct_rows(right_ptr, middle, leader)
+    return Quotient(atom_ptr, member, list_ptr, atom, row_ptr, middle, row_of)
+
+
+def _leaders(ptr: I64, idx: I32, num_cols: int, merge: bool) -> I32:
+    """The first of the rows that equal each row: itself unless they are merged."""
+    if merge:
+        return label_equal(ptr, idx, num_cols)
+    return np.arange(ptr.size - 1, dtype=np.int32)
+
+
+@jit
+def _live(
+    left_ptr: I64, left: I32, right_ptr: I64, right: I32
+) -> tuple[I64, I32, I64, I32]:
+    """The factors without middle nodes that no source reaches or no destination reads.
+
+    The others are numbered anew.
+    """
+    count = left_ptr.size - 1
+    read = np.zeros(count, np.bool_)
+    for e in range(right.size):
+        read[right[e]] = True
+    number = np.full(count, -1, np.int32)
+    out_ptr = np.zeros(count + 1, np.int64)
+    out = np.empty(left.size, np.int32)
+    n, k = 0, 0
+    for m in range(count):
+        if read[m] and left_ptr[m + 1] > left_ptr[m]:
+            number[m] = k
+            for e in range(left_ptr[m], left_ptr[m + 1]):
+                out[n] = left[e]
+                n += 1
+            k += 1
+            out_ptr[k] = n
+    row_ptr = np.zeros(right_ptr.size, np.int64)
+    row = np.empty(right.size, np.int32)
+    r = 0
+    for v in range(right_ptr.size - 1):
+        for e in range(right_ptr[v], right_ptr[v + 1]):
+            if number[right[e]] >= 0:
+                row[r] = number[right[e]]
+                r += 1
+        row_ptr[v + 1] = r
+    return out_ptr[: k + 1].copy(), out[:n].copy(), row_ptr, row[:r].copy()
+
+
+@jit
+def _renumbered(ptr: I64, idx: I32, number: I32) -> tuple[I64, I32]:
+    """The rows with other numbers, ascending."""
+    out = np.empty(idx.size, np.int32)
+    for e in range(idx.size):
+        out[e] = number[idx[e]]
+    for v in range(ptr.size - 1):
+        if ptr[v + 1] - ptr[v] > 1:
+            out[ptr[v] : ptr[v + 1]].sort()
+    return ptr, out
+
+
+@jit
+def _permuted(ptr: I64, idx: I32, order: I32, out_ptr: I64) -> I32:
+    """The rows in another order."""
+    out = np.empty(idx.size, np.int32)
+    for i in range(order.size):
+        first = ptr[order[i]]
+        for e in range(out_ptr[i + 1] - out_ptr[i]):
+            out[out_ptr[i] + e] = idx[first + e]
+    return out
+
+
+def _number_atoms(ptr: I64, idx: I32, leader: I32) -> tuple[I32, I64, I32]:
+    """Numbers atoms so that those of the same middle nodes are side by side.
+
+    Args:
+        ptr: Where the middle nodes of each source start, `[num_src + 1]`.
+        idx: The middle nodes, those of most sources first.
+        leader: The first source of each one's atom, `[num_src]`.
+
+    Returns:
+        The atom of each source, -1 for those of none; and the sources of the atoms.
+    """
+    is_first = (leader == np.arange(leader.size)) & (np.diff(ptr) > 0)
+    first = is_first.nonzero()[0]
+    keys = [_nth(ptr, idx, first, n) for n in range(_SORTED_BY)]
+    first = first[np.lexsort(keys[::-1])]
+    atom_of = np.full(leader.size, -1, np.int32)
+    atom_of[first] = np.arange(first.size, dtype=np.int32)
+    used = (np.diff(ptr) > 0).nonzero()[0]
+    atom_of[used] = atom_of[leader[used]]
+    order = used[np.argsort(atom_of[used], kind="stable")].astype(np.int32)
+    return atom_of, pointers(np.bincount(atom_of[used], minlength=first.size)), order
+
+
+def _nth(ptr: I64, idx: I32, rows: I64, n: int) -> I32:
+    """The n-th entry of some rows, -1 where there is none."""
+    place = np.minimum(ptr[rows] + n, ptr[rows + 1] - 1)
+    return np.where(ptr[rows] + n < ptr[rows + 1], idx[place], -1)
+
+
+@jit
+def _lists_of_atoms(ptr: I64, idx: I32, atom_of: I32, leader: I32) -> tuple[I64, I32]:
+    """The atoms of each middle node, ascending, in place of its sources."""
+    out_ptr = np.zeros(ptr.size, np.int64)
+    out = np.empty(idx.size, np.int32)
+    n = 0
+    for m in range(ptr.size - 1):
+        begin = n
+        for e in range(ptr[m], ptr[m + 1]):
+            if leader[idx[e]] == idx[e]:
+                out[n] = atom_of[idx[e]]
+                n += 1
+        out[begin:n].sort()
+        out_ptr[m + 1] = n
+    return out_ptr, out[:n].copy()
+
+
+@jit
+def _distinct_rows(ptr: I64, idx: I32, leader: I32) -> tuple[I64, I32, I32]:
+    """The rows that are the first of their kind and not empty, and those of all."""
+    row_of = np.full(ptr.size - 1, -1, np.int32)
+    out_ptr = np.zeros(ptr.size, np.int64)
+    out = np.empty(idx.size, np.int32)
+    n, r = 0, 0
+    for v in range(ptr.size - 1):
+        if ptr[v] == ptr[v + 1]:
+            continue
+        if leader[v] == v:
+            for e in range(ptr[v], ptr[v + 1]):
+                out[n] = idx[e]
+                n += 1
+            row_of[v] = r
+            r += 1
+            out_ptr[r] = n
+        else:
+            row_of[v] = row_of[leader[v]]
+    return out_ptr[: r + 1].copy(), out[:n].copy(), row_of
