@@ -90,7 +90,7 @@ def _found(
         src, dst, num_src, num_dst
     )
     ends = (dst, src, num_dst, num_src) if transpose else (src, dst, num_src, num_dst)
-    numbers = _decide_at_once(ends, options, control)
+    numbers = decide_at_once(ends, options, control)
     if numbers is not None:
         return _plain(src, dst, (num_src, num_dst), Reason.NOT_WORTH, **numbers)
     row_ptr, row = to_rows(*ends)
@@ -131,7 +131,7 @@ def _found(
     return plain(Reason.PAYS_NOT, number=count, **limits)
 
 
-def _decide_at_once(
+def decide_at_once(
     ends: tuple[I64, I64, int, int], options: SearchOptions, control: I64
 ) -> dict[str, int] | None:
     """Why a sample of a large graph pays for no search; None if a search may pay.

@@ -1,6 +1,7 @@
 """From the factors of a product of graphs to its HAG."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -82,8 +83,8 @@ def build_hag_of_product(
         >>> from pyg_hag import build_hag_of_product
         >>> paper = torch.tensor([0, 0, 1, 1, 2])  # papers and their authors
         >>> author = torch.tensor([0, 1, 1, 2, 2])
-        >>> writes, written_by = torch.stack([author, paper]), torch.stack([paper, author])
-        >>> hag = build_hag_of_product(written_by, writes)  # papers by common authors
+        >>> written_by = torch.stack([paper, author])
+        >>> hag = build_hag_of_product(written_by, written_by.flip(0))
         >>> hag.to_edge_index()
         tensor([[0, 1, 0, 1, 2, 1, 2],
                 [0, 0, 1, 1, 1, 2, 2]])
@@ -127,8 +128,8 @@ def _read(factors: Sequence[Any], sizes: Sequence[int] | None) -> list[Graph]:
     """The factors, with sizes that fit together."""
     if len(factors) < 2:
         raise ValueError(
-            f"'factors' must be two graphs or more (got {len(factors)}): for one graph, "
-            f"use 'build_hag'"
+            f"'factors' must be two graphs or more (got {len(factors)}): for one, use "
+            f"'build_hag'"
         )
     if sizes is not None:
         sizes = [check_count("sizes", size, 0) for size in sizes]
@@ -138,7 +139,7 @@ def _read(factors: Sequence[Any], sizes: Sequence[int] | None) -> list[Graph]:
                 f"({len(factors) + 1}), of the sources of the first one and the "
                 f"destinations of each (got {len(sizes)})"
             )
-        pairs = zip(sizes, sizes[1:])
+        pairs = pairwise(sizes)
         graphs = [_read_one(*args) for args in zip(factors, pairs, strict=True)]
     else:
         graphs = _fitted(factors)
@@ -148,7 +149,7 @@ def _read(factors: Sequence[Any], sizes: Sequence[int] | None) -> list[Graph]:
                 f"factor {i} has weights, which sums over middle nodes cannot share: "
                 f"remove its values, or multiply the matrices and use 'build_hag'"
             )
-    for i, (one, other) in enumerate(zip(graphs, graphs[1:])):
+    for i, (one, other) in enumerate(pairwise(graphs)):
         if one.size[1] != other.size[0]:
             raise ValueError(
                 f"the destinations of factor {i} are the sources of factor {i + 1}, "

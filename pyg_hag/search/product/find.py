@@ -1,6 +1,6 @@
-"""From the factors of a product of graphs to its HAG, without the product."""
+"""The HAG of a product of factors: the best of what the factors and a search give."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,14 +12,19 @@ from pyg_hag.search.options import SearchOptions
 from pyg_hag.search.product.chain import chain
 from pyg_hag.search.product.factors import Factor, fold
 from pyg_hag.search.product.quotient import Quotient, to_quotient
-from pyg_hag.search.product.quotient_rules import searched_rules, split_rules
+from pyg_hag.search.product.quotient_rules import split_rules
+from pyg_hag.search.product.refine import refine, to_rows
 from pyg_hag.search.progress import STOP
 from pyg_hag.search.rows import RowSearch
-from pyg_hag.search.select import MAX_RATIO, Found, count_aggregations, fastest, fewest
+from pyg_hag.search.select import (
+    MAX_RATIO,
+    Found,
+    count_aggregations,
+    decide_at_once,
+    fastest,
+    fewest,
+)
 from pyg_hag.utils.arrays import I32, I64
-
-_MOST_PATHS = 1 << 20  # of a quotient that is multiplied and searched
-_MOST_EDGES = 1 << 22  # of such a product
 
 
 def find_product(
@@ -30,7 +35,7 @@ def find_product(
     self_loops: bool,
     control: I64,
 ) -> HAG:
-    """The best HAG of a product that was found.
+    """The best HAG of a product that was found, or the product as it is.
 
     Args:
         factors: The factors, without duplicates unless paths are counted.
@@ -40,71 +45,89 @@ def find_product(
         self_loops: Whether a node reaches itself.
         control: Stops the search when `control[STOP]` is not 0.
     """
+    best = _Best(options, control)
     if (weighted or is_max) and self_loops:
         rules = chain(factors, distinct=is_max)
-        found = Found(rules, np.arange(factors[0].num_src, dtype=np.int32))
-        return _best(iter([found]), options, is_max, control)
+        best.offer(Found(rules, np.arange(factors[0].num_src, dtype=np.int32)))
+        best.refine()
+        return best.hag_or_plain(is_max)
     left, right = factors if weighted else fold(factors)
-    found = _candidates(left, right, options, weighted, self_loops, control)
-    return _best(found, options, is_max, control)
-
-
-def _best(
-    candidates: Iterator[Found], options: SearchOptions, is_max: bool, control: I64
-) -> HAG:
-    """The best HAG of those that were found, or the product as it is."""
-    if options.objective == "aggregations":
-        hags = (fewest(found, options) for found in candidates)
-        hag = min(hags, key=count_aggregations)
-        return hag.decided(Decision(Reason.FEWEST, is_cut=int(control[STOP] != 0)))
-    best = min(
-        (fastest(found, options, False, control) for found in candidates),
-        key=lambda result: result[1],
-    )
-    hag, ratio = best
-    numbers = {
-        "is_cut": int(control[STOP] != 0),
-        "percent": round(100 * ratio),
-        "width": options.num_features,
-    }
-    if ratio < MAX_RATIO:
-        return hag.decided(Decision(Reason.PAYS, **numbers))
-    ptr, col = hag.host.csr()
-    plain = Factor(ptr, col.astype(np.int32), hag.num_src)
-    if is_max:
-        plain = plain.distinct()
-    out = HAG.from_arrays(hag.num_src, flat_of_rows(plain.ptr, plain.idx, hag.num_src))
-    if hag.num_aggregates == 0:
-        return out.decided(Decision(Reason.NONE_SAVES, is_cut=numbers["is_cut"]))
-    numbers["number"] = hag.num_aggregates
-    return out.decided(Decision(Reason.PAYS_NOT, **numbers))
-
-
-def _candidates(
-    left: Factor,
-    right: Factor,
-    options: SearchOptions,
-    counts: bool,
-    self_loops: bool,
-    control: I64,
-) -> Iterator[Found]:
-    """The product of two factors as disjoint sums, and as a search sees it."""
     quotient = to_quotient(left, right, merge=self_loops)
     own = np.empty(0, np.int32) if self_loops else _own_atoms(quotient)
     parts = quotient, left.num_src
-    yield Found(*split_rules(*parts, options.subtract, own, counts))
-    is_small = self_loops and not counts and quotient.num_paths() <= _MOST_PATHS
-    if is_small and control[STOP] == 0:
+    best.offer(Found(*split_rules(*parts, False, own, weighted)))
+    if options.subtract and control[STOP] == 0:
+        best.offer(Found(*split_rules(*parts, True, own, weighted)))
+    best.refine()
+    return best.hag_or_plain(False)
+
+
+class _Best:
+    """The best of the HAGs that are offered: that of least time, or of least work."""
+
+    def __init__(self, options: SearchOptions, control: I64) -> None:
+        self._options = options
+        self._control = control
+        self._hag: HAG | None = None
+        self._cost = np.inf  # the ratio to the plain graph's time, or aggregations
+
+    @property
+    def _counts(self) -> bool:
+        return self._options.objective == "aggregations"
+
+    def offer(self, found: Found) -> None:
+        """Takes the HAG of what was found if it is better."""
+        if self._counts:
+            hag = fewest(found, self._options)
+            cost = float(count_aggregations(hag))
+        else:
+            hag, cost = fastest(found, self._options, False, self._control)
+        if cost < self._cost:
+            self._hag, self._cost = hag, cost
+
+    def refine(self) -> None:
+        """Searches what the rows of the best HAG share, unless they subtract."""
+        hag, control, options = self._hag, self._control, self._options
+        assert hag is not None
+        if hag.is_signed or control[STOP] != 0:
+            return
+        ptr, row = to_rows(hag)
+        size = hag.num_src + hag.num_aggregates, ptr.size - 1
+        dst = np.repeat(np.arange(size[1]), np.diff(ptr))
+        if decide_at_once((row, dst, *size), options, control) is not None:
+            return
         search = RowSearch(options, 0, control, Memory(options.memory_limit))
-        result = searched_rules(*parts, search, _MOST_EDGES)
-        if result is not None:
-            yield Found(*result)
+        rules = refine(hag, ptr, row, search)
+        self.offer(Found(rules, np.arange(hag.num_src, dtype=np.int32)))
+
+    def hag_or_plain(self, is_max: bool) -> HAG:
+        """The best HAG if it pays, else the product as it is."""
+        hag = self._hag
+        assert hag is not None
+        is_cut = int(self._control[STOP] != 0)
+        if self._counts:
+            return hag.decided(Decision(Reason.FEWEST, is_cut=is_cut))
+        numbers = {"percent": round(100 * self._cost)} if self._cost < np.inf else {}
+        numbers |= {"is_cut": is_cut, "width": self._options.num_features}
+        if self._cost < MAX_RATIO:
+            return hag.decided(Decision(Reason.PAYS, **numbers))
+        plain = Factor(*_narrow(*hag.host.csr()), hag.num_src)
+        plain = plain.distinct() if is_max else plain
+        flat = flat_of_rows(plain.ptr, plain.idx, hag.num_src)
+        out = HAG.from_arrays(hag.num_src, flat)
+        if hag.num_aggregates == 0:
+            return out.decided(Decision(Reason.NONE_SAVES, is_cut=is_cut))
+        numbers["number"] = hag.num_aggregates
+        return out.decided(Decision(Reason.PAYS_NOT, **numbers))
+
+
+def _narrow(ptr: I64, col: I64) -> tuple[I64, I32]:
+    return ptr, col.astype(np.int32)
 
 
 def _own_atoms(quotient: Quotient) -> I32:
-    """The atom of the node itself, for each row; nodes are neither merged."""
-    num_rows = quotient.row_ptr.size - 1
-    own = np.full(num_rows, -1, np.int32)
+    """The atom of the node itself, for each row, where no nodes are merged."""
+    own = np.full(quotient.row_ptr.size - 1, -1, np.int32)
     atom_of = np.full(quotient.row_of.size, -1, np.int32)
     atom_of[quotient.member] = np.arange(quotient.member.size, dtype=np.int32)
     full = quotient.row_of >= 0

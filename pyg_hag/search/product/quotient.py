@@ -26,7 +26,8 @@ class Quotient(NamedTuple):
         list_ptr: Middle node m reaches the atoms `atom[list_ptr[m] : list_ptr[m + 1]]`.
         atom: The atoms of the middle nodes, ascending.
         row_ptr: Row r reads the middle nodes `middle[row_ptr[r] : row_ptr[r + 1]]`.
-        middle: The middle nodes of the distinct rows, those of most atoms first.
+        middle: The middle nodes of the distinct rows, those of most atoms first; rows
+            are in lexicographic order.
         row_of: The row of each destination, -1 where it is empty, `[num_dst]`.
     """
 
@@ -72,6 +73,7 @@ def to_quotient(left: Factor, right: Factor, merge: bool = True) -> Quotient:
     list_ptr, atom = _lists_of_atoms(list_ptr, lists, atom_of, leader)
     leader = _leaders(right_ptr, middle, list_ptr.size - 1, merge)
     row_ptr, middle, row_of = _distinct_rows(right_ptr, middle, leader)
+    row_ptr, middle, row_of = _in_order(row_ptr, middle, row_of)
     return Quotient(atom_ptr, member, list_ptr, atom, row_ptr, middle, row_of)
 
 
@@ -162,6 +164,23 @@ def _number_atoms(ptr: I64, idx: I32, leader: I32) -> tuple[I32, I64, I32]:
     atom_of[used] = atom_of[leader[used]]
     order = used[np.argsort(atom_of[used], kind="stable")].astype(np.int32)
     return atom_of, pointers(np.bincount(atom_of[used], minlength=first.size)), order
+
+
+def _in_order(ptr: I64, idx: I32, row_of: I32) -> tuple[I64, I32, I32]:
+    """The rows in lexicographic order."""
+    length = np.diff(ptr)
+    by_length = np.argsort(length, kind="stable")
+    ends = np.searchsorted(length[by_length], np.arange(length.max(initial=0) + 2))
+    order = np.empty(0, np.int64)  # of the rows that are longer than n
+    for n in range(ends.size - 2, -1, -1):
+        ending = by_length[ends[n + 1] : ends[n + 2] if n + 2 < ends.size else None]
+        order = np.concatenate([ending, order])
+        order = order[np.argsort(idx[ptr[order] + n], kind="stable")]
+    place = np.empty(order.size + 1, np.int32)
+    place[order] = np.arange(order.size, dtype=np.int32)
+    place[-1] = -1
+    out_ptr = pointers(length[order])
+    return out_ptr, _permuted(ptr, idx, order.astype(np.int32), out_ptr), place[row_of]
 
 
 def _nth(ptr: I64, idx: I32, rows: I64, n: int) -> I32:

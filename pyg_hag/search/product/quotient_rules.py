@@ -1,17 +1,13 @@
 """Rules of a product in which each reached source is added once."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from pyg_hag.search.emit.rules import Rules
 from pyg_hag.search.product.composition import Composition
 from pyg_hag.search.product.quotient import Quotient
-from pyg_hag.search.product.split import distinct_atoms, split_rows
+from pyg_hag.search.product.split import Leaves, split_rows
 from pyg_hag.search.product.trees import Forest, plant, write_sums
-from pyg_hag.utils.arrays import I32, I64
-
-Search = Callable[[I64, I32, int], Rules]
+from pyg_hag.utils.arrays import I32
 
 
 def split_rules(
@@ -42,10 +38,14 @@ def split_rules(
     leaf = atoms[quotient.atom] if quotient.atom.size else quotient.atom
     forest, end = plant(quotient.list_ptr, leaf, rules.next_id)
     _add_sums(rules, forest, end)
+    leaves = Leaves(forest, quotient.atom, minus, quotient.num_atoms)
     rows = quotient.row_ptr, quotient.middle
-    ptr, items = split_rows(*rows, forest, quotient.atom, minus, own, counts)
-    lists = ptr[:-1], np.diff(ptr), items
-    return rules.rules(*rules.repeated(*lists, quotient.row_of)), origin
+    prefixes = split_rows(*rows, leaves, own, counts, rules.next_id)
+    rules.add(prefixes.counts, prefixes.inputs)
+    item_of = np.append(prefixes.item_of, np.int32(-1))[quotient.row_of]
+    full = item_of >= 0
+    length = full.astype(np.int64)
+    return rules.rules(np.cumsum(length) - length, length, item_of[full]), origin
 
 
 def _add_sums(rules: Composition, forest: Forest, end: int) -> None:
@@ -65,25 +65,3 @@ def _room(forest: Forest) -> int:
     inner = int(forest.inner[-1] - forest.inner[0])
     outer = int(forest.outer[-1] - forest.outer[0])
     return 4 * inner + 4 * outer
-
-
-def searched_rules(
-    quotient: Quotient, num_src: int, search: Search, max_edges: int
-) -> tuple[Rules, I32] | None:
-    """The rules that a search finds in the product itself; None if it is too large.
-
-    Args:
-        quotient: The product.
-        num_src: Number of sources.
-        search: Searches rows.
-        max_edges: The most edges of the quotient.
-    """
-    parts = quotient.row_ptr, quotient.middle, quotient.list_ptr, quotient.atom
-    ptr, atom = distinct_atoms(*parts, max_edges)
-    if ptr[-1] < 0:
-        return None
-    rules = Composition(num_src)
-    atoms = rules.sums(quotient.atom_ptr, quotient.member)
-    lists = rules.share(ptr, atoms[atom], search)
-    rows = rules.repeated(*lists, quotient.row_of)
-    return rules.rules(*rows), np.arange(num_src, dtype=np.int32)

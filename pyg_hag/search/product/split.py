@@ -5,6 +5,9 @@ the node itself. The list of the first middle node is taken as a whole. Of each 
 one, what was reached before is left out, in one of three ways, whichever takes fewest
 reads: what is left is listed; or taken from a tree over the list (:mod:`.trees`); or,
 where rows may subtract, the whole list is added and what was reached before subtracted.
+
+Rows are in lexicographic order, and what the first middle nodes of a row reach together
+is a sum of its own, a *prefix*, which the next rows read if they start with the same.
 """
 
 from typing import NamedTuple
@@ -12,132 +15,159 @@ from typing import NamedTuple
 import numpy as np
 
 from pyg_hag.runtime.jit import jit
-from pyg_hag.search.product.trees import (
-    MAX_LEVELS,
-    Forest,
-    root_item,
-    write_others,
-)
-from pyg_hag.utils.arrays import I32, I64
+from pyg_hag.search.product.trees import MAX_LEVELS, Forest, root_item, write_others
+from pyg_hag.utils.arrays import I32, I64, Bool
 
 _MOST = 256  # items of a tree for one list
 
 
-class Lists(NamedTuple):
-    """Rows of items.
+class Prefixes(NamedTuple):
+    """Sums of what the first middle nodes of rows reach.
 
     Attributes:
-        ptr: Row r is `item[ptr[r] : ptr[r + 1]]`, `[num_rows + 1]`.
-        item: The items of the rows.
+        counts: Number of inputs of each prefix, `[num_prefixes]`.
+        inputs: The inputs, one prefix after the other.
+        item_of: The item that each row is, -1 for those that reach nothing.
     """
 
-    ptr: I64
-    item: I32
+    counts: I32
+    inputs: I32
+    item_of: I32
 
 
-class Split(NamedTuple):
-    """What rows are made of.
+class Leaves(NamedTuple):
+    """The lists of the middle nodes, and what else rows are made of.
 
     Attributes:
-        rows: The rows, of items.
-        reached: How many atoms each row reaches, `[num_rows]`.
+        forest: Trees over the lists of atoms; leaves are the atoms' items.
+        atom: The atoms of the lists, as the leaves are.
+        minus: The item that subtracts each atom, `[num_atoms]`; empty if rows may not
+            subtract.
+        num_atoms: Number of atoms.
     """
 
-    rows: Lists
-    reached: I64
+    forest: Forest
+    atom: I32
+    minus: I32
+    num_atoms: int
 
 
 @jit
 def split_rows(
-    row_ptr: I64,
-    middle: I32,
-    forest: Forest,
-    atom: I32,
-    minus: I32,
-    own: I32,
-    counts: bool,
-) -> tuple[I64, I32]:
+    row_ptr: I64, middle: I32, leaves: Leaves, own: I32, counts: bool, first_item: int
+) -> Prefixes:
     """Makes the rows of a product of disjoint sums.
 
     Args:
         row_ptr: Where the middle nodes of each row start, `[num_rows + 1]`.
-        middle: The middle nodes.
-        forest: Trees over their lists of atoms; leaves are the atoms' items.
-        atom: The atoms of the lists, as the leaves are.
-        minus: The item that subtracts each atom, `[num_atoms]`; empty if rows may not
-            subtract.
+        middle: The middle nodes; rows are in lexicographic order.
+        leaves: What they reach.
         own: The atom that each row must not reach, `[num_rows]`, or -1; empty if there
             are no such atoms.
         counts: Whether atoms that several middle nodes reach are added as often.
-
-    Returns:
-        Pointers `[num_rows + 1]` and items of the rows.
+        first_item: The number of the first prefix.
     """
     num_rows = row_ptr.size - 1
-    reached = np.full(atom.max() + 1 if atom.size else 0, -1, np.int32)
-    left_out = np.empty(np.diff(forest.ptr).max() if forest.ptr.size > 1 else 0, np.int64)
-    others = np.empty(_MOST, np.int64)
-    sizes = np.empty(MAX_LEVELS, np.int64)
-    ptr = np.zeros(num_rows + 1, np.int64)
-    out = np.empty(4 * middle.size + 16, np.int32)
-    n = 0
+    deepest, longest = 0, 1
     for r in range(num_rows):
-        single = row_ptr[r + 1] - row_ptr[r] == 1 or counts
-        if own.size > 0 and own[r] >= 0:
-            reached[own[r]] = r
-        for e in range(row_ptr[r], row_ptr[r + 1]):
-            m = middle[e]
-            begin, end = forest.ptr[m], forest.ptr[m + 1]
-            k = 0
-            if own.size > 0 or not single:
-                for i in range(begin, end):
-                    if reached[atom[i]] == r:
-                        left_out[k] = i - begin
-                        k += 1
-                    elif not counts:
-                        reached[atom[i]] = r
-            rest = end - begin - k
-            if n + max(rest, 1 + k, _MOST) > out.size:
-                out = _enlarged(out, n + max(rest, 1 + k, _MOST))
-            if k == 0:
-                out[n] = root_item(forest, m)
+        deepest = max(deepest, row_ptr[r + 1] - row_ptr[r])
+    forest = leaves.forest
+    for m in range(forest.ptr.size - 1):
+        longest = max(longest, forest.ptr[m + 1] - forest.ptr[m])
+    reached = np.zeros(leaves.num_atoms, np.bool_)
+    stack = np.empty(leaves.num_atoms, np.int32)  # the atoms that are reached
+    height = np.zeros(deepest + 1, np.int64)  # how many, by the first middle nodes
+    item_at = np.full(deepest + 1, -1, np.int64)  # the prefix of that many
+    left_out, sizes = np.empty(longest, np.int64), np.empty(MAX_LEVELS, np.int64)
+    item_of = np.full(num_rows, -1, np.int32)
+    size = np.empty(middle.size, np.int32)
+    out = np.empty(4 * middle.size + longest + _MOST + 2, np.int32)
+    n, k = 0, 0
+    for r in range(num_rows):
+        begin, length = row_ptr[r], row_ptr[r + 1] - row_ptr[r]
+        own_atom = own[r] if own.size > 0 else -1
+        depth = 0
+        if r > 0 and own.size == 0:
+            before = row_ptr[r - 1]
+            limit = min(length, begin - before)
+            while depth < limit and middle[before + depth] == middle[begin + depth]:
+                depth += 1
+        last = height[min(deepest, row_ptr[r] - row_ptr[r - 1])] if r > 0 else 0
+        for i in range(height[depth], last):
+            reached[stack[i]] = False
+        top = height[depth]
+        if own_atom >= 0:
+            reached[own_atom] = True
+        for j in range(depth, length):
+            m = middle[begin + j]
+            if n + longest + _MOST + 2 > out.size:
+                out = _enlarged(out, n + longest + _MOST + 2)
+            start = n
+            if item_at[j] >= 0 and j > 0:
+                out[n] = item_at[j]
                 n += 1
-            elif rest > 0:
-                n = _write_rest(forest, m, atom, minus, left_out[:k], sizes, others, n, out)
-        ptr[r + 1] = n
-    return ptr, out[:n].copy()
+            found, top = _reach(leaves, m, reached, stack, top, left_out, counts)
+            n = _write_rest(leaves, m, left_out[:found], sizes, n, out)
+            height[j + 1] = top
+            if n - start > 1:
+                size[k] = n - start
+                item_at[j + 1] = first_item + k
+                k += 1
+            else:
+                item_at[j + 1] = out[start] if n > start else -1
+                n = start
+        if own_atom >= 0:
+            reached[own_atom] = False
+        item_of[r] = item_at[length]
+    return Prefixes(size[:k].copy(), out[:n].copy(), item_of)
+
+
+@jit
+def _reach(
+    leaves: Leaves, m: int, reached: Bool, stack: I32, top: int, out: I64, counts: bool
+) -> tuple[int, int]:
+    """Reaches the atoms of a list, and writes the places of those reached before.
+
+    Returns:
+        Their number, and how many atoms are on the stack then.
+    """
+    begin = leaves.forest.ptr[m]
+    found = 0
+    for i in range(begin, leaves.forest.ptr[m + 1]):
+        a = leaves.atom[i]
+        if reached[a]:
+            out[found] = i - begin
+            found += 1
+        elif not counts:
+            reached[a] = True
+            stack[top] = a
+            top += 1
+    return found, top
 
 
 @jit
 def _write_rest(
-    forest: Forest,
-    m: int,
-    atom: I32,
-    minus: I32,
-    left_out: I64,
-    sizes: I64,
-    others: I64,
-    n: int,
-    out: I32,
+    leaves: Leaves, m: int, left_out: I64, sizes: I64, n: int, out: I32
 ) -> int:
     """Appends list m without some leaves to `out[:n]`, and returns the new length."""
+    forest, minus = leaves.forest, leaves.minus
     begin, end = forest.ptr[m], forest.ptr[m + 1]
     rest = end - begin - left_out.size
+    if left_out.size == 0:
+        out[n] = root_item(forest, m)
+        return n + 1
     if minus.size > 0 and 1 + left_out.size < rest:
         out[n] = root_item(forest, m)
         n += 1
         for i in left_out:
-            out[n] = minus[atom[begin + i]]
+            out[n] = minus[leaves.atom[begin + i]]
             n += 1
         return n
     if minus.size == 0 and rest > 2:
-        limit = min(rest - 1, others.size)
-        count = write_others(forest, m, left_out.copy(), sizes, others[:limit])
+        room = out[n : n + min(rest - 1, _MOST)]
+        count = write_others(forest, m, left_out.copy(), sizes, room)
         if count >= 0:
-            for i in range(count):
-                out[n] = others[i]
-                n += 1
-            return n
+            return n + count
     k = 0
     for i in range(end - begin):
         if k < left_out.size and left_out[k] == i:
@@ -154,33 +184,3 @@ def _enlarged(array: I32, size: int) -> I32:
     out = np.empty(max(2 * array.size, size), array.dtype)
     out[: array.size] = array
     return out
-
-
-@jit
-def distinct_atoms(row_ptr: I64, middle: I32, list_ptr: I64, atom: I32, limit: int) -> tuple[I64, I32]:
-    """The atoms that each row reaches, ascending: the product itself.
-
-    Returns:
-        Pointers and atoms; both are cut short, with a last pointer of -1, where there
-        are more than `limit`.
-    """
-    reached = np.full(atom.max() + 1 if atom.size else 0, -1, np.int32)
-    ptr = np.zeros(row_ptr.size, np.int64)
-    out = np.empty(min(limit, 4 * middle.size + 16), np.int32)
-    n = 0
-    for r in range(row_ptr.size - 1):
-        begin = n
-        for e in range(row_ptr[r], row_ptr[r + 1]):
-            for i in range(list_ptr[middle[e]], list_ptr[middle[e] + 1]):
-                if reached[atom[i]] != r:
-                    reached[atom[i]] = r
-                    if n == limit:
-                        ptr[row_ptr.size - 1] = -1
-                        return ptr, out
-                    if n == out.size:
-                        out = _enlarged(out, min(limit, 2 * n + 16))[:limit]
-                    out[n] = atom[i]
-                    n += 1
-        out[begin:n].sort()
-        ptr[r + 1] = n
-    return ptr, out[:n].copy()

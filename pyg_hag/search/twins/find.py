@@ -85,7 +85,9 @@ def find_twins(row_ptr: I64, row: I32, col_ptr: I64, col: I32, num_nodes: int) -
 
 @jit
 def label_equal(ptr: I64, idx: I32, num_cols: int) -> I32:
-    """The first of the rows that equal each row, `[num_rows]`; none equals an empty one.
+    """The first of the rows that equal each row, `[num_rows]`.
+
+    Empty rows equal no other.
 
     Args:
         ptr: Row v is `idx[ptr[v] : ptr[v + 1]]`, `[num_rows + 1]`.
