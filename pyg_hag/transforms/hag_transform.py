@@ -1,20 +1,17 @@
 """The transform that builds the HAG of a graph."""
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor
-from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.data.data import BaseData
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import AddSelfLoops, BaseTransform
 
-from pyg_hag.data import HAGData, HAGHeteroData
-from pyg_hag.data.graphs import Part, parts_of, shallow_copy
-from pyg_hag.data.storages import adopt
-from pyg_hag.data.store import KEY, attach, given
+from pyg_hag.data.graphs import Part, parts_of
+from pyg_hag.data.store import attach
 from pyg_hag.graph.checks import check_edge_index
-from pyg_hag.graph.formats import Edges, edges_of, is_unweighted
+from pyg_hag.graph.formats import Edges
 from pyg_hag.hag import HAG
 from pyg_hag.hag.edge_weights import EdgeWeights, read_weights
 from pyg_hag.search.build import build_with
@@ -23,10 +20,10 @@ from pyg_hag.search.options import (
     collect_options,
     takes_search_options,
 )
+from pyg_hag.transforms.carriers import able_to_carry, ensure_edges, size_of
 from pyg_hag.utils.checks import check_choice
 
 WEIGHTS = "factored", "plain"
-HETERO = HeteroData, HAGHeteroData
 
 
 @functional_transform("to_hag")
@@ -112,20 +109,20 @@ class HAGTransform(BaseTransform):
 
     def forward(self, data: Any) -> Any:
         """Returns the data with the HAG of its graph, or of each graph of a batch."""
-        out = _copy(data)
-        read = [_ensure_edges(store) for store in out.edge_stores]
+        out = able_to_carry(data)
+        read = [ensure_edges(store) for store in out.edge_stores]
         if self.add_self_loops:
             out = AddSelfLoops()(out)
             for store in out.edge_stores:
                 store.pop("adj_t", None)  # it lacks the self-loops
         for store, edges in zip(out.edge_stores, read, strict=True):
-            self._attach(out, store, edges)
+            self.attach_to(out, store, edges)
         return out
 
-    def _attach(self, data: Any, store: Any, edges: Edges) -> None:
+    def attach_to(self, data: Any, store: Any, edges: Edges) -> None:
         """Builds the HAGs of the edges in a storage, and puts them there."""
         edge_index, options = store["edge_index"], self.options
-        check_edge_index(edge_index, _size_of(store))
+        check_edge_index(edge_index, size_of(store))
         carried = edges.weight is not None
         weight = store.get("edge_weight" if carried else self.attr)
         if weight is not None:
@@ -185,66 +182,3 @@ class HAGTransform(BaseTransform):
         shown |= self.options.for_repr()
         arguments = ", ".join(f"{name}={value!r}" for name, value in shown.items())
         return f"{self.__class__.__name__}({arguments})"
-
-
-def _copy(data: Any) -> Any:
-    """A shallow copy of the data that can carry HAGs."""
-    base: Any = type(data)
-    if isinstance(data, Batch):  # its class has that of its graphs as the last base
-        base = base.__bases__[-1]
-    if not issubclass(base, Data | HeteroData):
-        raise TypeError(
-            f"'data' must be a 'Data' or 'HeteroData' object (got "
-            f"{type(data).__name__})"
-        )
-    plain, ours = (Data, HAGData) if issubclass(base, Data) else HETERO
-    if base is not plain and not issubclass(base, ours):
-        raise TypeError(
-            f"'data' is a {type(data).__name__}, whose own methods would be lost: "
-            f"derive that class from 'pyg_hag.{ours.__name__}'"
-        )
-    num_nodes = data.num_nodes
-    out = shallow_copy(data)
-    if base is plain:
-        is_batch, make_batch = base is not type(data), cast("Any", Batch)
-        cls = type(make_batch(_base_cls=ours)) if is_batch else ours
-        object.__setattr__(out, "__class__", cls)  # `Data` would store it
-    for store in out.stores:
-        adopt(store)
-        if isinstance(store.get("hag"), HAG):  # set on data that did not know HAGs
-            del store["hag"]
-    if isinstance(data, Data) and out.x is None and "num_nodes" not in out:
-        out.num_nodes = num_nodes  # otherwise a batch would have to guess it
-    return out
-
-
-def _size_of(store: Any) -> tuple[int, int]:
-    """The numbers of nodes at both ends of the edges in a storage."""
-    src, dst = store.size()
-    if src is None or dst is None:
-        node_type = store._key[0] if src is None else store._key[-1]
-        raise ValueError(
-            f"the number of nodes of type {node_type!r} is unknown: set "
-            f"'data[{node_type!r}].num_nodes', or its 'x'"
-        )
-    return src, dst
-
-
-def _ensure_edges(store: Any) -> Edges:
-    """Puts the edges into a storage that has only their adjacency matrix.
-
-    Returns:
-        The edges, with the weights if the matrix has any.
-    """
-    where = "" if store._key is None else f" (edge type {store._key!r})"
-    if KEY in store and given(store, "edge_index") is None and "adj_t" not in store:
-        raise ValueError(
-            f"'data' has a HAG and no 'edge_index' any more{where}: apply "
-            f"'HAGTransform(remove_edge_index=True)' once, as the last transform"
-        )
-    edges = edges_of(store, f"a HAG needs a graph{where}")
-    store["edge_index"] = edges.edge_index
-    if is_unweighted(edges.weight):
-        return edges._replace(weight=None)
-    store["edge_weight"] = edges.weight
-    return edges
