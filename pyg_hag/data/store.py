@@ -77,12 +77,22 @@ def _record(hag: HAG, has_edges: bool) -> Tensor:
     return torch.from_numpy(np.concatenate([part.cpu().numpy() for part in parts]))
 
 
-def hashes(flat: Flat, sizes: Tensor, edge_index: Tensor | None) -> Tensor:
-    """A hash of the HAG and the edges of each graph, `[num_graphs]`."""
+def hashes(
+    flat: Flat, sizes: Tensor, edge_index: Tensor | None, paths: Tensor | None = None
+) -> Tensor:
+    """A hash of the HAG and the edges of each graph, `[num_graphs]`.
+
+    Args:
+        flat: The HAG.
+        sizes: The headers of its graphs.
+        edge_index: Their edges.
+        paths: How many paths each edge is in HAGs that count them.
+    """
     edges: Any = np.empty((2, 0), np.int64)
     if edge_index is not None:
         edges = as_int64(edge_index.detach().cpu()).contiguous().numpy()
-    return torch.from_numpy(packing.fingerprint(*edges, flat, sizes.numpy()))
+    counts = np.empty(0, np.int64) if paths is None else paths.numpy()
+    return torch.from_numpy(packing.fingerprint(*edges, counts, flat, sizes.numpy()))
 
 
 def take(store: Any, hag: Any, name: str) -> None:

@@ -54,6 +54,7 @@ class DisplayedHAG(WeightedHAG):
         s = self.stats
         name, cost = self._cost
         size = f"HAG(num_src={self.num_src}, num_dst={self.num_dst}, "
+        size += f"paths={self.of_paths}, " if self.of_paths else ""
         if s.num_aggregates == 0 and s.steps is None:
             why = f", left {s.decision}" if s.decision.startswith("plain") else ""
             return f"{size}num_aggregates=0, reads={cost}{why})"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyg_hag.hag.arrays import Flat, PathCounts, Rows
+from pyg_hag.hag.distinct import DistinctEdges
 from pyg_hag.hag.paths import (
     count_paths,
     count_self_loops,
@@ -22,11 +23,12 @@ from pyg_hag.hag.paths import (
 from pyg_hag.hag.stats import HAGStats
 from pyg_hag.hag.structure import row_targets
 from pyg_hag.hag.transpose import is_symmetric, transpose
-from pyg_hag.utils.arrays import I64, Bool, pointers, total
+from pyg_hag.utils.arrays import F64, I64, Bool, pointers, total
 from pyg_hag.utils.tensors import ordinary_tensors
 
 _MAX_EDGES = 2**26  # are listed without being asked, or more if the HAG is as large:
 _PER_INPUT = 1000
+_EXACT = 2**53  # paths that floating-point numbers count
 _AT_ONCE = 2**21  # paths in a call of compiled code, which Ctrl-C cannot end
 
 
@@ -115,16 +117,17 @@ class HostHAG:
         """Number of self-loops of each node, `[num_dst]`."""
         return count_self_loops(*self.csr())
 
-    def stats(self, decision: str) -> HAGStats:
+    def stats(self, decision: str, degree: I64) -> HAGStats:
         """The cost of the HAG.
 
         Args:
             decision: What the search chose and why.
+            degree: Number of edges into each destination, `[num_dst]`.
         """
-        flat, degree = self.flat, self.paths.degree
+        flat = self.flat
         inputs = flat.src_count + flat.agg_count
         return HAGStats(
-            num_edges=self.num_edges,
+            num_edges=total(degree),
             num_aggregates=flat.src_count.size - self.num_dst,
             num_groups=flat.group_aggs.size,
             depth=int(self.paths.depth),
@@ -251,6 +254,35 @@ class HostHAG:
         rows = self.rows
         added = rows._replace(src_mid=rows.src_ptr[1:], agg_mid=rows.agg_ptr[1:])
         return count_paths(added, self.num_dst).degree
+
+    @cached_property
+    def distinct(self) -> DistinctEdges:
+        """The graph with one edge where there is at least one path.
+
+        Raises:
+            ValueError: If the HAG represents no graph, or subtracts too many paths.
+        """
+        num_paths = self.paths.degree
+        if self.is_signed:
+            num_paths = self._paths_of_either_sign()
+            if num_paths.max(initial=0) > _EXACT:
+                raise ValueError(
+                    f"the HAG adds and subtracts {num_paths.max():.3g} paths to a "
+                    f"destination, of which up to {_EXACT:.3g} can be counted"
+                )
+        spans = [*self._spans(num_paths)]
+        out = DistinctEdges(self.num_src, self.num_dst, self.rows, spans)
+        if out.negative[1] >= 0:
+            _raise_negative(*out.negative)
+        return out
+
+    def distinct_edges(self, max_edges: int | None = None) -> tuple[I64, F64]:
+        """The edges of :attr:`distinct`, as :meth:`edge_index` lists them.
+
+        Also returns the number of paths of each, `[num_edges]`.
+        """
+        self.check_size(self.distinct.degree, max_edges)
+        return self.distinct.listed()
 
     def edge_index(self, max_edges: int | None = None) -> I64:
         """The edges, `[2, num_edges]`, sorted by destination and then by source."""
