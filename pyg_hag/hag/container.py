@@ -43,9 +43,9 @@ class HAG(DisplayedHAG):
     offsets.
 
     Duplicate edges are several paths with the same ends. In a product of matrices these
-    are one edge instead, which weighs their number (:attr:`is_count`), or which weighs 1
-    and is for maxima and minima (:attr:`is_cover`); `hag.unweighted` is the HAG in which
-    each path is an edge.
+    are one edge instead, which weighs their number (:attr:`is_count`), or which weighs
+    1 and is for maxima and minima (:attr:`is_cover`); `hag.unweighted` is the HAG in
+    which each path is an edge.
 
     Use :func:`pyg_hag.build_hag` to build one.
 

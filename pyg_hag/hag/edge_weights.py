@@ -8,7 +8,6 @@ from torch import Tensor
 from pyg_hag.graph.weights import factors_of, floating_dtype
 from pyg_hag.utils.tensors import equal
 
-
 COUNT, COVER = "count", "cover"
 """The values of :attr:`EdgeWeights.of_paths`, but the empty one."""
 

@@ -22,7 +22,7 @@ _MARK = "sequential"  # a member that only a sequential HAG has
 _DECISIONS = "decisions"  # a member that older files do not have
 _FACTORS = "src_scale", "dst_scale"  # of a HAG with weights
 _PATHS = "paths"
-"""A member of a HAG of which several paths are one edge: 1 for a count, 2 for a cover."""
+"""A member where several paths are one edge: 1 for a count, 2 for a cover."""
 _OF_PATHS = EdgeWeights.counts(), EdgeWeights.cover()
 _WEIGHT = "edge_weight"  # of a plain HAG whose weights have no factors, sorted
 _FLAGS = "weight_flags"

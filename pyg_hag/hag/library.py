@@ -52,13 +52,21 @@ def self_loops(tensors: TensorList, num_src: int, views: str) -> Tensor:
 @torch.library.custom_op("pyg_hag::edge_degree", mutates_args=())
 def edge_degree(tensors: TensorList, num_src: int, views: str) -> Tensor:
     """Number of edges into each destination if all paths with the same ends are one."""
-    return resolve(tensors, num_src, views).weighted_by(EdgeWeights.counts()).in_degree.clone()
+    return (
+        resolve(tensors, num_src, views)
+        .weighted_by(EdgeWeights.counts())
+        .in_degree.clone()
+    )
 
 
 @torch.library.custom_op("pyg_hag::edge_loops", mutates_args=())
 def edge_loops(tensors: TensorList, num_src: int, views: str) -> Tensor:
     """Number of self-loops of each node, likewise: 0 or 1."""
-    return resolve(tensors, num_src, views).weighted_by(EdgeWeights.counts()).self_loops.clone()
+    return (
+        resolve(tensors, num_src, views)
+        .weighted_by(EdgeWeights.counts())
+        .self_loops.clone()
+    )
 
 
 @torch.library.custom_op("pyg_hag::added_loops", mutates_args=())

@@ -48,7 +48,7 @@ def with_self_loops(hag: H) -> H:
     """See :meth:`pyg_hag.HAG.with_self_loops`."""
     if hag.of_paths:
         bare: Any = hag.unweighted
-        return bare.with_missing_loops().weighted_by(hag.weights)  # type: ignore[no-any-return]
+        return bare.with_missing_loops().weighted_by(hag.weights)
     out, _ = closed(hag)
     out.check_square()
     flat = edit.with_self_loops(out.host)
@@ -71,7 +71,7 @@ def without_self_loops(hag: H) -> H:
     """See :meth:`pyg_hag.HAG.without_self_loops`."""
     if hag.of_paths:
         bare: Any = hag.unweighted
-        return bare.without_self_loops().weighted_by(hag.weights)  # type: ignore[no-any-return]
+        return bare.without_self_loops().weighted_by(hag.weights)
     if not hag.host.self_loops.any():
         return hag
     src, dst = hag.host.edge_index()
