@@ -121,11 +121,17 @@ class AbstractHAG:
     @property
     def in_degree(self) -> Tensor:
         """Number of edges into each destination, int64 of shape `[num_dst]`."""
-        return self._operator("edge_degree" if self.of_paths else "in_degree")
+        return self._traced_degree()
 
     @property
     def self_loops(self) -> Tensor:
         """Number of self-loops of each node, int64 of shape `[num_dst]`."""
+        return self._traced_loops()
+
+    def _traced_degree(self) -> Tensor:
+        return self._operator("edge_degree" if self.of_paths else "in_degree")
+
+    def _traced_loops(self) -> Tensor:
         self.check_square()
         return self._operator("edge_loops" if self.of_paths else "self_loops")
 

@@ -1,12 +1,10 @@
 """The container `HAG`: its properties and views, its file, and its validation."""
 
 import os
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from pyg_hag.graph.formats import to_adj_t
 from pyg_hag.hag import views
 from pyg_hag.hag.display import DisplayedHAG
 from pyg_hag.hag.io import read_file, write_file
@@ -82,14 +80,14 @@ class HAG(DisplayedHAG):
     def in_degree(self) -> Tensor:
         """Number of edges into each destination, int64 of shape `[num_dst]`."""
         if torch.compiler.is_compiling():
-            return super().in_degree
+            return self._traced_degree()
         return self._in_degree
 
     @property
     def self_loops(self) -> Tensor:
         """Number of self-loops of each node, int64 of shape `[num_dst]`."""
         if torch.compiler.is_compiling():
-            return super().self_loops
+            return self._traced_loops()
         return self._self_loops
 
     # Views ####################################################################
@@ -169,76 +167,6 @@ class HAG(DisplayedHAG):
             return SymbolicHAG(self, "without_aggregates")  # type: ignore[return-value]
         return self._without_aggregates
 
-    def to_edge_index(self, max_edges: int | None = None) -> Tensor:
-        """Expands the HAG to the edges of the graph, duplicates included.
-
-        If it :attr:`is_count` or :attr:`is_cover`, there are no duplicates.
-
-        Args:
-            max_edges (int, optional): The largest number of edges to list, as a HAG of
-                a few kilobytes can represent more than fit into memory. If None,
-                2**26, or 1,000 for each input of the HAG if that is more.
-
-        Returns:
-            torch.Tensor: int64 of shape `[2, num_edges]` (sources, destinations),
-            sorted by destination and then by source.
-
-        Raises:
-            ValueError: If there are more edges, or the HAG represents no graph.
-        """
-        if self.of_paths:
-            edge_index, _ = self.host.distinct_edges(max_edges)
-        else:
-            edge_index = self.host.edge_index(max_edges)
-        return torch.from_numpy(edge_index).to(self.device)
-
-    def edge_index_of_any_order(self) -> Tensor:
-        """The edges in the order they were given in, or sorted if it is unknown.
-
-        For layers that need edges and for which their order makes no difference.
-        """
-        if self.given_edge_index is not None:
-            return self.given_edge_index
-        return self._edge_index
-
-    def edge_index_in_order(self, name: str) -> Tensor:
-        """The edges in the order in which they were given.
-
-        Args:
-            name (str): The argument that is in the order of the edges, for the error.
-
-        Raises:
-            ValueError: If the order is unknown.
-        """
-        if self.of_paths:
-            raise ValueError(
-                f"'{name}' is given edge by edge, but this HAG is a {self.of_paths}: "
-                f"its edges are made of its paths and have no order; leave '{name}' out"
-            )
-        if self.given_edge_index is None:
-            raise ValueError(
-                f"'{name}' is given edge by edge, but this HAG does not know the "
-                f"order of its edges (it was loaded or copied): use 'data.hag' or "
-                f"'build_hag(edge_index)'"
-            )
-        return self.given_edge_index
-
-    def to_adj_t(self, layout: torch.layout | None = None) -> Any:
-        """Expands the HAG to the transposed adjacency matrix, as PyG's layers take it.
-
-        Args:
-            layout (torch.layout, optional): `torch.sparse_csr`, `torch.sparse_csc` or
-                `torch.sparse_coo`. If None, a `torch_sparse.SparseTensor` if that
-                package is installed, else `torch.sparse_csr`.
-
-        Returns:
-            torch_sparse.SparseTensor or torch.Tensor: Of shape `[num_dst, num_src]`,
-            with an entry (v, u) for each edge from u to v, duplicates included: its
-            weight. Without weights, the entries of a `torch.Tensor` are 1.
-        """
-        size, edge_index = (self.num_src, self.num_dst), self.to_edge_index()
-        return to_adj_t(edge_index, size, layout, self.to_edge_weight(edge_index))
-
     def validate(
         self, edge_index: Tensor | None = None, max_edges: int | None = None
     ) -> None:
@@ -307,12 +235,6 @@ class HAG(DisplayedHAG):
         host = self.host
         loops = host.distinct.self_loops if self.of_paths else host.self_loops
         return torch.from_numpy(loops).to(self.device)
-
-    @kept_property
-    def _edge_index(self) -> Tensor:
-        if self.of_paths:
-            return self.unweighted._distinct[0]
-        return self.to_edge_index()
 
     @kept_property
     def _t(self) -> "HAG":

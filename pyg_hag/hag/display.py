@@ -6,11 +6,11 @@ import numpy as np
 
 from pyg_hag.drawing.graph import MAX_ARROWS, MAX_NODES, draw_graph
 from pyg_hag.drawing.summary import draw_summary
+from pyg_hag.hag.listed import ListedHAG
 from pyg_hag.hag.nodes import diagram_of
-from pyg_hag.hag.weighted import WeightedHAG
 
 
-class DisplayedHAG(WeightedHAG):
+class DisplayedHAG(ListedHAG):
     """A HAG that can be printed and drawn."""
 
     def plot(self, ax: Any = None) -> Any:

@@ -49,6 +49,15 @@ class WeightedHAG(FlatHAG):
         hag._set_weights(weights, bare)
         return hag
 
+    @property
+    def covered(self: Self) -> Self:
+        """The HAG that :attr:`is_cover`, of the same paths."""
+        return self if self.is_cover else self.unweighted._covered
+
+    @kept_property
+    def _covered(self: Self) -> Self:
+        return self.weighted_by(EdgeWeights.cover())
+
     def to(self: Self, device: torch.device | str | int) -> Self:
         """Returns the HAG on `device` (itself if it is already there)."""
         if self.src[:0].to(device).device == self.device:
@@ -87,48 +96,6 @@ class WeightedHAG(FlatHAG):
                 "build it from the matrix again"
             )
         return weights._replace(edge_weight=self._sorted_weights(weights.edge_weight))
-
-    def to_edge_weight(self, edge_index: Tensor) -> Tensor | None:
-        """The weights of the edges of :meth:`to_edge_index`, or None if all are 1.
-
-        In the dtype of the matrix that the HAG stands for, or int64 if its values were
-        whole numbers. Numbers of paths are float32, as in PyG's `AddMetaPaths`.
-        """
-        weights = self.weights
-        if weights is None or self.of_paths:
-            return self._edge_paths if self.is_count else None
-        if weights.edge_weight is not None:
-            out = self._sorted_weights(weights.edge_weight)
-        else:
-            out = weights.of_edges(edge_index)
-        return out.round().long() if weights.is_integral else out
-
-    def edge_weight_of_any_order(self) -> Tensor | None:
-        """The weights of :meth:`edge_index_of_any_order`, or None if all are 1."""
-        weights = self.weights
-        if weights is None or self.of_paths:
-            return self._edge_paths if self.is_count else None
-        return weights.of_edges(self.edge_index_of_any_order())
-
-    @property
-    def covered(self: Self) -> Self:
-        """The HAG that :attr:`is_cover`, of the same paths."""
-        return self if self.is_cover else self.unweighted._covered
-
-    @kept_property
-    def _covered(self: Self) -> Self:
-        return self.weighted_by(EdgeWeights.cover())
-
-    @kept_property
-    def _distinct(self) -> tuple[Tensor, Tensor]:
-        """The edges of which each is at least one path, and how many it is."""
-        edge_index, paths = self.host.distinct_edges()
-        tensors = torch.from_numpy(edge_index), torch.from_numpy(paths).float()
-        return tensors[0].to(self.device), tensors[1].to(self.device)
-
-    @property
-    def _edge_paths(self) -> Tensor:
-        return self.unweighted._distinct[1]
 
     def _sorted_weights(self, edge_weight: Tensor) -> Tensor:
         """The weights of single edges, by destination and then by source."""

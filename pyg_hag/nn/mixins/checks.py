@@ -198,9 +198,14 @@ def _warn_once(name: str) -> None:
     )
 
 
-@functools.cache
+@torch.compiler.assume_constant_result
 def takes_edge_weight(cls: type) -> bool:
     """Whether `forward` of a class of layers has an argument `edge_weight`."""
+    return _takes_edge_weight(cls)
+
+
+@functools.cache
+def _takes_edge_weight(cls: type) -> bool:
     return any(
         "edge_weight" in inspect.signature(base.__dict__["forward"]).parameters
         for base in cls.__mro__
