@@ -663,7 +663,10 @@ def test_torch_compile(build):
         (pyg.GCNConv(WIDTH, 3, improved=True), hag, weight),
         (pyg.GCNConv(WIDTH, 3, flow="target_to_source"), hag, weight),
         (pyg.GraphConv(WIDTH, 3, aggr="mean"), hag, weight),
+        (pyg.ChebConv(WIDTH, 3, 2), hag, weight),
         (pyg.SAGEConv(WIDTH, 3, aggr="max"), hag.covered, None),
+        (pyg.GeneralConv(WIDTH, 3, aggr="max", flow="target_to_source"), hag, None),
+        (pyg.EGConv(WIDTH, 4, ["min"], 2, 2), hag, None),
         (pyg.EGConv(WIDTH, 4, ["max"], 2, 2), hag.covered, None),
     ):
         torch._dynamo.reset()

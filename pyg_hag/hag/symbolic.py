@@ -72,7 +72,8 @@ class SymbolicHAG(AbstractHAG):
     @property
     def is_signed(self) -> bool:
         """Whether rows may subtract inputs."""
-        return self._reverses and self.base.is_signed
+        keeps = self._reverses or self.view == "with_missing_loops"
+        return keeps and self.base.is_signed
 
     @property
     def weights(self) -> EdgeWeights | None:
@@ -83,14 +84,14 @@ class SymbolicHAG(AbstractHAG):
         return weights if weights is None or not self._reverses else weights.t()
 
     @property
-    def unweighted(self) -> "SymbolicHAG":
+    def unweighted(self) -> AbstractHAG:
         """The HAG without weights."""
         return SymbolicHAG(self.base.unweighted, self.view)
 
     @property
-    def covered(self) -> "SymbolicHAG":
+    def covered(self) -> AbstractHAG:
         """The HAG that :attr:`is_cover`, of the same paths."""
-        return self if self.is_cover else SymbolicHAG(self.base.covered, self.view)
+        return self if self.is_cover else SymbolicCover(self.unweighted)
 
     @property
     def device(self) -> torch.device:
@@ -155,6 +156,37 @@ class SymbolicHAG(AbstractHAG):
             )
         edge_index = self.base.edge_index_in_order(name)
         return edge_index.flip(0) if self._reverses else edge_index
+
+
+class SymbolicCover(SymbolicHAG):
+    """The HAG that is a cover, of the same paths as another one.
+
+    Args:
+        base (AbstractHAG): The other one, of which each path is an edge.
+    """
+
+    def __init__(self, base: AbstractHAG) -> None:
+        super().__init__(base, "covered")
+
+    @property
+    def handle(self) -> Handle:
+        """The HAG in which each path is an edge, as the argument of operators."""
+        return self.base.handle
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether rows may subtract inputs."""
+        return self.base.is_signed
+
+    @property
+    def weights(self) -> EdgeWeights:
+        """What the paths are."""
+        return EdgeWeights.cover()
+
+    @property
+    def unweighted(self) -> AbstractHAG:
+        """The HAG in which each path is an edge."""
+        return self.base
 
 
 def closed_view(hag: AbstractHAG) -> tuple[AbstractHAG, Tensor]:

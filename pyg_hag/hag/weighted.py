@@ -9,6 +9,7 @@ from torch import Tensor
 from pyg_hag.hag.arrays import FIELDS
 from pyg_hag.hag.base import FlatHAG
 from pyg_hag.hag.edge_weights import COVER, EdgeWeights
+from pyg_hag.hag.symbolic import SymbolicCover
 from pyg_hag.hag.verify import check_weights
 from pyg_hag.utils.tensors import copied, kept_property
 
@@ -52,6 +53,8 @@ class WeightedHAG(FlatHAG):
     @property
     def covered(self: Self) -> Self:
         """The HAG that :attr:`is_cover`, of the same paths."""
+        if torch.compiler.is_compiling() and not self.is_cover:
+            return SymbolicCover(self.unweighted)  # type: ignore[return-value]
         return self if self.is_cover else self.unweighted._covered
 
     @kept_property
