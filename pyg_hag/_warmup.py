@@ -9,6 +9,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_hag.hag import HAG
+from pyg_hag.hag.edge_weights import EdgeWeights
 from pyg_hag.ops.aggregate import aggregate
 from pyg_hag.ops.cpu.backend import compile_ahead
 from pyg_hag.ops.cpu.sweep.calls import compile_sweeps
@@ -130,6 +131,7 @@ def _use(edge_index: Tensor, hag: HAG) -> None:
     hag.validate(edge_index)
     hag.closed()
     hag.t()
+    _ = hag.weighted_by(EdgeWeights.counts()).to_edge_index()
     # Features for one thread, and enough for all threads:
     widths = [1] if num_threads() == 1 else [1, MIN_WORK // hag.stats.reads + 1]
     for width in widths:

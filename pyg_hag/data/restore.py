@@ -6,10 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyg_hag.data.store import given, hashes, stored_in
+from pyg_hag.data.store import given, hashes, paths_of, stored_in
 from pyg_hag.hag import HAG, packing
 from pyg_hag.hag.edge_weights import EdgeWeights, read_weights
 from pyg_hag.utils.tensors import equal, is_everywhere, ordinary
+
+_MEANINGS = packing.COUNT, packing.COVER
+_OF_PATHS = packing.COUNT | packing.COVER
+_OR = " (or their numbers of paths in 'edge_weight')"
 
 
 def restored(
@@ -25,9 +29,13 @@ def restored(
         packed, edge_index, _ = stored
         hag, kind = _restore(_on_host(cache, stored), size, name)
         hag = hag.to(packed.device)
-        if edge_index is not None:
+        if edge_index is not None and not kind & _OF_PATHS:
             hag.in_order_of(edge_index)
-        if kind & packing.WEIGHTED:
+        if kind & _OF_PATHS:
+            counts = bool(kind & packing.COUNT)
+            weights = EdgeWeights.counts() if counts else EdgeWeights.cover()
+            hag = hag.weighted_by(weights)
+        elif kind & packing.WEIGHTED:
             hag = hag.weighted_by(_weights(stored, size, kind, name))
         elif has_unread_weights(store):
             hag.note_unread_weights()
@@ -98,7 +106,7 @@ def _on_host(cache: dict[str, Any], stored: list[Tensor | None]) -> list[Tensor 
 
 def _restore(stored: list[Any], size: tuple[int, int], name: str) -> tuple[HAG, int]:
     """Unpacks a HAG after checking that it belongs to the graph, and its flags."""
-    packed, edge_index, _ = stored
+    packed, edge_index, weight = stored
     changed = _stale(name, "the stored HAG has changed")
     if packed.dim() != 1 or packed.dtype != torch.long:
         raise ValueError(changed)
@@ -112,16 +120,54 @@ def _restore(stored: list[Any], size: tuple[int, int], name: str) -> tuple[HAG, 
             raise ValueError(_stale(name, f"it had {before} nodes and has {now}"))
     flat = packing.unpack(numbers, headers)
     sizes = torch.from_numpy(headers)
-    if not equal(sizes[:, -1], hashes(flat, sizes, edge_index)):
+    kinds = headers[:, packing.HAG_TYPE]
+    paths = None
+    if edge_index is not None and (kinds & packing.COUNT).any():
+        paths = _stored_paths(edge_index, weight, name)
+    if not equal(sizes[:, -1], hashes(flat, sizes, edge_index, paths)):
         lost = edge_index is None
         reason = "the data has no 'edge_index'" if lost else "its edges have changed"
-        raise ValueError(_stale(name, reason))
-    kinds = headers[:, packing.HAG_TYPE]
+        raise ValueError(_stale(name, reason if paths is None else f"{reason}{_OR}"))
     # A batch of HAGs of several kinds has no order:
     sequential = {*(kinds & packing.KIND).tolist()} == {packing.SEQUENTIAL}
     hag = HAG.checked(size[0], [*map(torch.from_numpy, flat)], sequential)
     hag.decided(*(kinds >> packing.DECISION).tolist())
+    _check_kinds(hag, headers, name)
     return hag, int(np.bitwise_or.reduce(kinds & packing.FLAGS, initial=0))
+
+
+def _stored_paths(edge_index: Tensor, weight: Any, name: str) -> Tensor:
+    """How many paths each edge is, by the weights that are stored next to the edges."""
+    paths = None
+    if isinstance(weight, Tensor) and weight.numel() == edge_index.size(1):
+        paths = paths_of(weight)
+    if paths is None or bool((paths < 0).any()):
+        raise ValueError(
+            _stale(name, "it counts paths, but 'edge_weight' was removed or changed")
+        )
+    return paths
+
+
+def _check_kinds(hag: HAG, headers: Any, name: str) -> None:
+    """Checks that what several paths are in some graphs of a batch holds for all."""
+    kinds = headers[:, packing.HAG_TYPE]
+    every = int(np.bitwise_or.reduce(kinds, initial=0))
+    if not every & _OF_PATHS:
+        return
+    if sum(bool(every & flag) for flag in (*_MEANINGS, packing.WEIGHTED)) > 1:
+        raise ValueError(
+            f"'{name}' is a batch of HAGs that count paths, of covers or of HAGs with "
+            f"weights: put those of one kind into a batch"
+        )
+    others = np.repeat(kinds & _OF_PATHS == 0, headers[:, 0])
+    if not others.any():
+        return
+    degree, edges = hag.host.paths.degree[others], hag.host.distinct.degree[others]
+    if (degree != edges).any():
+        raise ValueError(
+            f"'{name}' is a batch of HAGs of which several paths are one edge, and of "
+            f"others that have duplicate edges: put those of one kind into a batch"
+        )
 
 
 def _stale(name: str, reason: str) -> str:

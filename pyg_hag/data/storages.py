@@ -13,31 +13,38 @@ from pyg_hag.hag import packing
 class _RemovedEdges(BaseStorage):
     """Answers for `edge_index` where :class:`pyg_hag.HAGTransform` has removed it.
 
+    And for `edge_weight` where the HAG counts paths.
     The edges are made from the HAG whenever they are asked for, so that transforms and
     properties of PyG see the graph. They are no attribute: batches, copies and files
     do without them. What a transform writes is one, and no longer the HAG's graph.
     """
 
     def __contains__(self, key: object) -> bool:
-        return key in self._mapping or (key == "edge_index" and self._has_removed())
+        return key in self._mapping or self._answers(key)
 
     def __getitem__(self, key: str) -> Any:
-        if key == "edge_index" and key not in self._mapping and self._has_removed():
-            return self._edges()
+        if key not in self._mapping and self._answers(key):
+            edges = self._edges()
+            return edges if key == "edge_index" else self._hag().to_edge_weight(edges)
         return super().__getitem__(key)
 
     @property
     def num_edges(self) -> int:
         """The number of edges, also where they were removed."""
-        if "edge_index" not in self._mapping and self._has_removed():
+        if "edge_index" not in self._mapping and self._has(packing.REMOVED):
             return int(self._hag().num_edges)
         return super().num_edges
 
-    def _has_removed(self) -> bool:
+    def _answers(self, key: object) -> bool:
+        if key == "edge_weight":
+            return "edge_index" not in self._mapping and self._has(packing.COUNT)
+        return key == "edge_index" and self._has(packing.REMOVED)
+
+    def _has(self, flag: int) -> bool:
         packed = self._mapping.get(KEY)
         if not isinstance(packed, Tensor) or packed.numel() < packing.HEADER:
             return False
-        return bool(packed[packing.HAG_TYPE] & packing.REMOVED)
+        return bool(packed[packing.HAG_TYPE] & flag)
 
     def _edges(self) -> Tensor:
         hag = self._hag()

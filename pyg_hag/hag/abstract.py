@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, List, NoReturn  # noqa: UP035
 import torch
 from torch import Tensor
 
-from pyg_hag.hag.edge_weights import EdgeWeights
+from pyg_hag.hag.edge_weights import COUNT, COVER, EdgeWeights
 
 TensorList = List[Tensor]  # noqa: UP006
 """`list[Tensor]`, which operators of PyTorch 2.6 know by this name only."""
@@ -70,6 +70,37 @@ class AbstractHAG:
         raise NotImplementedError
 
     @property
+    def of_paths(self) -> str:
+        """What several paths with the same ends are, `""` if an edge each.
+
+        See :attr:`is_count` and :attr:`is_cover`.
+        """
+        weights = self.weights
+        return "" if weights is None else weights.of_paths
+
+    @property
+    def is_count(self) -> bool:
+        """Whether all paths with the same ends are one edge, which weighs their number.
+
+        Sums run over the paths, and means divide them by the number of edges.
+        """
+        return self.of_paths == COUNT
+
+    @property
+    def is_cover(self) -> bool:
+        """Whether all paths with the same ends are one edge, which weighs 1.
+
+        Only maxima and minima are those of the graph. Where several sources attain one,
+        its gradient is divided among them in proportion to their paths.
+        """
+        return self.of_paths == COVER
+
+    @property
+    def covered(self) -> "AbstractHAG":
+        """The HAG that :attr:`is_cover`, of the same paths."""
+        raise NotImplementedError
+
+    @property
     def unread_weights(self) -> bool:
         """Whether the data has one number per edge under a name that layers do not get.
 
@@ -90,13 +121,19 @@ class AbstractHAG:
     @property
     def in_degree(self) -> Tensor:
         """Number of edges into each destination, int64 of shape `[num_dst]`."""
-        return self._operator("in_degree")
+        return self._traced_degree()
 
     @property
     def self_loops(self) -> Tensor:
         """Number of self-loops of each node, int64 of shape `[num_dst]`."""
+        return self._traced_loops()
+
+    def _traced_degree(self) -> Tensor:
+        return self._operator("edge_degree" if self.of_paths else "in_degree")
+
+    def _traced_loops(self) -> Tensor:
         self.check_square()
-        return self._operator("self_loops")
+        return self._operator("edge_loops" if self.of_paths else "self_loops")
 
     def _operator(self, name: str) -> Tensor:
         """The result of an operator of :mod:`pyg_hag.hag.library` for this HAG."""
@@ -139,6 +176,10 @@ class AbstractHAG:
 
     def edge_index_of_any_order(self) -> Tensor:
         """The edges in the order they were given in, or sorted if it is unknown."""
+        raise NotImplementedError
+
+    def edge_weight_of_any_order(self) -> Tensor | None:
+        """The weights of :meth:`edge_index_of_any_order`, or None if all are 1."""
         raise NotImplementedError
 
     def edge_index_in_order(self, name: str) -> Tensor:

@@ -217,7 +217,12 @@ class FlatHAG(AbstractHAG):
     @property
     def num_edges(self) -> int:
         """Number of edges of the graph that the HAG represents."""
-        return self.host.num_edges
+        return self.host.distinct.num_edges if self.of_paths else self.host.num_edges
+
+    @property
+    def _degree_on_host(self) -> I64:
+        host = self.host
+        return host.distinct.degree if self.of_paths else host.paths.degree
 
     @property
     def weights(self) -> EdgeWeights | None:
@@ -244,7 +249,7 @@ class FlatHAG(AbstractHAG):
     @cached_property
     def stats(self) -> HAGStats:
         """The cost of the HAG, compared with that of the plain graph."""
-        return self.host.stats(describe(self.decisions))
+        return self.host.stats(describe(self.decisions), self._degree_on_host)
 
     def in_order_of(self: Self, edge_index: Tensor) -> Self:
         """Stores the edges in the order in which they were given; returns the HAG."""

@@ -1,12 +1,10 @@
 """The container `HAG`: its properties and views, its file, and its validation."""
 
 import os
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from pyg_hag.graph.formats import to_adj_t
 from pyg_hag.hag import views
 from pyg_hag.hag.display import DisplayedHAG
 from pyg_hag.hag.io import read_file, write_file
@@ -41,6 +39,11 @@ class HAG(DisplayedHAG):
     computed in parallel, forward and backward. Inputs are stored as counts and as
     separate source and aggregate numbers, so that HAGs are concatenated by adding
     offsets.
+
+    Duplicate edges are several paths with the same ends. In a product of matrices these
+    are one edge instead, which weighs their number (:attr:`is_count`), or which weighs
+    1 and is for maxima and minima (:attr:`is_cover`); `hag.unweighted` is the HAG in
+    which each path is an edge.
 
     Use :func:`pyg_hag.build_hag` to build one.
 
@@ -77,15 +80,14 @@ class HAG(DisplayedHAG):
     def in_degree(self) -> Tensor:
         """Number of edges into each destination, int64 of shape `[num_dst]`."""
         if torch.compiler.is_compiling():
-            return self._operator("in_degree")
+            return self._traced_degree()
         return self._in_degree
 
     @property
     def self_loops(self) -> Tensor:
         """Number of self-loops of each node, int64 of shape `[num_dst]`."""
         if torch.compiler.is_compiling():
-            self.check_square()
-            return self._operator("self_loops")
+            return self._traced_loops()
         return self._self_loops
 
     # Views ####################################################################
@@ -105,7 +107,7 @@ class HAG(DisplayedHAG):
         """Returns a HAG of the transposed graph: this one if the graph is symmetric."""
         if torch.compiler.is_compiling():
             return SymbolicHAG(self, "transposed")  # type: ignore[return-value]
-        if self.weights is None and self.host.is_symmetric:
+        if (self.weights is None or self.of_paths) and self.host.is_symmetric:
             return self
         return self._t
 
@@ -129,11 +131,20 @@ class HAG(DisplayedHAG):
         """Returns the HAG of the graph in which every node has exactly one self-loop.
 
         This is the graph that PyG's `add_remaining_self_loops` returns. Computed once,
-        without a new search.
+        without a new search. In a HAG that counts paths, loops keep their weights.
         """
         if torch.compiler.is_compiling():
             return SymbolicHAG(self, "with_self_loops")  # type: ignore[return-value]
         return self._with_self_loops
+
+    def with_missing_loops(self) -> "HAG":
+        """Returns the HAG with a self-loop for each node that has none.
+
+        Computed once, without a new search.
+        """
+        if torch.compiler.is_compiling():
+            return SymbolicHAG(self, "with_missing_loops")  # type: ignore[return-value]
+        return self._with_missing_loops
 
     def without_self_loops(self) -> "HAG":
         """Returns a HAG of the graph without its self-loops: this one if it has none.
@@ -156,72 +167,15 @@ class HAG(DisplayedHAG):
             return SymbolicHAG(self, "without_aggregates")  # type: ignore[return-value]
         return self._without_aggregates
 
-    def to_edge_index(self, max_edges: int | None = None) -> Tensor:
-        """Expands the HAG to the edges of the graph, duplicates included.
-
-        Args:
-            max_edges (int, optional): The largest number of edges to list, as a HAG of
-                a few kilobytes can represent more than fit into memory. If None,
-                2**26, or 1,000 for each input of the HAG if that is more.
-
-        Returns:
-            torch.Tensor: int64 of shape `[2, num_edges]` (sources, destinations),
-            sorted by destination and then by source.
-
-        Raises:
-            ValueError: If there are more edges, or the HAG represents no graph.
-        """
-        return torch.from_numpy(self.host.edge_index(max_edges)).to(self.device)
-
-    def edge_index_of_any_order(self) -> Tensor:
-        """The edges in the order they were given in, or sorted if it is unknown.
-
-        For layers that need edges and for which their order makes no difference.
-        """
-        if self.given_edge_index is not None:
-            return self.given_edge_index
-        return self._edge_index
-
-    def edge_index_in_order(self, name: str) -> Tensor:
-        """The edges in the order in which they were given.
-
-        Args:
-            name (str): The argument that is in the order of the edges, for the error.
-
-        Raises:
-            ValueError: If the order is unknown.
-        """
-        if self.given_edge_index is None:
-            raise ValueError(
-                f"'{name}' is given edge by edge, but this HAG does not know the "
-                f"order of its edges (it was loaded or copied): use 'data.hag' or "
-                f"'build_hag(edge_index)'"
-            )
-        return self.given_edge_index
-
-    def to_adj_t(self, layout: torch.layout | None = None) -> Any:
-        """Expands the HAG to the transposed adjacency matrix, as PyG's layers take it.
-
-        Args:
-            layout (torch.layout, optional): `torch.sparse_csr`, `torch.sparse_csc` or
-                `torch.sparse_coo`. If None, a `torch_sparse.SparseTensor` if that
-                package is installed, else `torch.sparse_csr`.
-
-        Returns:
-            torch_sparse.SparseTensor or torch.Tensor: Of shape `[num_dst, num_src]`,
-            with an entry (v, u) for each edge from u to v, duplicates included: its
-            weight. Without weights, the entries of a `torch.Tensor` are 1.
-        """
-        size, edge_index = (self.num_src, self.num_dst), self.to_edge_index()
-        return to_adj_t(edge_index, size, layout, self.to_edge_weight(edge_index))
-
     def validate(
         self, edge_index: Tensor | None = None, max_edges: int | None = None
     ) -> None:
         """Proves that paths and edges are one-to-one.
 
         Without a graph, proves that there are no two paths from a source to the same
-        destination, which holds for every graph without duplicate edges.
+        destination, which holds for every graph without duplicate edges. If the HAG
+        :attr:`is_count` or :attr:`is_cover`, several paths are one edge, and edges must
+        be at least one path.
 
         Args:
             edge_index (torch.Tensor, optional): The graph, of shape `[2, E]`, with or
@@ -236,7 +190,9 @@ class HAG(DisplayedHAG):
         """
         check_structure(self.num_src, self.host.flat, self.is_sequential)
         if edge_index is not None:
-            prove_equal(self.host, edge_index, max_edges)
+            prove_equal(self.host, edge_index, max_edges, self.of_paths)
+        elif self.of_paths:
+            _ = self.host.distinct  # which has a source for each path
         elif self.is_signed:
             prove_single_edges(*self.host.edge_index(max_edges))
         else:
@@ -271,16 +227,14 @@ class HAG(DisplayedHAG):
 
     @kept_property
     def _in_degree(self) -> Tensor:
-        return torch.from_numpy(self.host.paths.degree).to(self.device)
+        return torch.from_numpy(self._degree_on_host).to(self.device)
 
     @kept_property
     def _self_loops(self) -> Tensor:
         self.check_square()
-        return torch.from_numpy(self.host.self_loops).to(self.device)
-
-    @kept_property
-    def _edge_index(self) -> Tensor:
-        return self.to_edge_index()
+        host = self.host
+        loops = host.distinct.self_loops if self.of_paths else host.self_loops
+        return torch.from_numpy(loops).to(self.device)
 
     @kept_property
     def _t(self) -> "HAG":
@@ -293,6 +247,10 @@ class HAG(DisplayedHAG):
     @kept_property
     def _with_self_loops(self) -> "HAG":
         return views.with_self_loops(self)
+
+    @kept_property
+    def _with_missing_loops(self) -> "HAG":
+        return views.with_missing_loops(self)
 
     @kept_property
     def _without_self_loops(self) -> "HAG":

@@ -6,11 +6,11 @@ import numpy as np
 
 from pyg_hag.drawing.graph import MAX_ARROWS, MAX_NODES, draw_graph
 from pyg_hag.drawing.summary import draw_summary
+from pyg_hag.hag.listed import ListedHAG
 from pyg_hag.hag.nodes import diagram_of
-from pyg_hag.hag.weighted import WeightedHAG
 
 
-class DisplayedHAG(WeightedHAG):
+class DisplayedHAG(ListedHAG):
     """A HAG that can be printed and drawn."""
 
     def plot(self, ax: Any = None) -> Any:
@@ -54,6 +54,7 @@ class DisplayedHAG(WeightedHAG):
         s = self.stats
         name, cost = self._cost
         size = f"HAG(num_src={self.num_src}, num_dst={self.num_dst}, "
+        size += f"paths={self.of_paths}, " if self.of_paths else ""
         if s.num_aggregates == 0 and s.steps is None:
             why = f", left {s.decision}" if s.decision.startswith("plain") else ""
             return f"{size}num_aggregates=0, reads={cost}{why})"

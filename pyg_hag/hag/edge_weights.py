@@ -8,11 +8,15 @@ from torch import Tensor
 from pyg_hag.graph.weights import factors_of, floating_dtype
 from pyg_hag.utils.tensors import equal
 
+COUNT, COVER = "count", "cover"
+"""The values of :attr:`EdgeWeights.of_paths`, but the empty one."""
+
 
 class EdgeWeights(NamedTuple):
     r"""Weights of the edges of a graph.
 
-    The edge from u to v weighs :math:`a_u b_v`, or has a weight of its own.
+    The edge from u to v weighs :math:`a_u b_v`, or has a weight of its own, or it
+    stands for all paths from u to v (:attr:`of_paths`).
     """
 
     src_scale: Tensor | None
@@ -27,6 +31,19 @@ class EdgeWeights(NamedTuple):
     is_integral: bool = False
     """Whether they were whole numbers, such as the types of edges, which layers that
     need edges get back."""
+    of_paths: str = ""
+    """What several paths from u to v are, if not an edge each: with `"count"`, one edge
+    that weighs their number; with `"cover"`, one edge that weighs 1."""
+
+    @classmethod
+    def counts(cls) -> "EdgeWeights":
+        """One edge where there is a path, which weighs the number of paths."""
+        return cls(None, None, None, False, False, COUNT)
+
+    @classmethod
+    def cover(cls) -> "EdgeWeights":
+        """One edge where there is a path, which weighs 1: for maxima and minima."""
+        return cls(None, None, None, False, False, COVER)
 
     def t(self) -> "EdgeWeights":
         """The weights of the graph with every edge reversed."""
@@ -41,6 +58,7 @@ class EdgeWeights(NamedTuple):
         """The weight of each edge."""
         if self.edge_weight is not None:
             return self.edge_weight
+        assert not self.of_paths, "known to the HAG: 'edge_weight_of_any_order'"
         assert self.src_scale is not None and self.dst_scale is not None
         return self.src_scale[edge_index[0]] * self.dst_scale[edge_index[1]]
 
@@ -74,7 +92,7 @@ def same_weights(a: EdgeWeights | None, b: EdgeWeights | None) -> bool:
     """Whether two HAGs have the same weights."""
     if a is None or b is None:
         return a is b
-    return all(
+    return a.of_paths == b.of_paths and all(
         x is y or (x is not None and y is not None and equal(x, y))
         for x, y in zip(a[:3], b[:3], strict=True)
     )

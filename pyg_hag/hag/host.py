@@ -7,9 +7,9 @@ from typing import NoReturn
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from pyg_hag.hag.arrays import Flat, PathCounts, Rows
+from pyg_hag.hag.arrays import Flat
+from pyg_hag.hag.distinct import DistinctEdges
 from pyg_hag.hag.paths import (
     count_paths,
     count_self_loops,
@@ -19,89 +19,24 @@ from pyg_hag.hag.paths import (
     keep_self,
     shortcuts,
 )
+from pyg_hag.hag.rows import HostRows
 from pyg_hag.hag.stats import HAGStats
-from pyg_hag.hag.structure import row_targets
 from pyg_hag.hag.transpose import is_symmetric, transpose
-from pyg_hag.utils.arrays import I64, Bool, pointers, total
-from pyg_hag.utils.tensors import ordinary_tensors
+from pyg_hag.utils.arrays import F64, I64, Bool, pointers, total
 
 _MAX_EDGES = 2**26  # are listed without being asked, or more if the HAG is as large:
 _PER_INPUT = 1000
+_EXACT = 2**53  # paths that floating-point numbers count
 _AT_ONCE = 2**21  # paths in a call of compiled code, which Ctrl-C cannot end
 
 
-class HostHAG:
-    """The arrays of a HAG on the host, whatever its device.
-
-    Args:
-        num_src: Number of sources.
-        tensors: The flat tensors of the HAG.
-        sequential: Whether the order of inputs matters.
-    """
-
-    def __init__(
-        self, num_src: int, tensors: Sequence[Tensor], sequential: bool
-    ) -> None:
-        self.num_src = num_src
-        self.num_dst = tensors[Flat._fields.index("dst")].numel()
-        self.is_sequential = sequential
-        self.is_signed = tensors[Flat._fields.index("src_minus")].numel() > 0
-        self._tensors = tensors
-        self._versions = self._changes()
+class HostHAG(HostRows):
+    """A HAG on the host, whatever its device: its rows, and the graph it represents."""
 
     @classmethod
     def from_arrays(cls, num_src: int, arrays: Sequence[I64]) -> "HostHAG":
         """Makes a set HAG of flat arrays."""
         return cls(num_src, [torch.from_numpy(array) for array in arrays], False)
-
-    @property
-    def flat(self) -> Flat:
-        """The flat arrays of the HAG.
-
-        Raises:
-            RuntimeError: If a tensor was written to since it was checked.
-        """
-        if self._changes() != self._versions:
-            raise RuntimeError(
-                "a tensor of the HAG was changed in place: a HAG is immutable, change "
-                "a copy such as 'hag.src.clone()' and build a new one of it"
-            )
-        return self._flat
-
-    @property
-    def rows(self) -> Rows:
-        """The rows with pointers to their inputs; raises like :attr:`flat`."""
-        _ = self.flat
-        return self._rows
-
-    def _changes(self) -> list[int]:
-        """How often each tensor was written to."""
-        return [t._version for t in self._tensors if not t.is_inference()]
-
-    @cached_property
-    def _flat(self) -> Flat:
-        with ordinary_tensors():
-            return Flat(*(tensor.cpu().numpy() for tensor in self._tensors))
-
-    @cached_property
-    def _rows(self) -> Rows:
-        flat = self._flat
-        target = row_targets(flat.group_aggs, flat.group_dsts, flat.dst)
-        src_ptr, agg_ptr = pointers(flat.src_count), pointers(flat.agg_count)
-        src_mid, agg_mid = src_ptr[1:], agg_ptr[1:]
-        if self.is_signed:
-            src_mid, agg_mid = src_mid - flat.src_minus, agg_mid - flat.agg_minus
-        return Rows(target, src_ptr, src_mid, flat.src, agg_ptr, agg_mid, flat.agg)
-
-    @cached_property
-    def paths(self) -> PathCounts:
-        """The number of paths to each destination, and their lengths."""
-        return count_paths(self.rows, self.num_dst)
-
-    @cached_property
-    def num_edges(self) -> int:
-        """Number of edges of the graph."""
-        return total(self.paths.degree)
 
     @cached_property
     def is_symmetric(self) -> bool:
@@ -115,16 +50,17 @@ class HostHAG:
         """Number of self-loops of each node, `[num_dst]`."""
         return count_self_loops(*self.csr())
 
-    def stats(self, decision: str) -> HAGStats:
+    def stats(self, decision: str, degree: I64) -> HAGStats:
         """The cost of the HAG.
 
         Args:
             decision: What the search chose and why.
+            degree: Number of edges into each destination, `[num_dst]`.
         """
-        flat, degree = self.flat, self.paths.degree
+        flat = self.flat
         inputs = flat.src_count + flat.agg_count
         return HAGStats(
-            num_edges=self.num_edges,
+            num_edges=total(degree),
             num_aggregates=flat.src_count.size - self.num_dst,
             num_groups=flat.group_aggs.size,
             depth=int(self.paths.depth),
@@ -251,6 +187,35 @@ class HostHAG:
         rows = self.rows
         added = rows._replace(src_mid=rows.src_ptr[1:], agg_mid=rows.agg_ptr[1:])
         return count_paths(added, self.num_dst).degree
+
+    @cached_property
+    def distinct(self) -> DistinctEdges:
+        """The graph with one edge where there is at least one path.
+
+        Raises:
+            ValueError: If the HAG represents no graph, or subtracts too many paths.
+        """
+        num_paths = self.paths.degree
+        if self.is_signed:
+            num_paths = self._paths_of_either_sign()
+            if num_paths.max(initial=0) > _EXACT:
+                raise ValueError(
+                    f"the HAG adds and subtracts {num_paths.max():.3g} paths to a "
+                    f"destination, of which up to {_EXACT:.3g} can be counted"
+                )
+        spans = [*self._spans(num_paths)]
+        out = DistinctEdges(self.num_src, self.num_dst, self.rows, spans)
+        if out.negative[1] >= 0:
+            _raise_negative(*out.negative)
+        return out
+
+    def distinct_edges(self, max_edges: int | None = None) -> tuple[I64, F64]:
+        """The edges of :attr:`distinct`, as :meth:`edge_index` lists them.
+
+        Also returns the number of paths of each, `[num_edges]`.
+        """
+        self.check_size(self.distinct.degree, max_edges)
+        return self.distinct.listed()
 
     def edge_index(self, max_edges: int | None = None) -> I64:
         """The edges, `[2, num_edges]`, sorted by destination and then by source."""

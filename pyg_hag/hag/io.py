@@ -21,6 +21,9 @@ _MEMBERS = ("format", "num_src", *FIELDS)
 _MARK = "sequential"  # a member that only a sequential HAG has
 _DECISIONS = "decisions"  # a member that older files do not have
 _FACTORS = "src_scale", "dst_scale"  # of a HAG with weights
+_PATHS = "paths"
+"""A member where several paths are one edge: 1 for a count, 2 for a cover."""
+_OF_PATHS = EdgeWeights.counts(), EdgeWeights.cover()
 _WEIGHT = "edge_weight"  # of a plain HAG whose weights have no factors, sorted
 _FLAGS = "weight_flags"
 """A sum: 1 for `EdgeWeights.is_optional`, 2 for `is_integral`, 4 times the dtype."""
@@ -56,7 +59,9 @@ def write_file(
         arrays[_MARK] = np.array([1], np.int64)
     if decisions:
         arrays[_DECISIONS] = np.array(decisions, np.int64)
-    if weights is not None:
+    if weights is not None and weights.of_paths:
+        arrays[_PATHS] = np.array([1 + _OF_PATHS.index(weights)], np.int64)
+    elif weights is not None:
         flags = weights.is_optional + 2 * weights.is_integral
         for name, vector in zip((*_FACTORS, _WEIGHT), weights[:3], strict=True):
             if vector is not None:  # as bits: any dtype but int64 is refused
@@ -88,7 +93,7 @@ def read_file(path: str | os.PathLike[str], make: Any) -> Any:
         (num_src,) = members["num_src"]
         tensors = [torch.from_numpy(members[name]) for name in FIELDS]
         decisions = members[_DECISIONS] if decided else np.empty(0)
-        weights = _weights(members) if _FLAGS in members else None
+        weights = _weights(members)
         hag = make(int(num_src), tensors, sequential)
         hag.decided(*decisions.tolist())
         if weights is not None:
@@ -112,7 +117,8 @@ def _read_members(archive: zipfile.ZipFile) -> dict[str, Any]:
                 f"it has format {version}, but this version of pyg_hag reads "
                 f"formats {_OLDEST} to {FORMAT}: build the HAG again"
             )
-    wanted = [*_MEMBERS, *(n for n in (_MARK, _DECISIONS, _FLAGS) if n in found)]
+    optional = _MARK, _DECISIONS, _PATHS, _FLAGS
+    wanted = [*_MEMBERS, *(n for n in optional if n in found)]
     if _FLAGS in found:
         wanted += (_WEIGHT,) if _WEIGHT in found else _FACTORS
     wanted += [_CHECKSUM] * (version > 1)
@@ -151,7 +157,14 @@ def _checksum(members: dict[str, bytes]) -> Any:
     return np.frombuffer(hasher.digest(), "<i8")
 
 
-def _weights(members: dict[str, Any]) -> EdgeWeights:
+def _weights(members: dict[str, Any]) -> EdgeWeights | None:
+    if _PATHS in members:
+        (of_paths,) = members[_PATHS]
+        if of_paths not in (1, 2) or _FLAGS in members:
+            raise ValueError(f"'{_PATHS}' must be 1 or 2, without other weights")
+        return _OF_PATHS[of_paths - 1]
+    if _FLAGS not in members:
+        return None
     (flags,) = members[_FLAGS]
     if flags not in range(4 * len(_DTYPES)):
         raise ValueError(f"'{_FLAGS}' must be from 0 to {4 * len(_DTYPES) - 1}")

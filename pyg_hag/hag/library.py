@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pyg_hag.hag.abstract import TensorList
 from pyg_hag.hag.container import HAG
+from pyg_hag.hag.edge_weights import EdgeWeights
 from pyg_hag.hag.symbolic import REVERSING
 
 _DST = 4
@@ -48,11 +49,31 @@ def self_loops(tensors: TensorList, num_src: int, views: str) -> Tensor:
     return resolve(tensors, num_src, views).self_loops.clone()
 
 
+@torch.library.custom_op("pyg_hag::edge_degree", mutates_args=())
+def edge_degree(tensors: TensorList, num_src: int, views: str) -> Tensor:
+    """Number of edges into each destination if all paths with the same ends are one."""
+    return (
+        resolve(tensors, num_src, views)
+        .weighted_by(EdgeWeights.counts())
+        .in_degree.clone()
+    )
+
+
+@torch.library.custom_op("pyg_hag::edge_loops", mutates_args=())
+def edge_loops(tensors: TensorList, num_src: int, views: str) -> Tensor:
+    """Number of self-loops of each node, likewise: 0 or 1."""
+    return (
+        resolve(tensors, num_src, views)
+        .weighted_by(EdgeWeights.counts())
+        .self_loops.clone()
+    )
+
+
 @torch.library.custom_op("pyg_hag::added_loops", mutates_args=())
 def added_loops(tensors: TensorList, num_src: int, views: str) -> Tensor:
     """Number of self-loops that :meth:`pyg_hag.HAG.closed` adds to each node."""
     return resolve(tensors, num_src, views).closed()[1].clone()
 
 
-for _operator in (in_degree, self_loops, added_loops):
+for _operator in (in_degree, self_loops, edge_degree, edge_loops, added_loops):
     _operator.register_fake(_per_destination)

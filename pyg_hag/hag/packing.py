@@ -14,7 +14,8 @@ SET, SEQUENTIAL, SIGNED = range(3)  # the values of HAG_TYPE, plus flags:
 WEIGHTED, OPTIONAL = 4, 8  # the edges have weights; see `EdgeWeights.is_optional`
 KIND = 3  # the bits of HAG_TYPE that are not flags
 REMOVED = 16  # the HAG takes the place of the edges
-FLAGS = 31  # the bits of kinds and flags
+COUNT, COVER = 32, 64  # see `EdgeWeights.of_paths`
+FLAGS = 127  # the bits of kinds and flags
 DECISION = 8  # the first bit of the number of the decision, see `hag.decision`
 HEADER = 8  # numbers of a header
 MAX_SRC = 2**31 - 1
@@ -29,12 +30,14 @@ def _hash_part(values: I64, shift: int, begin: int, end: int, name: int) -> Any:
 
 
 @jit
-def fingerprint(u: I64, v: I64, flat: Flat, sizes: I64) -> I64:
+def fingerprint(u: I64, v: I64, paths: I64, flat: Flat, sizes: I64) -> I64:
     """A 64-bit hash of each graph of a batch and its HAG, `[num_graphs]`.
 
     Args:
         u: The sources of the edges, `[num_edges]`.
         v: Their destinations, `[num_edges]`.
+        paths: How many paths each edge is, `[num_edges]`, for HAGs that count them;
+            empty if none does.
         flat: The HAG of the batch.
         sizes: For each graph the numbers of destinations, aggregates, groups, source
             inputs and aggregate inputs, the type of its HAG, and the number of sources,
@@ -72,7 +75,10 @@ def fingerprint(u: I64, v: I64, flat: Flat, sizes: I64) -> I64:
     for e in range(u.size if num_graphs > 0 else 0):
         if u[e] < sources[g] or u[e] >= sources[g + 1]:
             g = _graph_of(sources, u[e])
-        out[g] += hash_of_three(0, u[e] - sources[g], v[e] - starts[g, 0])
+        edge = hash_of_three(0, u[e] - sources[g], v[e] - starts[g, 0])
+        if paths.size > 0 and sizes[g, HAG_TYPE] & COUNT:
+            edge *= np.uint64(paths[e])
+        out[g] += edge
     return out.view(np.int64)
 
 

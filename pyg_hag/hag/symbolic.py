@@ -8,6 +8,7 @@ from pyg_hag.hag.edge_weights import EdgeWeights
 
 REVERSING = "t", "transposed"
 """The views that swap sources and destinations."""
+_OTHER_LOOPS = "with_self_loops", "with_missing_loops", "without_self_loops"
 _SAME_EDGES = (*REVERSING, "without_aggregates")
 
 
@@ -20,12 +21,14 @@ class SymbolicHAG(AbstractHAG):
     Args:
         base (AbstractHAG): The HAG that it is derived from.
         view (str): The method of :class:`pyg_hag.HAG` that returns it: `"t"`,
-            `"transposed"`, `"closed"`, `"with_self_loops"`, `"without_self_loops"` or
-            `"without_aggregates"`.
+            `"transposed"`, `"closed"`, `"with_self_loops"`, `"with_missing_loops"`,
+            `"without_self_loops"` or `"without_aggregates"`.
     """
 
     def __init__(self, base: AbstractHAG, view: str) -> None:
         self.base = base
+        if view == "with_self_loops" and base.of_paths:
+            view = "with_missing_loops"  # which leaves the paths that there are
         self.view = view
         self._reverses = view in REVERSING
 
@@ -50,7 +53,7 @@ class SymbolicHAG(AbstractHAG):
         """Number of intermediate aggregation nodes."""
         if self.view == "without_aggregates":
             return 0
-        if self.view in ("with_self_loops", "without_self_loops"):
+        if self.view in _OTHER_LOOPS:
             unknown_in_compiled_code("num_aggregates")
         return self.base.num_aggregates
 
@@ -69,18 +72,26 @@ class SymbolicHAG(AbstractHAG):
     @property
     def is_signed(self) -> bool:
         """Whether rows may subtract inputs."""
-        return self._reverses and self.base.is_signed
+        keeps = self._reverses or self.view == "with_missing_loops"
+        return keeps and self.base.is_signed
 
     @property
     def weights(self) -> EdgeWeights | None:
         """The weights of the edges, or None if all are 1."""
-        weights = self.base.weights if self.view in _SAME_EDGES else None
+        weights = self.base.weights
+        if self.view not in _SAME_EDGES and not self.base.of_paths:
+            return None
         return weights if weights is None or not self._reverses else weights.t()
 
     @property
-    def unweighted(self) -> "SymbolicHAG":
+    def unweighted(self) -> AbstractHAG:
         """The HAG without weights."""
         return SymbolicHAG(self.base.unweighted, self.view)
+
+    @property
+    def covered(self) -> AbstractHAG:
+        """The HAG that :attr:`is_cover`, of the same paths."""
+        return self if self.is_cover else SymbolicCover(self.unweighted)
 
     @property
     def device(self) -> torch.device:
@@ -131,6 +142,12 @@ class SymbolicHAG(AbstractHAG):
         edge_index = self.base.edge_index_of_any_order()
         return edge_index.flip(0) if self._reverses else edge_index
 
+    def edge_weight_of_any_order(self) -> Tensor | None:
+        """The weights of these edges, or None if all are 1."""
+        if self.view not in _SAME_EDGES:
+            unknown_in_compiled_code("edge_weight")
+        return self.base.edge_weight_of_any_order()
+
     def edge_index_in_order(self, name: str) -> Tensor:
         """The edges in the order in which they were given."""
         if self.view not in _SAME_EDGES:
@@ -139,6 +156,37 @@ class SymbolicHAG(AbstractHAG):
             )
         edge_index = self.base.edge_index_in_order(name)
         return edge_index.flip(0) if self._reverses else edge_index
+
+
+class SymbolicCover(SymbolicHAG):
+    """The HAG that is a cover, of the same paths as another one.
+
+    Args:
+        base (AbstractHAG): The other one, of which each path is an edge.
+    """
+
+    def __init__(self, base: AbstractHAG) -> None:
+        super().__init__(base, "covered")
+
+    @property
+    def handle(self) -> Handle:
+        """The HAG in which each path is an edge, as the argument of operators."""
+        return self.base.handle
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether rows may subtract inputs."""
+        return self.base.is_signed
+
+    @property
+    def weights(self) -> EdgeWeights:
+        """What the paths are."""
+        return EdgeWeights.cover()
+
+    @property
+    def unweighted(self) -> AbstractHAG:
+        """The HAG in which each path is an edge."""
+        return self.base
 
 
 def closed_view(hag: AbstractHAG) -> tuple[AbstractHAG, Tensor]:

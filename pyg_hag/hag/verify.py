@@ -9,6 +9,7 @@ from torch import Tensor
 from pyg_hag.graph.checks import MAX_NODES, check_edge_index
 from pyg_hag.hag import structure
 from pyg_hag.hag.arrays import Flat
+from pyg_hag.hag.edge_weights import EdgeWeights
 from pyg_hag.hag.host import HostHAG
 from pyg_hag.utils.arrays import I64
 from pyg_hag.utils.checks import whole_number
@@ -50,7 +51,14 @@ def check_weights(weights: Any, num_src: int, num_dst: int, num_edges: int) -> N
         TypeError: If they are not floating-point vectors.
         ValueError: If they have the wrong sizes.
     """
-    a, b, edge_weight, *flags = weights
+    *values, of_paths = weights
+    a, b, edge_weight, *flags = values
+    if of_paths:
+        if weights not in (EdgeWeights.counts(), EdgeWeights.cover()):
+            raise ValueError(
+                f"'weights' of paths must be a count or a cover (got {of_paths!r})"
+            )
+        return
     factored = edge_weight is None
     wrong = (a is None) is factored or (b is None) is factored
     if wrong or not all(isinstance(flag, bool) for flag in flags):
@@ -178,22 +186,31 @@ def _raise_repeated(u: int, v: int) -> NoReturn:
     )
 
 
-def prove_equal(hag: HostHAG, edge_index: Tensor, max_edges: int | None) -> None:
-    """Raises a ValueError unless each edge is exactly one path, without other paths."""
+def prove_equal(
+    hag: HostHAG, edge_index: Tensor, max_edges: int | None, of_paths: str = ""
+) -> None:
+    """Raises a ValueError unless each edge is exactly one path, without other paths.
+
+    If paths with the same ends are one edge: unless each edge is at least one path.
+    """
     wanted = check_edge_index(edge_index, (hag.num_src, hag.num_dst)).cpu().numpy()
-    paths = hag.paths.degree
+    paths = hag.distinct.degree if of_paths else hag.paths.degree
     degree = np.bincount(wanted[1], minlength=hag.num_dst)
     wrong = (degree != paths).nonzero()[0]
     if wrong.size > 0:
         v = int(wrong[0])
         raise ValueError(
             f"destination {v} has {degree[v]} edges in 'edge_index', but {paths[v]} "
-            f"paths in the HAG"
+            f"{'edges' if of_paths else 'paths'} in the HAG"
         )
     wanted = wanted[:, np.lexsort((wanted[0], wanted[1]))]
-    if max_edges is None and not hag.is_signed:
+    if max_edges is None and (of_paths or not hag.is_signed):
         max_edges = wanted.shape[1]  # as many as there are
-    different = (wanted != hag.edge_index(max_edges)).any(0).nonzero()[0]
+    if of_paths:
+        found, _ = hag.distinct_edges(max_edges)
+    else:
+        found = hag.edge_index(max_edges)
+    different = (wanted != found).any(0).nonzero()[0]
     if different.size > 0:
         u, v = wanted[:, different[0]].tolist()
         raise ValueError(

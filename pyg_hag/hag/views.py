@@ -35,6 +35,10 @@ def closed(hag: H) -> tuple[H, Tensor]:
     """See :meth:`pyg_hag.HAG.closed`."""
     if not hag.is_signed:
         return hag, torch.zeros_like(hag.dst)
+    if hag.of_paths:
+        bare: Any = hag.unweighted
+        inner, more = bare.closed()
+        return inner.weighted_by(hag.weights), more
     flat, added = hag.host.closed()
     out = hag.from_arrays(hag.num_src, flat).to(hag.device)
     return out, torch.from_numpy(added).to(hag.device)
@@ -42,6 +46,9 @@ def closed(hag: H) -> tuple[H, Tensor]:
 
 def with_self_loops(hag: H) -> H:
     """See :meth:`pyg_hag.HAG.with_self_loops`."""
+    if hag.of_paths:
+        bare: Any = hag.unweighted
+        return bare.with_missing_loops().weighted_by(hag.weights)
     out, _ = closed(hag)
     out.check_square()
     flat = edit.with_self_loops(out.host)
@@ -50,8 +57,21 @@ def with_self_loops(hag: H) -> H:
     return hag.from_arrays(hag.num_src, flat).to(hag.device)
 
 
+def with_missing_loops(hag: H) -> H:
+    """See :meth:`pyg_hag.HAG.with_missing_loops`."""
+    hag.check_square()
+    missing = (hag.host.distinct.self_loops == 0).nonzero()[0]
+    if missing.size == 0:
+        return hag
+    flat = edit.with_edges(hag.host, missing, missing)
+    return hag.from_arrays(hag.num_src, flat).to(hag.device)
+
+
 def without_self_loops(hag: H) -> H:
     """See :meth:`pyg_hag.HAG.without_self_loops`."""
+    if hag.of_paths:
+        bare: Any = hag.unweighted
+        return bare.without_self_loops().weighted_by(hag.weights)
     if not hag.host.self_loops.any():
         return hag
     src, dst = hag.host.edge_index()

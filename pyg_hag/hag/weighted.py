@@ -8,9 +8,10 @@ from torch import Tensor
 
 from pyg_hag.hag.arrays import FIELDS
 from pyg_hag.hag.base import FlatHAG
-from pyg_hag.hag.edge_weights import EdgeWeights
+from pyg_hag.hag.edge_weights import COVER, EdgeWeights
+from pyg_hag.hag.symbolic import SymbolicCover
 from pyg_hag.hag.verify import check_weights
-from pyg_hag.utils.tensors import copied
+from pyg_hag.utils.tensors import copied, kept_property
 
 Self = TypeVar("Self", bound="WeightedHAG")
 
@@ -29,8 +30,12 @@ class WeightedHAG(FlatHAG):
     def weighted_by(self: Self, weights: EdgeWeights | None) -> Self:
         """Returns a HAG of the same graph with such weights of its edges.
 
+        With :meth:`EdgeWeights.counts` or :meth:`EdgeWeights.cover`, several paths with
+        the same ends are no longer several edges.
+
         Raises:
-            ValueError: If weights of single edges cannot be shared.
+            ValueError: If weights of single edges cannot be shared, or the HAG cannot
+                have this meaning of its paths.
         """
         if weights is None:
             return self.unweighted
@@ -39,10 +44,22 @@ class WeightedHAG(FlatHAG):
                 "'weights' of single edges need a HAG without aggregates: build it "
                 "with 'capacity=0'"
             )
+        self._check_paths(weights.of_paths)
         bare = self.unweighted
         hag = bare._twin()
         hag._set_weights(weights, bare)
         return hag
+
+    @property
+    def covered(self: Self) -> Self:
+        """The HAG that :attr:`is_cover`, of the same paths."""
+        if torch.compiler.is_compiling() and not self.is_cover:
+            return SymbolicCover(self.unweighted)  # type: ignore[return-value]
+        return self if self.is_cover else self.unweighted._covered
+
+    @kept_property
+    def _covered(self: Self) -> Self:
+        return self.weighted_by(EdgeWeights.cover())
 
     def to(self: Self, device: torch.device | str | int) -> Self:
         """Returns the HAG on `device` (itself if it is already there)."""
@@ -53,8 +70,9 @@ class WeightedHAG(FlatHAG):
         moved = torch.cat(self.tensors).to(device)  # in one copy
         tensors = moved.split([t.numel() for t in self.tensors])
         hag = self.trusted(self.num_src, tensors, self.is_sequential, self.host)
-        if self.given_edge_index is not None:
-            hag.in_order_of(self.given_edge_index.to(device))
+        given = self.unweighted.given_edge_index
+        if given is not None:
+            hag.in_order_of(given.to(device))
         hag.decided(*self.decisions)
         return hag if self.weights is None else hag.weighted_by(self.weights.to(device))
 
@@ -63,7 +81,8 @@ class WeightedHAG(FlatHAG):
         if self.is_sequential:
             state["_sequential"] = True
         if self.weights is not None:
-            state["weights"] = tuple(self.weights_of_file())
+            weights = tuple(self.weights_of_file())
+            state["weights"] = weights if self.of_paths else weights[:-1]
         if self.decisions:
             state["decisions"] = self.decisions
         return type(self), (self.num_src, *self.tensors), state or None
@@ -80,21 +99,6 @@ class WeightedHAG(FlatHAG):
                 "build it from the matrix again"
             )
         return weights._replace(edge_weight=self._sorted_weights(weights.edge_weight))
-
-    def to_edge_weight(self, edge_index: Tensor) -> Tensor | None:
-        """The weights of the edges of :meth:`to_edge_index`, or None if all are 1.
-
-        In the dtype of the matrix that the HAG stands for, or int64 if its values were
-        whole numbers.
-        """
-        weights = self.weights
-        if weights is None:
-            return None
-        if weights.edge_weight is not None:
-            out = self._sorted_weights(weights.edge_weight)
-        else:
-            out = weights.of_edges(edge_index)
-        return out.round().long() if weights.is_integral else out
 
     def _sorted_weights(self, edge_weight: Tensor) -> Tensor:
         """The weights of single edges, by destination and then by source."""
@@ -127,12 +131,26 @@ class WeightedHAG(FlatHAG):
     def take_stored_weights(self, weights: EdgeWeights) -> None:
         """Sets the weights that :meth:`weights_of_file` has given, after checks."""
         check_weights(weights, self.num_src, self.num_dst, self.num_edges)
+        self._check_paths(weights.of_paths)
         if weights.edge_weight is not None:
             if self.num_aggregates > 0 or self.is_signed:
                 raise ValueError("'edge_weight' belongs to a HAG without aggregates")
             edge_index = torch.from_numpy(self.host.edge_index())
             self.in_order_of(edge_index.to(self.device))
         self._set_weights(weights, self._twin())
+
+    def _check_paths(self, of_paths: str) -> None:
+        """Checks that paths of this HAG can have such a meaning."""
+        if of_paths and self.is_sequential:
+            raise ValueError(
+                f"the paths of a sequential HAG, which are in order, cannot be a "
+                f"{of_paths}: build it without order='sequential'"
+            )
+        if of_paths == COVER and self.is_signed:
+            raise ValueError(
+                "the paths of a HAG that subtracts cannot be a cover, as there is no "
+                "signed maximum: build it without 'subtract'"
+            )
 
     def _twin(self: Self) -> Self:
         """Another HAG of the same tensors, without weights."""
@@ -143,4 +161,6 @@ class WeightedHAG(FlatHAG):
 
     def _set_weights(self: Self, weights: EdgeWeights, bare: Self) -> None:
         self.__dict__.update(_weights=weights, _unweighted=bare)
+        if weights.of_paths:  # an order of paths is none of edges
+            self.__dict__["given_edge_index"] = None
         bare.own_tensors()  # operators get weights on their own

@@ -2,7 +2,7 @@
 
 import copyreg
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch_geometric import nn as nn_pyg
 
 from pyg_hag.hag import AbstractHAG
 from pyg_hag.nn.conv import HAGEGConv, HAGGCNConv, HAGGINConv, HAGSAGEConv
-from pyg_hag.nn.mixins.checks import refuse_torchscript
+from pyg_hag.nn.mixins.checks import check_counts, refuse_torchscript
 from pyg_hag.nn.mixins.display import noted
 from pyg_hag.nn.mixins.edges import dtype_of, to_edges
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing, install_propagate
@@ -154,20 +154,31 @@ class _EdgeMixin(nn.Module):
     def _completed(self, given: dict[str, Any]) -> dict[str, Any]:
         """The arguments, with what else a HAG among them knows of its graph."""
         hag = next((v for v in given.values() if isinstance(v, AbstractHAG)), None)
+        names: Any = self._arguments
+        if "edge_weight" not in names or hag is None:
+            for graph in _hags_in(given):
+                check_counts(self, graph)
         if hag is None:
             return given
-        names: Any = self._arguments
         known: dict[str, Any] = {}
         if "size" in names and given.get("size") is None:
             known["size"] = hag.num_src, hag.num_dst
         if "num_edges" in names and given.get("num_edges") is None:  # hyperedges
             known["num_edges"] = hag.num_dst
         is_missing = "edge_weight" in names and given.get("edge_weight") is None
-        if is_missing and hag.weights and torch.compiler.is_compiling():
-            edge_index = hag.edge_index_of_any_order()
-            weight = hag.weights.of_edges(edge_index)
-            known["edge_weight"] = weight.to(dtype_of(given))
+        if is_missing and (hag.is_count or torch.compiler.is_compiling()):
+            weight = hag.edge_weight_of_any_order()
+            if weight is not None:
+                known["edge_weight"] = weight.to(dtype_of(given) or weight.dtype)
         return {**given, **known}
+
+
+def _hags_in(given: dict[str, Any]) -> Iterator[AbstractHAG]:
+    """The HAGs among arguments, also by the types of edges."""
+    for value in given.values():
+        for item in value.values() if type(value) is dict else [value]:
+            if isinstance(item, AbstractHAG):
+                yield item
 
 
 def _copying(propagate: Any) -> Any:

@@ -30,7 +30,9 @@ class OwnLayerMixin(HAGMessagePassing):
         self, hag: AbstractHAG, size: Any = None, **kwargs: Any
     ) -> Tensor:
         x = kwargs[self.message_input]  # type: ignore[index]
-        return propagate_hag(self, hag.unweighted, x, None, size)
+        if not hag.of_paths:
+            hag = hag.unweighted
+        return propagate_hag(self, hag, x, None, size)
 
 
 @functools.cache

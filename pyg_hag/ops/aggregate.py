@@ -10,6 +10,7 @@ from pyg_hag.ops.checks import check_aggregate
 from pyg_hag.ops.dispatch import select
 from pyg_hag.ops.launch import Scales
 from pyg_hag.ops.numbers import aggregate_integers, to_complex, to_reals
+from pyg_hag.ops.paths import over_paths
 from pyg_hag.ops.reductions import COMPLEX, DTYPES
 from pyg_hag.ops.weighted import weighted_sum
 from pyg_hag.utils.tensors import computed_dtype, per_row
@@ -80,9 +81,13 @@ def aggregate(
     Raises:
         TypeError: If an argument has the wrong type or dtype.
         ValueError: If shapes, devices or names do not fit, or the HAG subtracts and
-            `reduce` is neither sum, mean nor symnorm.
+            `reduce` is neither sum, mean nor symnorm. If it counts paths and `reduce`
+            is neither sum nor mean, or is a cover and it is neither max nor min.
     """
     reduce = check_aggregate(x, hag, reduce, src_scale, dst_scale, self_scale)
+    if hag.of_paths:
+        scales = src_scale, dst_scale, self_scale
+        return _aggregate_paths(x, hag, reduce, scales, backend)
     if x.dtype not in DTYPES:
         scales = src_scale, dst_scale, self_scale
         return _aggregate_others(x, hag, reduce, scales, backend)
@@ -114,6 +119,29 @@ def aggregate(
     if dst_scale is not None:
         out = out * per_row(dst_scale, out)
     return out.to(dtype)
+
+
+def _aggregate_paths(
+    x: Tensor,
+    hag: AbstractHAG,
+    reduce: str | tuple[str, ...],
+    scales: Scales,
+    backend: str | None,
+) -> Tensor:
+    """Over a graph of which several paths are one edge."""
+    src_scale, dst_scale, self_scale = scales
+    if hag.is_cover:
+        chosen = reduce if isinstance(reduce, str) else [*reduce]
+        return aggregate(x, hag.unweighted, chosen, *scales, backend=backend)
+    if isinstance(reduce, str):
+        paths, name, dst_scale = over_paths(x, hag, reduce, dst_scale)
+        factors = src_scale, dst_scale, self_scale
+        return aggregate(x, paths, name, *factors, backend=backend)
+    x = x[:, None] if x.dim() == 1 else x
+    factors = src_scale, dst_scale, self_scale
+    return torch.cat(
+        [aggregate(x, hag, n, *factors, backend=backend) for n in reduce], -1
+    )
 
 
 def _aggregate_others(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pyg_hag.hag.abstract import AbstractHAG
+from pyg_hag.ops.paths import check_paths
 from pyg_hag.ops.reductions import (
     COMPLEX,
     DTYPES,
@@ -104,7 +105,8 @@ def _check_scales(
 
 
 def _check_reduce(reduce: Any, hag: AbstractHAG) -> str | tuple[str, ...]:
-    if isinstance(reduce, str) and reduce in ("sum", "add", "mean"):
+    is_plain = not hag.of_paths
+    if is_plain and isinstance(reduce, str) and reduce in ("sum", "add", "mean"):
         return "sum" if reduce == "add" else reduce
     names = reduce if isinstance(reduce, (list, tuple)) else [reduce]
     names = tuple("sum" if name == "add" else name for name in names)
@@ -122,4 +124,6 @@ def _check_reduce(reduce: Any, hag: AbstractHAG) -> str | tuple[str, ...]:
             f"'reduce' must be one of {SIGNED_REDUCES} over a HAG that subtracts (got "
             f"{reduce!r}): build it without 'subtract'"
         )
+    if hag.of_paths:
+        check_paths(names, hag)
     return names if isinstance(reduce, (list, tuple)) else names[0]

@@ -15,6 +15,7 @@ from pyg_hag.ops.library import (
     qlinear_operator,
     quantize_operator,
 )
+from pyg_hag.ops.paths import check_paths
 from pyg_hag.ops.qparams import Epilogue, QParams, Residual
 from pyg_hag.ops.quantized_launch import (
     compute_aggregate,
@@ -87,6 +88,9 @@ def aggregate_quantized(
             f"'x' must have shape [{hag.num_src}, F], one row for each source (got "
             f"{list(x.shape)})"
         )
+    if hag.of_paths:
+        check_paths([reduce], hag)
+        hag = hag.unweighted
     if hag.weights is not None:
         raise ValueError(
             "'hag' has weights of its edges, which sums of integers leave out: pass "

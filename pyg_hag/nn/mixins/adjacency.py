@@ -24,7 +24,8 @@ class Adjacency(NamedTuple):
     edge may have another factor of its own.
 
     Attributes:
-        hag (HAG): The graph, in the direction of the messages.
+        hag (HAG): The graph, in the direction of the messages. Without other weights
+            it may count paths, or be a cover; `aggregate` knows what its edges are.
         src_scale (torch.Tensor, optional): The factors a, `[num_src]`.
         dst_scale (torch.Tensor, optional): The factors b, `[num_dst]`.
         self_scale (torch.Tensor, optional): The weights c of each node itself.
@@ -58,12 +59,13 @@ def weighted_adjacency(
     """
     if edge_weight is None:
         carried = hag.weights
-        if carried is None:
+        if carried is None or carried.of_paths:
             return Adjacency(hag)
         a, b, edge_weight = carried[:3]
         if edge_weight is None:
             return Adjacency(hag.unweighted, a, b)
-    hag = hag.unweighted
+    if not hag.of_paths:  # whose edges have no order: else it is refused
+        hag = hag.unweighted
     edge_weight = check_edge_weight(hag, edge_weight, name)
     is_plain = hag.num_aggregates == 0 and not hag.is_signed
     if is_plain and (not always or torch.compiler.is_compiling()):
@@ -94,9 +96,7 @@ def edges_of(hag: AbstractHAG, edge_weight: Any = None) -> tuple[Tensor, Any]:
     """The edges of a graph, and their weights: those given, or those it carries."""
     if edge_weight is not None:
         return hag.edge_index_in_order("edge_weight"), edge_weight
-    edge_index = hag.edge_index_of_any_order()
-    weights = hag.weights
-    return edge_index, None if weights is None else weights.of_edges(edge_index)
+    return hag.edge_index_of_any_order(), hag.edge_weight_of_any_order()
 
 
 def check_edge_weight(hag: AbstractHAG, edge_weight: Tensor, name: str) -> Tensor:
@@ -116,7 +116,7 @@ def total_weight(adjacency: Adjacency, dtype: torch.dtype) -> Tensor:
     if weight is not None:
         return weighted_sum(weight.new_ones(hag.num_src), weight, hag).to(dtype)
     if a is None or b is None:
-        return hag.in_degree.to(dtype)
+        return hag.unweighted.in_degree.to(dtype)  # of paths, if it counts them
     return aggregate(a.to(dtype), hag, dst_scale=b)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from pyg_hag.hag import AbstractHAG
-from pyg_hag.nn.mixins.checks import check_shareable, check_size
+from pyg_hag.nn.mixins.checks import check_shareable, check_size, checked_paths
 from pyg_hag.nn.mixins.edges import dtype_of, features_with_loops, to_edges
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing
 from pyg_hag.ops.attention import Scores, attention
@@ -62,6 +62,7 @@ class AttentionMixin(HAGMessagePassing):
         """
         if not isinstance(graph, AbstractHAG):
             return graph
+        graph = checked_paths(self, graph)
         has_features = graph.weights is not None and self.edge_dim is not None
         if returns_weights is None and not has_features:
             return graph
@@ -90,7 +91,7 @@ class AttentionMixin(HAGMessagePassing):
             raise ValueError(
                 f"'{type(self).__name__}': {reason}: pass 'edge_index' instead"
             )
-        hag = self.oriented(hag.unweighted)
+        hag = self.oriented(checked_paths(self, hag).unweighted)
         check_size(hag, *sizes)
         if size is not None:
             given = list(size)

@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 import torch
 
 from pyg_hag.hag import AbstractHAG
+from pyg_hag.nn.mixins.aggregation import reduction_of
+from pyg_hag.ops.paths import EXTREMES, NOT_OVER_COVERS
 
 PER_EDGE_METHODS = (
     *("message", "aggregate", "message_and_aggregate", "update", "edge_update"),
@@ -99,7 +101,13 @@ def used_weights(conv: Any, hag: AbstractHAG) -> AbstractHAG:
 
     As PyG's layers that take no `edge_weight` ignore the values of a `SparseTensor`,
     and those of sparse tensors where they do not multiply by the matrix.
+
+    Raises:
+        ValueError: If several paths are one edge, and the layer's result is not that of
+            the edges.
     """
+    if hag.of_paths:
+        return checked_paths(conv, hag)
     weights = hag.weights
     if weights is None or takes_edge_weight(conv.__class__):
         return hag
@@ -107,13 +115,62 @@ def used_weights(conv: Any, hag: AbstractHAG) -> AbstractHAG:
     return hag if multiplies and not weights.is_optional else hag.unweighted
 
 
-def refuse_weights(conv: Any, hag: AbstractHAG) -> None:
-    """Checks that a HAG has no weights, which PyG's layer would use in its own way."""
+def checked_paths(conv: Any, hag: AbstractHAG) -> AbstractHAG:
+    """The HAG that a layer runs on, after checking what several of its paths are.
+
+    A layer without `edge_weight` runs on the paths that a HAG counts if it takes maxima
+    or minima of them, for which counts make no difference.
+
+    Raises:
+        ValueError: If the layer's result is not that of the edges.
+    """
+    name = type(conv).__name__
+    if hag.is_cover and not takes_extremes(conv):
+        raise ValueError(f"'edge_index' of '{name}' {NOT_OVER_COVERS}")
+    if hag.is_count and not takes_edge_weight(conv.__class__):
+        check_counts(conv, hag)
+        return hag.covered
+    return hag
+
+
+def check_counts(conv: Any, hag: AbstractHAG) -> None:
+    """Checks that the numbers of paths make no difference to a layer without weights.
+
+    Raises:
+        ValueError: If the HAG counts paths, and the layer takes sums of them.
+    """
+    if hag.is_count and not takes_extremes(conv):
+        raise ValueError(
+            f"'{type(conv).__name__}' takes no 'edge_weight', but this HAG counts "
+            f"paths, so that its sums would too: build it without weights "
+            f"(HAGMetaPaths(weighted=False), build_hag_of_product(..., weighted=False))"
+        )
+
+
+def takes_extremes(conv: Any) -> bool:
+    """Whether all reductions of a layer are maxima and minima."""
+    names = getattr(conv, "aggregators", None)  # of `EGConv`
+    if names is None:
+        module = getattr(conv, "aggr_module", None)
+        parts = getattr(module, "aggrs", [module])
+        names = [reduction_of(part) for part in parts]
+    return {*names} <= EXTREMES
+
+
+def refuse_weights(conv: Any, hag: AbstractHAG) -> AbstractHAG:
+    """Checks that a HAG has no weights, which PyG's layer would use in its own way.
+
+    Returns:
+        HAG: The HAG that the layer runs on; see :func:`checked_paths`.
+    """
+    if hag.of_paths:
+        return checked_paths(conv, hag)
     if hag.weights is not None:
         raise ValueError(
             f"'{type(conv).__name__}' does not take a HAG with weights of its edges: "
             f"pass 'hag.unweighted', or the matrix that it was built from"
         )
+    return hag
 
 
 def warn_of_unread_weights(conv: Any) -> None:
@@ -141,9 +198,14 @@ def _warn_once(name: str) -> None:
     )
 
 
-@functools.cache
+@torch.compiler.assume_constant_result
 def takes_edge_weight(cls: type) -> bool:
     """Whether `forward` of a class of layers has an argument `edge_weight`."""
+    return _takes_edge_weight(cls)
+
+
+@functools.cache
+def _takes_edge_weight(cls: type) -> bool:
     return any(
         "edge_weight" in inspect.signature(base.__dict__["forward"]).parameters
         for base in cls.__mro__

@@ -56,7 +56,7 @@ def to_edges(
     if isinstance(value, AbstractHAG):
         if ordered is not None:
             return value.edge_index_in_order(ordered)
-        if value.weights is None or has_weights:
+        if value.weights is None or value.of_paths or has_weights:
             return value.edge_index_of_any_order()
         return _matrix_of(value, dtype)
     if type(value) is dict:

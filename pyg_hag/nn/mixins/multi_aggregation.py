@@ -39,7 +39,7 @@ class EGMixin(HAGMessagePassing):
             return out
         check_shareable(self)
         check_square(self, hag)
-        refuse_weights(self, hag)
+        hag = refuse_weights(self, hag)
         check_sources(hag, x.shape[self.node_dim])
         oriented = self.oriented(hag)
         if self.add_self_loops:
@@ -99,7 +99,7 @@ class HypergraphMixin(HAGMessagePassing):
             raise ValueError(
                 f"'num_edges' is {num_edges}, but the HAG has {hag.num_dst} hyperedges"
             )
-        refuse_weights(self, hag)
+        hag = refuse_weights(self, hag)
         x = self.lin(x)
         if hyperedge_weight is None:
             hyperedge_weight = x.new_ones(hag.num_dst)

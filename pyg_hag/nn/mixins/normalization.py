@@ -17,9 +17,10 @@ def loop_rule(hag: AbstractHAG, edge_weight: Tensor | None) -> str:
     """What PyG's `gcn_norm` does with the self-loops of a weighted graph.
 
     A node keeps its last one; those of a `torch_sparse.SparseTensor` are replaced, and
-    to those of a sparse tensor of PyTorch another one is added.
+    to those of a sparse tensor of PyTorch another one is added. All paths from a node
+    to itself are one self-loop if the HAG counts paths.
     """
-    if edge_weight is not None or hag.weights is None:
+    if edge_weight is not None or hag.weights is None or hag.of_paths:
         return KEPT
     return REPLACED if hag.weights.is_optional else ADDED
 
@@ -70,8 +71,8 @@ def _gcn_scales(
     rule: str = KEPT,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Scales of the sources, of the destinations, and of each node itself."""
-    _, a, b, _, weight = adjacency
-    if a is None and weight is None:
+    hag, a, b, _, weight = adjacency
+    if a is None and weight is None and not hag.is_count:
         fill = 1.0  # all edges have the weight 1, including added ones
     total = total_weight(adjacency, dtype)
     missing = None
@@ -129,6 +130,7 @@ def _missing_loops(
         return torch.where(torch.as_tensor(stays, device=hag.device), 0, fill * ones)
     count = hag.self_loops
     each = torch.ones_like(count, dtype=dtype)
+    # In a HAG that counts paths, there is at most one loop, which keeps its weight.
     if a is not None and b is not None:  # all loops of a node weigh the same
         each = (a * b).to(dtype)
     if rule == REPLACED:
@@ -177,6 +179,8 @@ def laplacian(
         dtype (torch.dtype): Dtype of the result.
     """
     hag, a, b, _, weight = adjacency
+    if hag.is_count:
+        hag = hag.unweighted  # a Laplacian adds the weights of edges with the same ends
     loops = None
     if weight is not None:
         src, dst = hag.edge_index_in_order("edge_weight")

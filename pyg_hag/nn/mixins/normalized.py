@@ -11,7 +11,11 @@ from pyg_hag.nn.mixins.aggregation import (
     unsupported_aggregation_reason,
     unsupported_sum_reason,
 )
-from pyg_hag.nn.mixins.checks import check_square, refuse_weights
+from pyg_hag.nn.mixins.checks import (
+    check_square,
+    checked_paths,
+    refuse_weights,
+)
 from pyg_hag.nn.mixins.message_passing import HAGMessagePassing, propagate_hag
 from pyg_hag.nn.mixins.normalization import gcn_normalized, laplacian, loop_rule
 from pyg_hag.nn.mixins.order import add_bias, product, takes_other_order
@@ -31,6 +35,7 @@ class GCNMixin(HAGMessagePassing):
         self, hag: AbstractHAG, x: Tensor, edge_weight: Tensor | None
     ) -> Adjacency:
         """The normalised graph; see :meth:`HAGMessagePassing.adjacency_of`."""
+        hag = checked_paths(self, hag)
         name = type(self).__name__
         always = self.factors_weights
         if not getattr(self, "normalize", True):
@@ -125,6 +130,7 @@ class LabelPropagationMixin(GCNMixin):
             # Its factors have the default dtype, and half precision gives way to it.
             normalizes = edge_weight is None and edge_index.weights is None
             factor = torch.get_default_dtype() if normalizes else y.dtype
+            factor = torch.float32 if edge_index.is_count else factor
             y = y.to(torch.promote_types(y.dtype, factor))
         out: Tensor = super().forward(y, edge_index, mask, edge_weight, post_step)
         return out
@@ -133,8 +139,9 @@ class LabelPropagationMixin(GCNMixin):
         self, hag: AbstractHAG, x: Tensor, edge_weight: Tensor | None
     ) -> Adjacency:
         """See :meth:`HAGMessagePassing.adjacency_of`."""
-        weights = hag.weights
-        if edge_weight is not None or (weights is not None and weights.is_optional):
+        weights, hag = hag.weights, checked_paths(self, hag)
+        is_optional = weights is not None and weights.is_optional
+        if edge_weight is not None or is_optional or hag.is_count:
             return weighted_adjacency(hag, edge_weight, type(self).__name__)
         return super().adjacency_of(hag, x, None)
 
@@ -159,6 +166,7 @@ class ChebMixin(HAGMessagePassing):
             options = normalization, lambda_max, dtype, batch
             return super().__norm__(hag, num_nodes, edge_weight, *options)
         check_square(self, hag)
+        hag = checked_paths(self, hag)
         adjacency = weighted_adjacency(hag, edge_weight, type(self).__name__)
         entries = laplacian(adjacency, normalization, dtype)
         (hag, a, b, _, weight), diagonal, loops, _ = entries
@@ -196,7 +204,7 @@ class ClusterGCNMixin(HAGMessagePassing):
             out: Tensor = super().forward(x, edge_index)
             return out
         check_square(self, hag)
-        refuse_weights(self, hag)
+        hag = refuse_weights(self, hag)
         if not torch.compiler.is_compiling() and bool((hag.self_loops > 1).any()):
             hag = hag.without_self_loops()  # which would cancel with rounding errors
         degree, loops = hag.in_degree, hag.self_loops

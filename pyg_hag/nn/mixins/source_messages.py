@@ -30,8 +30,7 @@ class SourceMessageMixin(HAGMessagePassing):
                 edges, x=x, size=size, edge_attr=edge_attr
             )
             return out
-        hag = used_weights(self, hag)
-        refuse_weights(self, hag)
+        hag = refuse_weights(self, used_weights(self, hag))
         return propagate_hag(self, hag, (self._source_message(x[0]), x[1]), None, size)
 
     def _source_message(self, x: Tensor) -> Tensor:

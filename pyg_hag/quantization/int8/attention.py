@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch_geometric.utils import add_self_loops, remove_self_loops
 
 from pyg_hag.hag import AbstractHAG
-from pyg_hag.nn.mixins.checks import check_size
+from pyg_hag.nn.mixins.checks import check_size, checked_paths
 from pyg_hag.nn.mixins.edges import features_with_loops
 from pyg_hag.ops.attention.quantized import attention_quantized, quantized_on_edges
 from pyg_hag.ops.attention.rounding import QuantizedAttention, order_of
@@ -188,7 +188,7 @@ class INT8GAT(nn.Module):
                 )
             sizes = (num_dst, num_src) if turned else (num_src, num_dst)
             graph = self._state.hag_of(graph, sizes)
-        hag: AbstractHAG = graph.unweighted
+        hag: AbstractHAG = checked_paths(self, graph).unweighted
         hag = hag.t() if turned else hag
         check_size(hag, num_src, num_dst)
         return hag

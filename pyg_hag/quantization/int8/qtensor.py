@@ -74,7 +74,7 @@ class QTensor(NamedTuple):
         names = reductions_of(conv)
         graph = used_weights(conv, conv.oriented(hag))
         given = any(value is not None for value in kwargs.values())
-        given = given or graph.weights is not None
+        given = given or (graph.weights is not None and not graph.of_paths)
         if given or len(names) > 1 or names[0] not in SCALED_REDUCTIONS:
             return self._simulated().propagate(conv, hag, **kwargs)
         check_shareable(conv)

@@ -15,7 +15,11 @@ from torch_geometric.utils import (
 )
 
 from pyg_hag.hag import AbstractHAG
-from pyg_hag.nn.mixins.checks import overridden_method, replaced_method
+from pyg_hag.nn.mixins.checks import (
+    checked_paths,
+    overridden_method,
+    replaced_method,
+)
 from pyg_hag.quantization.config import DegreeQuantConfig
 from pyg_hag.quantization.qat.base import QuantizedLayer
 from pyg_hag.quantization.qat.fake_quantize import FakeQuantize
@@ -152,6 +156,7 @@ class QuantizedGAT(QuantizedLayer):
         """The edges and their features, with self-loops if the layer adds them."""
         edges = graph
         if isinstance(graph, AbstractHAG):
+            graph = checked_paths(self, graph)
             edges = graph.edge_index_of_any_order()
             if edge_attr is not None:
                 edges = graph.edge_index_in_order("edge_attr")

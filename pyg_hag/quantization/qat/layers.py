@@ -230,8 +230,7 @@ class QuantizedEGC(QuantizedLayer):
         """See :class:`torch_geometric.nn.EGConv`."""
         hag = self._state.hag_of(edge_index, (x.size(0), x.size(0)))
         check_square(self, hag)
-        refuse_weights(self, hag)
-        hag = self.oriented(hag)
+        hag = self.oriented(refuse_weights(self, hag))
         if self.add_self_loops:
             hag = hag.with_self_loops()
         rows = self.quantize_features("input", x)
