@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pyg_hag.nn import from_hag, hag_support, to_hag
     from pyg_hag.ops import aggregate
     from pyg_hag.runtime.memory import release_memory
-    from pyg_hag.search import SearchOptions, build_hag
-    from pyg_hag.transforms import HAGTransform
+    from pyg_hag.search import SearchOptions, build_hag, build_hag_of_product
+    from pyg_hag.transforms import HAGMetaPaths, HAGTransform
 
 __version__ = "0.2.0"
 
@@ -23,12 +23,14 @@ __all__ = [
     "CostModel",  # predicts the time of a HAG and of the graph as it is
     "HAGData",  # a `Data` object that carries its HAG
     "HAGHeteroData",  # a `HeteroData` object that carries one per edge type
+    "HAGMetaPaths",  # builds the HAGs of meta-paths, in place of `T.AddMetaPaths`
     "HAGStats",  # what a HAG costs, next to the graph as it is
     "HAGTransform",  # builds the HAG of a `Data` object
     "SearchOptions",  # how to search, for `build_hag` and `HAGTransform`
     "aggregate",  # sum, mean, max, ... over a HAG
     "analyze",  # what a graph has to gain, before anything is changed
     "build_hag",  # from an edge_index to its HAG
+    "build_hag_of_product",  # from the factors of a product of graphs to its HAG
     "from_hag",  # the model of PyG's own layers again
     "hag_support",  # which layers of a model share work, and why others do not
     "plot_savings",  # what `analyze` has found, as a figure
@@ -47,8 +49,8 @@ _HOMES = {
     "nn": ["from_hag", "hag_support", "to_hag"],
     "ops": ["aggregate"],
     "runtime.memory": ["release_memory"],
-    "search": ["SearchOptions", "build_hag"],
-    "transforms": ["HAGTransform"],
+    "search": ["SearchOptions", "build_hag", "build_hag_of_product"],
+    "transforms": ["HAGMetaPaths", "HAGTransform"],
 }
 """The modules of the names, in the order in which they are imported."""
 

@@ -17,7 +17,7 @@ from pyg_hag.ops.reductions import DTYPES
 from pyg_hag.plan.cpu import MIN_WORK
 from pyg_hag.runtime import first_use
 from pyg_hag.runtime.thread_pool import num_threads
-from pyg_hag.search import build_hag
+from pyg_hag.search import build_hag, build_hag_of_product
 from pyg_hag.search.pairs.search import compile_ahead as compile_ahead_large
 from pyg_hag.search.worth import MIN_EDGES
 from pyg_hag.transforms import HAGTransform
@@ -96,6 +96,9 @@ def _compile_options() -> None:
     build_hag(edge_index, order="sequential", neighbor_order="shared")
     _use(edge_index, build_hag(edge_index, objective="aggregations", subtract=True))
     build_hag(edge_index, method="greedy")
+    products = [edge_index, *2 * [_mixed()]]
+    build_hag_of_product(*products, sizes=[_NODES] * 4, objective="aggregations")
+    build_hag_of_product(*products, sizes=[_NODES] * 4, weighted=True)
 
 
 def _compile_kernels(dtypes: Iterable[torch.dtype]) -> None:

@@ -55,6 +55,13 @@ def attach(store: Any, hags: Sequence[HAG], remove_edge_index: bool = False) -> 
         slices_of(store, "_inc_dict")[KEY] = None  # type: ignore[index]
 
 
+def attach_to_whole(store: Any, hag: HAG, remove_edge_index: bool = False) -> None:
+    """Stores the HAG of one graph, or a single one for a whole batch."""
+    attach(store, [hag], remove_edge_index)
+    for which in ("_slice_dict", "_inc_dict"):
+        (slices_of(store, which) or {}).pop(KEY, None)
+
+
 def _edges_of(hag: HAG, store: Any) -> tuple[Tensor | None, Tensor | None]:
     """The edges that a HAG stands for, and how many paths each is if it counts them."""
     if not hag.of_paths:
@@ -152,9 +159,7 @@ def take(store: Any, hag: Any, name: str) -> None:
     hag = hag.unweighted.to("cpu")
     if kept is None or not kept.of_paths:
         hag.in_order_of(edge_index)
-    attach(store, [hag if kept is None else hag.weighted_by(kept.to("cpu"))])
-    for which in ("_slice_dict", "_inc_dict"):  # it is one HAG for a whole batch
-        (slices_of(store, which) or {}).pop(KEY, None)
+    attach_to_whole(store, hag if kept is None else hag.weighted_by(kept.to("cpu")))
 
 
 def _weight_of_edges(hag: HAG, edge_index: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The transform that makes HAGs of meta-paths."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor
@@ -9,7 +10,7 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 from torch_geometric.transforms.add_metapaths import postprocess
 
-from pyg_hag.data.store import KEY, attach_only
+from pyg_hag.data.store import KEY, attach_to_whole
 from pyg_hag.graph.checks import check_edge_index
 from pyg_hag.graph.formats import is_unweighted
 from pyg_hag.hag import HAG
@@ -117,8 +118,8 @@ class HAGMetaPaths(BaseTransform):
         """Returns the data with the HAGs of the meta-paths."""
         if not isinstance(data, HeteroData):
             raise TypeError(
-                f"'data' must be a 'HeteroData' object (got {type(data).__name__}): for "
-                f"products of other graphs, use 'build_hag_of_product'"
+                f"'data' must be a 'HeteroData' object (got {type(data).__name__}): "
+                f"for products of other graphs, use 'build_hag_of_product'"
             )
         out = able_to_carry(data)
         given = out.edge_types
@@ -130,7 +131,7 @@ class HAGMetaPaths(BaseTransform):
             made[key] = self._hag_of(out, path)
             named[key] = metapath
         for key, hag in made.items():
-            attach_only(out[key], hag)
+            attach_to_whole(out[key], hag, remove_edge_index=True)
         out.metapath_dict = named
         postprocess(
             out,
@@ -151,12 +152,12 @@ class HAGMetaPaths(BaseTransform):
         for edge_type in path:
             store = data[edge_type]
             check_edge_index(store["edge_index"], size_of(store))
-            weight = store.get("edge_weight")
-            if self.weighted and isinstance(weight, Tensor) and not is_unweighted(weight):
+            weight = store.get("edge_weight") if self.weighted else None
+            if isinstance(weight, Tensor) and not is_unweighted(weight):
                 raise ValueError(
                     f"'weighted' is True and counts paths, but edge type {edge_type!r} "
-                    f"has an 'edge_weight' of its own, whose products cannot be shared: "
-                    f"remove it, or use PyG's 'AddMetaPaths'"
+                    f"has an 'edge_weight' of its own, and sums over middle nodes "
+                    f"cannot share weights: remove it, or use PyG's 'AddMetaPaths'"
                 )
             edges.append(store["edge_index"])
             sizes.append(size_of(store)[1])
@@ -191,7 +192,7 @@ def _checked(path: Any) -> list[Any]:
             f"'metapaths' must be paths of two edge types or more (got {path!r}): for "
             f"one edge type, use 'HAGTransform'"
         )
-    for one, other in zip(path[:-1], path[1:], strict=True):
+    for one, other in pairwise(path):
         if one[-1] != other[0]:
             raise ValueError(
                 f"'metapaths' must lead from edge type to edge type, but {one!r} ends "

@@ -7,10 +7,7 @@ import numpy as np
 
 from pyg_hag.graph.sort import to_rows
 from pyg_hag.runtime.jit import jit
-from pyg_hag.utils.arrays import I32, I64
-
-MAX_PATHS = 1 << 60
-"""Counts of paths saturate."""
+from pyg_hag.utils.arrays import F64, I32, I64
 
 
 class Factor(NamedTuple):
@@ -33,7 +30,8 @@ class Factor(NamedTuple):
 
     def distinct(self) -> "Factor":
         """The factor without duplicates."""
-        return Factor(*_distinct(self.ptr, self.idx), self.num_src)
+        ptr, idx = _distinct(self.ptr, self.idx)
+        return Factor(ptr, idx, self.num_src)
 
 
 def to_factor(src: I64, dst: I64, size: tuple[int, int], distinct: bool) -> Factor:
@@ -45,7 +43,8 @@ def to_factor(src: I64, dst: I64, size: tuple[int, int], distinct: bool) -> Fact
         size: The numbers of sources and destinations.
         distinct: Whether duplicates are left out.
     """
-    factor = Factor(*to_rows(src, dst, *size), size[0])
+    ptr, idx = to_rows(src, dst, *size)
+    factor = Factor(ptr, idx, size[0])
     return factor.distinct() if distinct else factor
 
 
@@ -78,12 +77,12 @@ def fold(factors: Sequence[Factor]) -> tuple[Factor, Factor]:
 
 
 def _work(factors: Sequence[Factor]) -> float:
-    """About how many steps the product takes: its paths, capped by all pairs."""
-    paths = np.ones(factors[0].num_src)
+    """About how many steps the product takes: its paths."""
+    paths: F64 = np.ones(factors[0].num_src)
     steps = 0.0
     for factor in factors:
         dst = np.repeat(np.arange(factor.num_dst), np.diff(factor.ptr))
-        paths = np.bincount(dst, paths[factor.idx], factor.num_dst)
+        paths = np.bincount(dst, paths[factor.idx], factor.num_dst).astype(np.float64)
         steps += float(paths.sum())
     return steps
 

@@ -94,7 +94,8 @@ class _Best:
         ptr, row = to_rows(hag)
         size = hag.num_src + hag.num_aggregates, ptr.size - 1
         dst = np.repeat(np.arange(size[1]), np.diff(ptr))
-        if decide_at_once((row, dst, *size), options, control) is not None:
+        edges = row.astype(np.int64), dst
+        if decide_at_once((*edges, *size), options, control) is not None:
             return
         search = RowSearch(options, 0, control, Memory(options.memory_limit))
         rules = refine(hag, ptr, row, search)

@@ -44,10 +44,6 @@ class Quotient(NamedTuple):
         """Number of atoms."""
         return self.atom_ptr.size - 1
 
-    def num_paths(self) -> int:
-        """The paths from atoms to rows, several from one to another included."""
-        return int(np.diff(self.list_ptr)[self.middle].sum())
-
 
 def to_quotient(left: Factor, right: Factor, merge: bool = True) -> Quotient:
     """The quotient of the product of two factors.
@@ -58,7 +54,9 @@ def to_quotient(left: Factor, right: Factor, merge: bool = True) -> Quotient:
         merge: Whether nodes that are equal become one; else each source is an atom
             and each destination has a row of its own.
     """
-    left_ptr, left_idx, right_ptr, right_idx = _live(*left[:2], *right[:2])
+    left_ptr, left_idx, right_ptr, right_idx = _live(
+        left.ptr, left.idx, right.ptr, right.idx
+    )
     size = np.diff(left_ptr)
     by_size = np.argsort(-size, kind="stable").astype(np.int32)
     rank = np.empty(by_size.size, np.int32)
@@ -67,9 +65,9 @@ def to_quotient(left: Factor, right: Factor, merge: bool = True) -> Quotient:
     right_ptr, middle = _renumbered(right_ptr, right_idx, rank)
     list_ptr = pointers(size[by_size])
     lists = _permuted(left_ptr, left_idx, by_size, list_ptr)
-    of_source = transposed(list_ptr, lists, left.num_src)
-    leader = _leaders(*of_source, list_ptr.size - 1, merge)
-    atom_of, atom_ptr, member = _number_atoms(*of_source, leader)
+    ptr, idx = transposed(list_ptr, lists, left.num_src)
+    leader = _leaders(ptr, idx, list_ptr.size - 1, merge)
+    atom_of, atom_ptr, member = _number_atoms(ptr, idx, leader)
     list_ptr, atom = _lists_of_atoms(list_ptr, lists, atom_of, leader)
     leader = _leaders(right_ptr, middle, list_ptr.size - 1, merge)
     row_ptr, middle, row_of = _distinct_rows(right_ptr, middle, leader)
