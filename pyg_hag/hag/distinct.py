@@ -14,7 +14,7 @@ from pyg_hag.hag.multiplicity import (
     new_scratch,
 )
 from pyg_hag.hag.paths import aggregate_rows
-from pyg_hag.utils.arrays import F64, I64, pointers, total
+from pyg_hag.utils.arrays import F32, I64, pointers, total
 
 
 class _Counts(NamedTuple):
@@ -68,17 +68,17 @@ class DistinctEdges:
         """Number of edges."""
         return total(self.degree)
 
-    def listed(self) -> tuple[I64, F64]:
+    def listed(self) -> tuple[I64, F32]:
         """The edges by destination and then by source, and their numbers of paths."""
         ptr = pointers(self.degree)
-        col = np.empty(int(ptr[-1]), np.int64)
-        paths = np.empty(col.size, np.float64)
+        edge_index = np.empty((2, int(ptr[-1])), np.int64)
+        edge_index[1] = np.repeat(np.arange(self._num_dst), self.degree)
+        paths = np.empty(edge_index.shape[1], np.float32)
         scratch = self._scratch()
         for begin, end in self._spans:
             known = self._row_of, self._names, scratch
-            list_sources(self._rows, begin, end, *known, ptr, col, paths)
-        row = np.repeat(np.arange(self._num_dst), np.diff(ptr))
-        return np.stack([col, row]), paths
+            list_sources(self._rows, begin, end, *known, ptr, edge_index[0], paths)
+        return edge_index, paths
 
     @cached_property
     def _counts(self) -> _Counts:

@@ -22,7 +22,7 @@ from pyg_hag.hag.paths import (
 from pyg_hag.hag.rows import HostRows
 from pyg_hag.hag.stats import HAGStats
 from pyg_hag.hag.transpose import is_symmetric, transpose
-from pyg_hag.utils.arrays import F64, I64, Bool, pointers, total
+from pyg_hag.utils.arrays import F32, I64, Bool, pointers, total
 
 _MAX_EDGES = 2**26  # are listed without being asked, or more if the HAG is as large:
 _PER_INPUT = 1000
@@ -209,7 +209,7 @@ class HostHAG(HostRows):
             _raise_negative(*out.negative)
         return out
 
-    def distinct_edges(self, max_edges: int | None = None) -> tuple[I64, F64]:
+    def distinct_edges(self, max_edges: int | None = None) -> tuple[I64, F32]:
         """The edges of :attr:`distinct`, as :meth:`edge_index` lists them.
 
         Also returns the number of paths of each, `[num_edges]`.

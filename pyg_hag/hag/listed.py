@@ -115,7 +115,7 @@ class ListedHAG(WeightedHAG):
     def _distinct(self) -> tuple[Tensor, Tensor]:
         """The edges of which each is at least one path, and how many it is."""
         edge_index, paths = self.host.distinct_edges()
-        tensors = torch.from_numpy(edge_index), torch.from_numpy(paths).float()
+        tensors = torch.from_numpy(edge_index), torch.from_numpy(paths)
         return tensors[0].to(self.device), tensors[1].to(self.device)
 
     @property

@@ -6,7 +6,7 @@ import numpy as np
 
 from pyg_hag.hag.arrays import Rows
 from pyg_hag.runtime.jit import jit
-from pyg_hag.utils.arrays import F64, I64
+from pyg_hag.utils.arrays import F32, F64, I64
 
 
 class Scratch(NamedTuple):
@@ -133,7 +133,7 @@ def list_sources(
     s: Scratch,
     out_ptr: I64,
     out: I64,
-    paths: F64,
+    paths: F32,
 ) -> None:
     """Writes these sources, in ascending order, to `out[out_ptr[v]:]`.
 
