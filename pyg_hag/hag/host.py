@@ -48,7 +48,14 @@ class HostHAG(HostRows):
     @cached_property
     def self_loops(self) -> I64:
         """Number of self-loops of each node, `[num_dst]`."""
-        return count_self_loops(*self.csr())
+        out = np.zeros(self.num_dst, np.int64)
+        if self.num_src > 0 and self.num_dst > 0:
+            for begin, end in self._spans(self._checked_paths()):
+                count_self_loops(self.rows, begin, end, *self._shortcuts, out)
+        if (out < 0).any():
+            v = int((out < 0).argmax())
+            _raise_negative(v, v)
+        return out
 
     def stats(self, decision: str, degree: I64) -> HAGStats:
         """The cost of the HAG.
@@ -112,13 +119,8 @@ class HostHAG(HostRows):
         Raises:
             ValueError: If the HAG represents no graph, or more edges.
         """
-        degree = num_paths = self.paths.degree
-        if self.is_signed:
-            num_paths = self._paths_of_either_sign()
-            if (degree < 0).any():
-                _raise_negative(-1, int((degree < 0).nonzero()[0][0]))
-        self.check_size(num_paths, max_edges)
-        ptr = pointers(degree)
+        num_paths = self._checked_paths(max_edges)
+        ptr = pointers(self.paths.degree)
         col = np.empty(int(ptr[-1]), np.int64)
         row_of, minus_of = self._shortcuts
         largest = int(num_paths.max(initial=0))
@@ -131,6 +133,16 @@ class HostHAG(HostRows):
             else:
                 expand(self.rows, begin, end, row_of, ptr, col)
         return ptr, col
+
+    def _checked_paths(self, max_edges: int | None = None) -> I64:
+        """The number of paths to each destination, of either sign, if not too many."""
+        degree = num_paths = self.paths.degree
+        if self.is_signed:
+            num_paths = self._paths_of_either_sign()
+            if (degree < 0).any():
+                _raise_negative(-1, int((degree < 0).nonzero()[0][0]))
+        self.check_size(num_paths, max_edges)
+        return num_paths
 
     def check_size(self, num_paths: I64, max_edges: int | None) -> None:
         """Raises a ValueError if there are more paths than may be listed."""

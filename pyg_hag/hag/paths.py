@@ -199,13 +199,35 @@ def first_repeated_path(
 
 
 @jit
-def count_self_loops(ptr: I64, col: I64) -> I64:
-    """Number of entries equal to the row, for each row of a CSR matrix."""
-    out = np.zeros(ptr.size - 1, np.int64)
-    for v in range(ptr.size - 1):
-        for e in range(ptr[v], ptr[v + 1]):
-            out[v] += col[e] == v
-    return out
+def count_self_loops(
+    rows: Rows, begin: int, end: int, row_of: I64, minus_of: Bool, out: I64
+) -> None:
+    """Writes the number of paths from source v to destination v to `out[v]`.
+
+    Less those that are subtracted, and of the destinations whose rows are from `begin`
+    to `end`. The shortcuts `row_of` and `minus_of` are those of :func:`shortcuts`.
+    """
+    target = rows.target
+    stack = np.empty(rows.agg.size + 1, np.int64)  # rows, or -1 - r if subtracted
+    for r in range(begin, end):
+        v = target[r]
+        if v < 0:
+            continue
+        stack[0] = r
+        top = 1
+        while top > 0:
+            top -= 1
+            q = stack[top]
+            sign = q < 0
+            q = ~q if sign else q
+            for e in range(rows.src_ptr[q], rows.src_ptr[q + 1]):
+                if rows.src[e] == v:
+                    out[v] += -1 if sign != (e >= rows.src_mid[q]) else 1
+            for e in range(rows.agg_ptr[q], rows.agg_ptr[q + 1]):
+                below = rows.agg[e]
+                minus = (sign != minus_of[below]) != (e >= rows.agg_mid[q])
+                stack[top] = ~row_of[below] if minus else row_of[below]
+                top += 1
 
 
 @jit

@@ -28,7 +28,8 @@ MAX_RATIO = 0.93
 _SHARES = (0.75, 2.0, 6.0)  # of a row's price that aggregates must save
 _GOOD_RATIO = 0.75  # of the plain graph's time: no other share is tried
 _MIN_IMPROVEMENT = 0.97  # of the time with the best share so far
-_SEARCH_SECONDS = 3e-7  # that a fast search takes per edge
+SEARCH_SECONDS = 3e-7
+"""That a fast search takes per edge."""
 
 
 class Found(NamedTuple):
@@ -50,7 +51,7 @@ def find_hag(
     if options.num_passes is not None and options.objective == "time":
         hag = _plain(src, dst, (num_src, num_dst), Reason.FEW_PASSES)
         seconds = options.effective_cost_model.seconds(hag, options.num_features)
-        if options.num_passes * seconds < _SEARCH_SECONDS * src.size:
+        if options.num_passes * seconds < SEARCH_SECONDS * src.size:
             microseconds = round(1e6 * seconds)
             numbers = {"number": options.num_passes, "width": microseconds}
             return hag.decided(Decision(Reason.FEW_PASSES, **numbers))

@@ -7,7 +7,7 @@ import numpy as np
 from pyg_hag.hag import HAG
 from pyg_hag.hag.decision import Decision, Reason
 from pyg_hag.hag.plain import flat_of_rows
-from pyg_hag.search.memory import Memory
+from pyg_hag.search.memory import Memory, TooLittleMemory
 from pyg_hag.search.options import SearchOptions
 from pyg_hag.search.product.chain import chain
 from pyg_hag.search.product.factors import Factor, fold
@@ -18,6 +18,7 @@ from pyg_hag.search.progress import STOP
 from pyg_hag.search.rows import RowSearch
 from pyg_hag.search.select import (
     MAX_RATIO,
+    SEARCH_SECONDS,
     Found,
     count_aggregations,
     decide_at_once,
@@ -25,6 +26,8 @@ from pyg_hag.search.select import (
     fewest,
 )
 from pyg_hag.utils.arrays import I32, I64
+
+_PER_ENTRY = 300  # bytes, of a factor; measured on large products
 
 
 def find_product(
@@ -44,7 +47,11 @@ def find_product(
         is_max: Whether several paths make no difference.
         self_loops: Whether a node reaches itself.
         control: Stops the search when `control[STOP]` is not 0.
+
+    Raises:
+        MemoryError: If a memory limit is too small for the factors.
     """
+    _check_memory(factors, options.memory_limit)
     best = _Best(options, control)
     if (weighted or is_max) and self_loops:
         rules = chain(factors, distinct=is_max)
@@ -60,6 +67,17 @@ def find_product(
         best.offer(Found(*split_rules(*parts, True, own, weighted)))
     best.refine()
     return best.hag_or_plain(False)
+
+
+def _check_memory(factors: Sequence[Factor], limit: int | None) -> None:
+    num_entries = sum(factor.idx.size for factor in factors)
+    try:
+        Memory(limit).require(_PER_ENTRY * num_entries)
+    except TooLittleMemory:
+        raise MemoryError(
+            f"'memory_limit' is {limit:,} bytes, but the HAG of a product of factors of "
+            f"{num_entries:,} edges takes about {_PER_ENTRY * num_entries:,}: pass more"
+        ) from None
 
 
 class _Best:
@@ -92,6 +110,10 @@ class _Best:
         if hag.is_signed or control[STOP] != 0:
             return
         ptr, row = to_rows(hag)
+        if options.num_passes is not None and not self._counts:
+            seconds = options.effective_cost_model.seconds(hag, options.num_features)
+            if options.num_passes * seconds < SEARCH_SECONDS * row.size:
+                return
         size = hag.num_src + hag.num_aggregates, ptr.size - 1
         dst = np.repeat(np.arange(size[1]), np.diff(ptr))
         edges = row.astype(np.int64), dst

@@ -14,11 +14,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pyg_hag.runtime import thread_pool
 from pyg_hag.runtime.jit import jit
 from pyg_hag.search.product.trees import MAX_LEVELS, Forest, root_item, write_others
-from pyg_hag.utils.arrays import I32, I64, Bool
+from pyg_hag.utils.arrays import I32, I64, Bool, pointers
 
 _MOST = 256  # items of a tree for one list
+_PER_RANGE = 1 << 22  # atoms that the rows of a range read, about
+_MOST_RANGES = 32
 
 
 class Prefixes(NamedTuple):
@@ -52,11 +55,10 @@ class Leaves(NamedTuple):
     num_atoms: int
 
 
-@jit
 def split_rows(
     row_ptr: I64, middle: I32, leaves: Leaves, own: I32, counts: bool, first_item: int
 ) -> Prefixes:
-    """Makes the rows of a product of disjoint sums.
+    """Makes the rows of a product of disjoint sums, on all threads.
 
     Args:
         row_ptr: Where the middle nodes of each row start, `[num_rows + 1]`.
@@ -67,6 +69,48 @@ def split_rows(
         counts: Whether atoms that several middle nodes reach are added as often.
         first_item: The number of the first prefix.
     """
+    cuts = _cut(row_ptr, np.diff(leaves.forest.ptr)[middle])
+    found: list[Prefixes | None] = [None] * (cuts.size - 1)
+
+    def split(i: int) -> None:
+        begin, end = cuts[i], cuts[i + 1]
+        rows = row_ptr[begin : end + 1], middle, leaves
+        found[i] = _split(*rows, own[begin:end], counts, first_item)
+
+    thread_pool.run(split, len(found))
+    parts = [part for part in found if part is not None]
+    made = 0
+    for part in parts:  # each has numbered its prefixes from the first number on
+        for items in (part.inputs, part.item_of):
+            items[items >= first_item] += made
+        made += part.counts.size
+    none = np.empty(0, np.int32)
+    return Prefixes(
+        np.concatenate([none, *(part.counts for part in parts)]),
+        np.concatenate([none, *(part.inputs for part in parts)]),
+        np.concatenate([none, *(part.item_of for part in parts)]),
+    )
+
+
+def _cut(row_ptr: I64, reads: I64) -> I64:
+    """Bounds of ranges of rows that read about as much, however many threads there are.
+
+    Args:
+        row_ptr: Where the middle nodes of each row start.
+        reads: How many atoms each middle node reaches, `[row_ptr[-1]]`.
+    """
+    work = pointers(reads)[row_ptr]
+    count = min(max(1, int(work[-1]) // _PER_RANGE), _MOST_RANGES)
+    wanted = np.linspace(0, work[-1], count + 1)[1:-1]
+    inner = np.searchsorted(work, wanted)
+    return np.unique(np.concatenate([[0], inner, [row_ptr.size - 1]]))
+
+
+@jit
+def _split(
+    row_ptr: I64, middle: I32, leaves: Leaves, own: I32, counts: bool, first_item: int
+) -> Prefixes:
+    """The same for a range of rows."""
     num_rows = row_ptr.size - 1
     deepest, longest = 0, 1
     for r in range(num_rows):
@@ -80,8 +124,9 @@ def split_rows(
     item_at = np.full(deepest + 1, -1, np.int64)  # the prefix of that many
     left_out, sizes = np.empty(longest, np.int64), np.empty(MAX_LEVELS, np.int64)
     item_of = np.full(num_rows, -1, np.int32)
-    size = np.empty(middle.size, np.int32)
-    out = np.empty(4 * middle.size + longest + _MOST + 2, np.int32)
+    num_read = row_ptr[num_rows] - row_ptr[0]
+    size = np.empty(num_read, np.int32)
+    out = np.empty(4 * num_read + longest + _MOST + 2, np.int32)
     n, k = 0, 0
     for r in range(num_rows):
         begin, length = row_ptr[r], row_ptr[r + 1] - row_ptr[r]
