@@ -75,8 +75,9 @@ def _check_memory(factors: Sequence[Factor], limit: int | None) -> None:
         Memory(limit).require(_PER_ENTRY * num_entries)
     except TooLittleMemory:
         raise MemoryError(
-            f"'memory_limit' is {limit:,} bytes, but the HAG of a product of factors of "
-            f"{num_entries:,} edges takes about {_PER_ENTRY * num_entries:,}: pass more"
+            f"'memory_limit' is {limit:,} bytes, but the HAG of a product of "
+            f"{num_entries:,} edges takes about {_PER_ENTRY * num_entries:,}: pass "
+            f"more"
         ) from None
 
 
