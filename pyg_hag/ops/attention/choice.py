@@ -14,6 +14,10 @@ from pyg_hag.ops.cpu.attention.layout import Layout
 from pyg_hag.plan.sweep import sweep_plan
 from pyg_hag.runtime.first_use import readiness
 
+MANY_EDGES = 1 << 26
+"""The fused kernel lists the edges. Where there are more, a sweep may take longer."""
+_PATIENCE = 2.0  # by this factor
+
 _forced: list[bool] = []
 
 
@@ -87,4 +91,5 @@ def pays(
     """
     plan = sweep_plan(swept(hag, loops))
     layout = Layout(dtype, heads, channels)
-    return sweep_time(plan, layout, step) < fused_time(plan, layout, step)
+    patience = _PATIENCE if plan.num_edges > MANY_EDGES else 1.0
+    return sweep_time(plan, layout, step) < patience * fused_time(plan, layout, step)
