@@ -72,12 +72,12 @@ def generate_bibliography(
             f"(got {authors_each!r})"
         )
     rng = np.random.default_rng(seed)
-    venue = _draw(rng, num_venues, num_papers, venue_sigma)
-    home = _draw(rng, num_venues, num_authors, venue_sigma)
+    venues = _ends(rng, num_venues, venue_sigma)
+    venue, home = (_draw(rng, venues, n) for n in (num_papers, num_authors))
     paper = np.repeat(
         np.arange(num_papers), rng.integers(least, most, num_papers, endpoint=True)
     )
-    author = _draw_at(rng, home, venue[paper], author_sigma, loyalty)
+    author = _draw_at(rng, home, venue[paper], num_venues, author_sigma, loyalty)
     data = HeteroData()
     for name, label in (("paper", venue), ("author", home)):
         _describe(data[name], label, num_venues, seed)
@@ -87,7 +87,7 @@ def generate_bibliography(
     if num_terms:
         data["term"].num_nodes = num_terms
         paper = np.repeat(np.arange(num_papers), terms_each)
-        term = _draw(rng, num_terms, paper.size, term_sigma)
+        term = _draw(rng, _ends(rng, num_terms, term_sigma), paper.size)
         _connect(data, "term", _distinct(paper, term, num_terms))
     return data
 
@@ -104,10 +104,9 @@ def _at(ends: NDArray[np.float64], place: NDArray[np.float64]) -> NDArray[np.int
 
 
 def _draw(
-    rng: np.random.Generator, number: int, count: int, sigma: float
+    rng: np.random.Generator, ends: NDArray[np.float64], count: int
 ) -> NDArray[np.int64]:
-    """Draws `count` of the first `number` integers, by skewed weights."""
-    ends = _ends(rng, number, sigma)
+    """Draws numbers by their weights, which lie side by side."""
     return _at(ends, rng.random(count) * ends[-1])
 
 
@@ -115,6 +114,7 @@ def _draw_at(
     rng: np.random.Generator,
     home: NDArray[np.int64],
     venue: NDArray[np.int64],
+    num_venues: int,
     sigma: float,
     loyalty: float,
 ) -> NDArray[np.int64]:
@@ -122,8 +122,8 @@ def _draw_at(
     order = np.argsort(home, kind="stable")
     ends = _ends(rng, home.size, sigma)
     if loyalty == 0:
-        return order[_at(ends, rng.random(venue.size) * ends[-1])]
-    first = np.searchsorted(home[order], np.arange(max(home.max(), venue.max()) + 2))
+        return order[_draw(rng, ends, venue.size)]
+    first = np.searchsorted(home[order], np.arange(num_venues + 1))
     low, high = ends[first[venue]], ends[first[venue + 1]]
     anywhere = (rng.random(venue.size) >= loyalty) | (low == high)
     low[anywhere], high[anywhere] = 0.0, ends[-1]
