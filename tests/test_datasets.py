@@ -9,6 +9,7 @@ from pyg_hag.datasets import (
     ROOT_VARIABLE,
     as_one_graph,
     find_root,
+    generate_bibliography,
     generate_communities,
     generate_ego_networks,
     generate_products,
@@ -90,6 +91,63 @@ def test_generated_products():
     assert fewest_hag(data.edge_index, 400).stats.read_reduction > 2
 
 
+def test_generated_bibliographies():
+    data = generate_bibliography(2000, 500, 7, 90)
+    assert data.validate() and data["term"].num_nodes == 90
+    others = "author", "venue", "term"
+    types = [[("paper", "to", name), (name, "to", "paper")] for name in others]
+    assert data.edge_types == [*types[0], *types[1], *types[2]]
+    for there, back in types:
+        edge_index = data[there].edge_index
+        assert edge_index.unique(dim=1).equal(edge_index)
+        assert data[back].edge_index.equal(edge_index.flip(0))
+    paper, author = data["paper", "author"].edge_index
+    number = paper.bincount(minlength=2000)
+    assert number.min() == 1 and number.max() == 5
+    papers_of = author.bincount(minlength=500)
+    assert papers_of.max() > 5 * papers_of.float().mean()
+    assert data["paper"].y.equal(data["paper", "venue"].edge_index[1])
+    at_home = data["paper"].y[paper] == data["author"].y[author]
+    assert 0.8 < at_home.float().mean() < 0.95
+    for name, count in (("paper", 2000), ("author", 500)):
+        store = data[name]
+        assert store.x.shape == (count, 16) and store.y.shape == (count,)
+        assert (store.train_mask ^ store.test_mask).all() and store.train_mask.any()
+        means = [store.x[store.y == y].mean(0) for y in store.y.unique()[:2]]
+        assert (means[0] - means[1]).norm() > 0.5  # the class is in the features
+
+
+def test_bibliographies_are_as_asked_for_and_reproducible():
+    edges = [
+        generate_bibliography(2000, 500, 7, seed=seed)["paper", "author"].edge_index
+        for seed in (0, 0, 1)
+    ]
+    assert edges[0].equal(edges[1]) and not edges[0].equal(edges[2])
+    data = generate_bibliography(
+        5000, 900, 7, author_sigma=0, authors_each=(3, 3), loyalty=0
+    )
+    paper, author = data["paper", "author"].edge_index
+    assert 14_900 < paper.numel() <= 15_000 and "term" not in data.node_types
+    assert author.bincount().max() < 3 * 15_000 / 900
+    at_home = data["paper"].y[paper] == data["author"].y[author]
+    assert at_home.float().mean() < 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_papers": 0}, r"'num_papers' must be at least 1 \(got 0\)"),
+        ({"num_terms": -1}, r"'num_terms' must be at least 0 \(got -1\)"),
+        ({"terms_each": -1}, r"'terms_each' must be at least 1 \(got -1\)"),
+        ({"authors_each": (3, 2)}, r"'authors_each' must be .* \(got \(3, 2\)\)"),
+    ],
+)
+def test_bibliographies_are_not_empty(arguments, message):
+    counts = {"num_papers": 5, "num_authors": 5, "num_venues": 2}
+    with pytest.raises(ValueError, match=message):
+        generate_bibliography(**{**counts, **arguments})
+
+
 def test_communities_must_be_sparse():
     with pytest.raises(ValueError, match=r"'num_edges' .* 900 nodes \(got 90000\)"):
         generate_communities(900, 90_000, 5)
@@ -121,7 +179,7 @@ def test_sets_of_several_parts_and_of_one(tmp_path, monkeypatch):
         return [graph]
 
     for name in ("PPI", "Reddit", "TUDataset"):
-        monkeypatch.setattr(f"pyg_hag.datasets.{name}", made)
+        monkeypatch.setattr(f"pyg_hag.datasets.load.{name}", made)
     assert len(load_graphs("PPI", tmp_path)) == 3
     assert len(load_graphs("Reddit", tmp_path)) == len(load_graphs("X", tmp_path)) == 1
     folder = str(tmp_path / "PPI")

@@ -16,12 +16,17 @@ def can_measure() -> bool:
     return _RESET.exists()
 
 
-def peak(call: Callable[[], Any]) -> float | None:
+def peak(call: Callable[[], Any], warm: bool = True) -> float | None:
     """Megabytes by which the resident memory of the process grows during a call.
 
     None where the system does not tell.
+
+    Args:
+        call: What to call.
+        warm: Whether to call it before, so that caches are filled and not counted.
     """
-    call()  # caches are filled once and not counted
+    if warm:
+        call()
     release_memory()
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -17,6 +17,7 @@ from pyg_hag.benchmark import (
     layers,
     lstm,
     memory,
+    metapaths,
     models,
     paper,
     reduce,
@@ -34,7 +35,7 @@ from pyg_hag.utils.tables import text_table
 
 MODULES = (
     *(search, aggregate, reduce, models, attention, train, lstm, layers, memory),
-    *(cost, int8, paper, accuracy),
+    *(metapaths, cost, int8, paper, accuracy),
 )
 BENCHMARKS: dict[str, Benchmark] = {
     module.BENCHMARK.name: module.BENCHMARK for module in MODULES

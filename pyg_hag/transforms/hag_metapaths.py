@@ -19,7 +19,11 @@ from pyg_hag.search.options import (
     collect_options,
     takes_search_options,
 )
-from pyg_hag.search.product.build import REDUCES, build_hag_of_product
+from pyg_hag.search.product.build import (
+    REDUCES,
+    build_hag_of_product,
+    check_effects,
+)
 from pyg_hag.transforms.carriers import able_to_carry, ensure_edges, size_of
 from pyg_hag.transforms.hag_transform import HAGTransform
 from pyg_hag.utils.checks import check_choice
@@ -95,6 +99,10 @@ class HAGMetaPaths(BaseTransform):
         options: SearchOptions | None = None,
         **search_options: Any,
     ) -> None:
+        if not isinstance(metapaths, list | tuple):
+            raise TypeError(
+                f"'metapaths' must be a list of meta-paths (got {metapaths!r})"
+            )
         self.metapaths = [_checked(path) for path in metapaths]
         self.drop_orig_edge_types = drop_orig_edge_types
         self.keep_same_node_type = keep_same_node_type
@@ -113,6 +121,8 @@ class HAGMetaPaths(BaseTransform):
             )
         self.reduce = check_choice("reduce", reduce, REDUCES)
         self.options = collect_options(HAGMetaPaths.__init__, options, search_options)
+        for path in self.metapaths:
+            check_effects(self.options, len(path), weighted, reduce)
 
     def forward(self, data: Any) -> Any:
         """Returns the data with the HAGs of the meta-paths."""

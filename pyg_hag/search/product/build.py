@@ -1,6 +1,6 @@
 """From the factors of a product of graphs to its HAG."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -95,7 +95,7 @@ def build_hag_of_product(
     for name, value in (("weighted", weighted), ("self_loops", self_loops)):
         if not isinstance(value, bool):
             raise TypeError(f"'{name}' must be a bool (got {value!r})")
-    _check_effects(chosen, len(factors), weighted, reduce, self_loops)
+    check_effects(chosen, len(factors), weighted, reduce, self_loops)
     size = graphs[0].size[0], graphs[-1].size[1]
     if not self_loops and size[0] != size[1]:
         raise ValueError(
@@ -132,6 +132,10 @@ def _read(factors: Sequence[Any], sizes: Sequence[int] | None) -> list[Graph]:
             f"'build_hag'"
         )
     if sizes is not None:
+        if not isinstance(sizes, Iterable) or isinstance(sizes, str):
+            raise TypeError(
+                f"'sizes' must be a sequence of numbers of nodes (got {sizes!r})"
+            )
         sizes = [check_count("sizes", size, 0) for size in sizes]
         if len(sizes) != len(factors) + 1:
             raise ValueError(
@@ -183,8 +187,12 @@ def _fitted(factors: Sequence[Any]) -> list[Graph]:
     ]
 
 
-def _check_effects(
-    options: SearchOptions, num_factors: int, weighted: bool, reduce: str, loops: bool
+def check_effects(
+    options: SearchOptions,
+    num_factors: int,
+    weighted: bool,
+    reduce: str,
+    loops: bool = True,
 ) -> None:
     """Refuses options that have no effect with the others, or cannot be met."""
     if options.order == "sequential":
