@@ -6,6 +6,7 @@ import numpy as np
 
 from pyg_hag.hag import HAG
 from pyg_hag.hag.decision import Decision, Reason
+from pyg_hag.hag.edge_weights import EdgeWeights
 from pyg_hag.hag.plain import flat_of_rows
 from pyg_hag.search.memory import Memory, TooLittleMemory
 from pyg_hag.search.options import SearchOptions
@@ -52,21 +53,21 @@ def find_product(
         MemoryError: If a memory limit is too small for the factors.
     """
     _check_memory(factors, options.memory_limit)
-    best = _Best(options, control)
-    if (weighted or is_max) and self_loops:
+    best = _Best(options, is_max, control)
+    is_chain = (weighted or is_max) and self_loops
+    if is_chain:
         rules = chain(factors, distinct=is_max)
         best.offer(Found(rules, np.arange(factors[0].num_src, dtype=np.int32)))
-        best.refine()
-        return best.hag_or_plain(is_max)
-    left, right = factors if weighted else fold(factors)
-    quotient = to_quotient(left, right, merge=self_loops)
-    own = np.empty(0, np.int32) if self_loops else _own_atoms(quotient)
-    parts = quotient, left.num_src
-    best.offer(Found(*split_rules(*parts, False, own, weighted)))
-    if options.subtract and control[STOP] == 0:
-        best.offer(Found(*split_rules(*parts, True, own, weighted)))
+    if not is_chain or (is_max and control[STOP] == 0):
+        left, right = factors if weighted else fold(factors)
+        quotient = to_quotient(left, right, merge=self_loops)
+        own = np.empty(0, np.int32) if self_loops else _own_atoms(quotient)
+        rest = own, weighted or is_max
+        best.offer(Found(*split_rules(quotient, left.num_src, False, *rest)))
+        if options.subtract and control[STOP] == 0:
+            best.offer(Found(*split_rules(quotient, left.num_src, True, *rest)))
     best.refine()
-    return best.hag_or_plain(False)
+    return best.hag_or_plain()
 
 
 def _check_memory(factors: Sequence[Factor], limit: int | None) -> None:
@@ -84,25 +85,32 @@ def _check_memory(factors: Sequence[Factor], limit: int | None) -> None:
 class _Best:
     """The best of the HAGs that are offered: that of least time, or of least work."""
 
-    def __init__(self, options: SearchOptions, control: I64) -> None:
+    def __init__(self, options: SearchOptions, is_max: bool, control: I64) -> None:
         self._options = options
+        self._is_max = is_max
         self._control = control
         self._hag: HAG | None = None
-        self._cost = np.inf  # the ratio to the plain graph's time, or aggregations
+        self._ratio = 1.0  # of its time to the plain product's
+        self._cost = np.inf  # seconds, or aggregations
 
     @property
     def _counts(self) -> bool:
         return self._options.objective == "aggregations"
 
+    def _seconds(self, hag: HAG) -> float:
+        options = self._options
+        return options.effective_cost_model.seconds(hag, options.num_features)
+
     def offer(self, found: Found) -> None:
         """Takes the HAG of what was found if it is better."""
         if self._counts:
-            hag = fewest(found, self._options)
+            hag, ratio = fewest(found, self._options), 1.0
             cost = float(count_aggregations(hag))
         else:
-            hag, cost = fastest(found, self._options, False, self._control)
+            hag, ratio = fastest(found, self._options, False, self._control)
+            cost = self._seconds(hag)
         if cost < self._cost:
-            self._hag, self._cost = hag, cost
+            self._hag, self._cost, self._ratio = hag, cost, ratio
 
     def refine(self) -> None:
         """Searches what the rows of the best HAG share, unless they subtract."""
@@ -112,8 +120,7 @@ class _Best:
             return
         ptr, row = to_rows(hag)
         if options.num_passes is not None and not self._counts:
-            seconds = options.effective_cost_model.seconds(hag, options.num_features)
-            if options.num_passes * seconds < SEARCH_SECONDS * row.size:
+            if options.num_passes * self._cost < SEARCH_SECONDS * row.size:
                 return
         size = hag.num_src + hag.num_aggregates, ptr.size - 1
         dst = np.repeat(np.arange(size[1]), np.diff(ptr))
@@ -124,19 +131,21 @@ class _Best:
         rules = refine(hag, ptr, row, search)
         self.offer(Found(rules, np.arange(hag.num_src, dtype=np.int32)))
 
-    def hag_or_plain(self, is_max: bool) -> HAG:
+    def hag_or_plain(self) -> HAG:
         """The best HAG if it pays, else the product as it is."""
-        hag = self._hag
+        hag, ratio = self._hag, self._ratio
         assert hag is not None
         is_cut = int(self._control[STOP] != 0)
         if self._counts:
             return hag.decided(Decision(Reason.FEWEST, is_cut=is_cut))
-        numbers = {"percent": round(100 * self._cost)} if self._cost < np.inf else {}
-        numbers |= {"is_cut": is_cut, "width": self._options.num_features}
-        if self._cost < MAX_RATIO:
+        if self._is_max and hag.num_edges > 0:  # of which several may be one edge
+            ratio *= hag.num_edges / hag.weighted_by(EdgeWeights.cover()).num_edges
+        numbers = {"is_cut": is_cut, "percent": round(100 * ratio)}
+        numbers["width"] = self._options.num_features
+        if ratio < MAX_RATIO:
             return hag.decided(Decision(Reason.PAYS, **numbers))
         plain = Factor(*_narrow(*hag.host.csr()), hag.num_src)
-        plain = plain.distinct() if is_max else plain
+        plain = plain.distinct() if self._is_max else plain
         flat = flat_of_rows(plain.ptr, plain.idx, hag.num_src)
         out = HAG.from_arrays(hag.num_src, flat)
         if hag.num_aggregates == 0:
