@@ -30,8 +30,8 @@ def shown(path):
     return "".join(texts)
 
 
-def test_there_are_seven():
-    assert [path.name[:2] for path in NOTEBOOKS] == [f"{i}_" for i in range(1, 8)]
+def test_there_are_eight():
+    assert [path.name[:2] for path in NOTEBOOKS] == [f"{i}_" for i in range(1, 9)]
 
 
 @each_notebook
