@@ -75,7 +75,7 @@ BIBLIOGRAPHIES = {
 and directors as venues; and papers of three authors each."""
 QUICK = {
     "300-papers": Bibliography(
-        partial(generate_bibliography, 300, 100, 4), ("APA", "PVP")
+        partial(generate_bibliography, 300, 100, 12), ("APA", "PVP")
     )
 }
 

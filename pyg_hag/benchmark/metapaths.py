@@ -58,7 +58,7 @@ def _computed(
     labels: dict[str, Any], data: HeteroData, made: Row, settings: Settings
 ) -> Iterator[Rows]:
     """The rows of sums and layers, with what is known of the graph."""
-    known = {key: made[key] for key in ("edges", "input_edges") if key in made}
+    known: Row = {key: made[key] for key in ("edges", "input_edges") if key in made}
     graph = read(data, labels["path"], labels["width"])
     for rows in case.run(cases(labels, graph), settings.max_rounds):
         yield [{**row, **known} for row in rows]
