@@ -7,7 +7,7 @@ import numpy as np
 from pyg_hag.hag import HAG
 from pyg_hag.hag.decision import Decision, Reason
 from pyg_hag.hag.plain import flat_of_rows
-from pyg_hag.search.memory import Memory
+from pyg_hag.search.memory import Memory, TooLittleMemory
 from pyg_hag.search.options import SearchOptions
 from pyg_hag.search.product.chain import chain
 from pyg_hag.search.product.factors import Factor, fold
@@ -56,9 +56,9 @@ def find_product(
     own = np.empty(0, np.int32) if self_loops else _own_atoms(quotient)
     parts = quotient, left.num_src
     best.offer(Found(*split_rules(*parts, False, own, weighted)))
+    best.refine()
     if options.subtract and control[STOP] == 0:
         best.offer(Found(*split_rules(*parts, True, own, weighted)))
-    best.refine()
     return best.hag_or_plain(False)
 
 
@@ -86,10 +86,13 @@ class _Best:
             self._hag, self._cost = hag, cost
 
     def refine(self) -> None:
-        """Searches what the rows of the best HAG share, unless they subtract."""
+        """Searches what the rows of the best HAG share, which must not subtract.
+
+        Where `memory_limit` is too low for that, they are not searched.
+        """
         hag, control, options = self._hag, self._control, self._options
         assert hag is not None
-        if hag.is_signed or control[STOP] != 0:
+        if control[STOP] != 0:
             return
         ptr, row = to_rows(hag)
         size = hag.num_src + hag.num_aggregates, ptr.size - 1
@@ -98,7 +101,10 @@ class _Best:
         if decide_at_once((*edges, *size), options, control) is not None:
             return
         search = RowSearch(options, 0, control, Memory(options.memory_limit))
-        rules = refine(hag, ptr, row, search)
+        try:
+            rules = refine(hag, ptr, row, search)
+        except TooLittleMemory:
+            return
         self.offer(Found(rules, np.arange(hag.num_src, dtype=np.int32)))
 
     def hag_or_plain(self, is_max: bool) -> HAG:
