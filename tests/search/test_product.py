@@ -250,6 +250,19 @@ def test_a_hub_is_one_aggregate():
     assert unsigned.stats.reads < 6 * n
 
 
+def test_cells_of_a_board_are_two_lines_less_the_cell():
+    """Unless rows may subtract, the sums of lines without a cell take more."""
+    n = 9
+    cells = torch.arange(n * n)
+    on = torch.stack([cells.repeat(2), torch.cat([cells // n, n + cells % n])])
+    factors, sizes = [on, on.flip(0)], [n * n, 2 * n, n * n]
+    plain = check(factors, sizes, {}, objective="aggregations")
+    signed = check(factors, sizes, MEANINGS["signed"], objective="aggregations")
+    assert signed.is_signed and signed.num_aggregates == 2 * n
+    assert signed.stats.reads == 2 * n * n + 3 * n * n
+    assert signed.stats.reads < plain.stats.reads < 8 * n * n
+
+
 def test_nodes_of_the_same_middle_nodes_are_one():
     """Fifty twins on both sides are a sum that all rows read."""
     twins = biclique(range(50), range(3))
