@@ -10,7 +10,7 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 from torch_geometric.transforms.add_metapaths import postprocess
 
-from pyg_hag.data.store import KEY, attach_to_whole
+from pyg_hag.data.store import KEY, attach_to_whole, given
 from pyg_hag.graph.checks import check_edge_index
 from pyg_hag.graph.formats import is_unweighted
 from pyg_hag.hag import HAG
@@ -132,8 +132,12 @@ class HAGMetaPaths(BaseTransform):
                 f"for products of other graphs, use 'build_hag_of_product'"
             )
         out = able_to_carry(data)
-        given = out.edge_types
-        read = {store._key: ensure_edges(store) for store in out.edge_stores}
+        before = out.edge_types
+        read = {
+            store._key: ensure_edges(store)
+            for store in out.edge_stores
+            if not _has_hag_alone(store)
+        }
         made, named = {}, {}
         for j, metapath in enumerate(self.metapaths):
             path = [_known(out, edge_type, j) for edge_type in metapath]
@@ -141,11 +145,13 @@ class HAGMetaPaths(BaseTransform):
             made[key] = self._hag_of(out, path)
             named[key] = metapath
         for key, hag in made.items():
+            for name in ("edge_weight", "adj_t"):  # of edges that the HAG replaces
+                out[key]._mapping.pop(name, None)
             attach_to_whole(out[key], hag, remove_edge_index=True)
         out.metapath_dict = named
         postprocess(
             out,
-            given,
+            before,
             self.drop_orig_edge_types,
             self.keep_same_node_type,
             self.drop_unconnected_node_types,
@@ -161,6 +167,11 @@ class HAGMetaPaths(BaseTransform):
         edges, sizes = [], [size_of(data[path[0]])[0]]
         for edge_type in path:
             store = data[edge_type]
+            if _has_hag_alone(store):
+                raise ValueError(
+                    f"edge type {edge_type!r} has a HAG and no 'edge_index' any more: "
+                    f"make the meta-paths before its edges are removed"
+                )
             check_edge_index(store["edge_index"], size_of(store))
             weight = store.get("edge_weight") if self.weighted else None
             if isinstance(weight, Tensor) and not is_unweighted(weight):
@@ -185,6 +196,11 @@ class HAGMetaPaths(BaseTransform):
         shown |= {"reduce": self.reduce, **self.options.for_repr()}
         arguments = ", ".join(f"{name}={value!r}" for name, value in shown.items())
         return f"{self.__class__.__name__}({arguments})"
+
+
+def _has_hag_alone(store: Any) -> bool:
+    """Whether a storage has a HAG in place of its edges."""
+    return KEY in store and given(store, "edge_index") is None and "adj_t" not in store
 
 
 def _checked(path: Any) -> list[Any]:

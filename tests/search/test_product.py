@@ -69,15 +69,15 @@ def signature(hag):
 @each_meaning
 def test_hundreds_of_tiny_products(meaning, objective):
     aggregates = 0
-    for seed in range(250):
+    for seed in range(100):
         factors, sizes = random_chain(seed)
         if applies(factors, sizes, meaning):
             hag = check(factors, sizes, meaning, objective=objective)
             aggregates += hag.num_aggregates
-    assert objective == "time" or aggregates > 30
+    assert objective == "time" or aggregates > 10
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(
     st.integers(0, 10**9),
     st.sampled_from(list(MEANINGS.values())),
@@ -112,7 +112,7 @@ def test_odd_graphs_and_their_mirrors(name, meaning):
 
 @each_meaning
 def test_limits_keep_the_product(meaning):
-    for seed in range(0, 60):
+    for seed in range(20):
         factors, sizes = random_chain(seed, most=15)
         if not applies(factors, sizes, meaning):
             continue
@@ -129,7 +129,7 @@ def test_limits_keep_the_product(meaning):
 
 @each_meaning
 def test_sums_over_tiny_products(meaning):
-    for seed in range(40):
+    for seed in range(20):
         factors, sizes = random_chain(seed)
         if not applies(factors, sizes, meaning):
             continue
@@ -247,7 +247,20 @@ def test_a_hub_is_one_aggregate():
     signed = check(factors, sizes, meaning, objective="aggregations")
     assert signed.is_signed and signed.stats.reads == 3 * n
     unsigned = check(factors, sizes, {"self_loops": False}, objective="aggregations")
-    assert unsigned.stats.reads < 5 * n
+    assert unsigned.stats.reads < 6 * n
+
+
+def test_cells_of_a_board_are_two_lines_less_the_cell():
+    """Unless rows may subtract, the sums of lines without a cell take more."""
+    n = 9
+    cells = torch.arange(n * n)
+    on = torch.stack([cells.repeat(2), torch.cat([cells // n, n + cells % n])])
+    factors, sizes = [on, on.flip(0)], [n * n, 2 * n, n * n]
+    plain = check(factors, sizes, {}, objective="aggregations")
+    signed = check(factors, sizes, MEANINGS["signed"], objective="aggregations")
+    assert signed.is_signed and signed.num_aggregates == 2 * n
+    assert signed.stats.reads == 2 * n * n + 3 * n * n
+    assert signed.stats.reads < plain.stats.reads < 8 * n * n
 
 
 def test_nodes_of_the_same_middle_nodes_are_one():
@@ -321,11 +334,11 @@ def large_chain(name):
 
 LARGE = "co-authors", "papers of an author", "nets", "three steps", "four steps"
 MOST_READS = {
-    "co-authors": 0.6,
-    "papers of an author": 0.35,
-    "nets": 0.3,
-    "three steps": 0.6,
-    "four steps": 0.5,
+    "co-authors": 0.9,
+    "papers of an author": 0.1,
+    "nets": 0.04,
+    "three steps": 0.5,
+    "four steps": 0.06,
 }
 """Reads of the HAG of fewest aggregations, at most, for each edge of the product."""
 
@@ -376,18 +389,26 @@ def test_larger_products(name, meaning, objective):
         assert hag.stats.reads < MOST_READS[name] * wanted.nnz
 
 
-@pytest.mark.parametrize("name", ["nets", "four steps"])
+@pytest.mark.parametrize("name", ["three steps", "four steps"])
 def test_what_several_paths_may_be_saves_reads(name):
     """Sums that count paths, or need not count them, are smaller."""
     factors, sizes = large_chain(name)
     options = {"objective": "aggregations", "sizes": sizes}
-    reads = {
-        key: build_hag_of_product(*factors, **MEANINGS[key], **options).stats.reads
-        for key in ("edges", "counts", "cover")
-    }
     num_edges = sum(factor.size(1) for factor in factors)
-    assert reads["cover"] <= reads["counts"] <= num_edges + sum(sizes)
-    assert reads["counts"] < reads["edges"]
+    edges = build_hag_of_product(*factors, **options)
+    for meaning in (MEANINGS["counts"], MEANINGS["cover"]):
+        hag = build_hag_of_product(*factors, **meaning, **options)
+        assert hag.stats.reads < min(edges.stats.reads, num_edges)
+
+
+@pytest.mark.parametrize("loops", [True, False])
+def test_it_is_never_more_to_add_where_rows_may_subtract(loops):
+    options = {"objective": "aggregations", "self_loops": loops}
+    for name in ("co-authors", "three steps"):
+        factors, options["sizes"] = large_chain(name)
+        plain = build_hag_of_product(*factors, **options)
+        signed = build_hag_of_product(*factors, **options, subtract=True)
+        assert signed.stats.aggregations <= plain.stats.aggregations
 
 
 @each_meaning
@@ -450,6 +471,7 @@ def test_the_product_as_it_is_where_no_hag_pays():
 
 # Errors #######################################################################
 
+TWO = edge_index_of([(0, 1), (2, 0)])
 WEIGHTED = sp.csr_matrix(np.array([[2.0, 1.0], [0.0, 1.0]]))
 ERRORS = {
     "one factor": (
@@ -457,7 +479,7 @@ ERRORS = {
         "'factors' must be two graphs or more (got 1): for one, use 'build_hag'",
     ),
     "no factor": ([], {}, ValueError, "'factors' must be two graphs or more (got 0)"),
-    "no graph": (["a", PAPERS], {}, TypeError, "'edge_index'"),
+    "no graph": ([PAPERS, "a"], {}, TypeError, "factor 1: 'edge_index'"),
     "too few sizes": (
         [PAPERS, PAPERS], {"sizes": [3, 3]}, ValueError,
         "'sizes' must have one number more than there are factors (3), of the sources "
@@ -488,7 +510,7 @@ ERRORS = {
         "4: pass 'sizes'",
     ),
     "weights": (
-        [PAPERS, WEIGHTED], {}, ValueError,
+        [TWO, WEIGHTED], {}, ValueError,
         "factor 1 has weights, which sums over middle nodes cannot share: "
         "remove its values, or multiply the matrices and use 'build_hag'",
     ),

@@ -187,7 +187,7 @@ def factors_of(seed, distinct):
     return graphs, sizes, read
 
 
-@pytest.mark.parametrize("seed", range(0, 300, 10))
+@pytest.mark.parametrize("seed", range(0, 60, 10))
 def test_factors_and_their_products(seed):
     for s in range(seed, seed + 10):
         graphs, sizes, factors = factors_of(s, True)
@@ -199,7 +199,7 @@ def test_factors_and_their_products(seed):
             assert (found.num_src, found.num_dst) == (sizes[0], sizes[-1])
 
 
-@pytest.mark.parametrize("seed", range(0, 300, 10))
+@pytest.mark.parametrize("seed", range(0, 60, 10))
 def test_rules_of_chains_count_paths(seed):
     for s in range(seed, seed + 10):
         graphs, sizes, factors = factors_of(s, False)
@@ -209,7 +209,7 @@ def test_rules_of_chains_count_paths(seed):
         assert reached == [{*row} for row in wanted]
 
 
-@pytest.mark.parametrize("seed", range(0, 300, 10))
+@pytest.mark.parametrize("seed", range(0, 60, 10))
 def test_rules_of_quotients_reach_each_source_once(seed):
     for s in range(seed, seed + 10):
         graphs, sizes, factors = factors_of(s, True)

@@ -24,6 +24,7 @@ from pyg_hag import (
     HAGTransform,
     SearchOptions,
     aggregate,
+    build_hag,
     to_hag,
 )
 from pyg_hag.quantization import DegreeQuantConfig, convert, prepare_qat
@@ -71,8 +72,19 @@ def cases(seeds):
 
 
 def by_pyg(data, metapaths, **options):
-    """What PyG makes of a copy: it changes the data that it is given."""
-    return T.AddMetaPaths(metapaths, **options)(copy.copy(data))
+    """What PyG makes of a copy: it changes the data that it is given.
+
+    Products of matrices with edges that come twice are wrong in PyG, so that their
+    copies are left out before, and put back after.
+    """
+    out = copy.copy(data)
+    for kind in data.edge_types:
+        if "edge_weight" not in data[kind]:
+            out[kind].edge_index = coalesce(data[kind].edge_index)
+    out = T.AddMetaPaths(metapaths, **options)(out)
+    for kind in {*data.edge_types} & {*out.edge_types}:
+        out[kind].edge_index = data[kind].edge_index
+    return out
 
 
 def assert_same_graphs(out, wanted):
@@ -100,7 +112,7 @@ def assert_same_graphs(out, wanted):
 # The graphs ###################################################################
 
 
-@pytest.mark.parametrize("first", range(0, 120, 20))
+@pytest.mark.parametrize("first", range(0, 60, 20))
 def test_edges_and_types_are_those_of_pyg(first):
     for seed, data, metapaths in cases(range(first, first + 20)):
         before = copy.deepcopy(data)
@@ -120,7 +132,7 @@ def test_edges_and_types_are_those_of_pyg(first):
 
 @pytest.mark.parametrize("options", [{"subtract": True}, {"reduce": "max"}], ids=str)
 def test_other_hags_of_the_same_edges(options):
-    for _, data, metapaths in cases(range(40)):
+    for _, data, metapaths in cases(range(15)):
         out = FewestMetaPaths(metapaths, **options)(data)
         assert_same_graphs(out, by_pyg(data, metapaths))
         for kind in out.metapath_dict:
@@ -129,8 +141,8 @@ def test_other_hags_of_the_same_edges(options):
 
 
 def test_weights_are_those_of_pyg():
-    for seed, data, metapaths in cases(range(60)):
-        for kind in data.edge_types:  # PyG counts edges that come twice in pairs
+    for seed, data, metapaths in cases(range(20)):
+        for kind in data.edge_types:
             data[kind].edge_index = coalesce(data[kind].edge_index)
         if seed % 3 == 0:
             kind = data.edge_types[0]
@@ -239,7 +251,7 @@ def dense_cases(seeds):
 @each_layer
 @pytest.mark.parametrize("options", [{}, {"objective": "time"}], ids=str)
 def test_layers_are_those_of_pyg(name, options):
-    for data, metapaths in dense_cases(range(4)):
+    for data, metapaths in dense_cases(range(2)):
         out = FewestMetaPaths(metapaths, **options)(data)
         wanted = by_pyg(data, metapaths)
         model = OfMetaPaths(name, out.metapath_dict)
@@ -248,10 +260,23 @@ def test_layers_are_those_of_pyg(name, options):
         assert_same_results(ours, theirs)
 
 
+def rooks(n=7):
+    """The cells and the lines of a board: cells of a common line are neighbours."""
+    data = HeteroData()
+    torch.manual_seed(0)
+    for name, count in (("a", n * n), ("b", 2 * n)):
+        data[name].x = torch.randn(count, 4, dtype=torch.float64)
+    cells = torch.arange(n * n)
+    lines = torch.cat([cells // n, n + cells % n])
+    data["a", "by", "b"].edge_index = torch.stack([cells.repeat(2), lines])
+    data["b", "by", "a"].edge_index = data["a", "by", "b"].edge_index.flip(0)
+    return data, [[("a", "by", "b"), ("b", "by", "a")]]
+
+
 @each_layer
 def test_layers_on_hags_that_subtract(name):
     refused = 0
-    for data, metapaths in dense_cases(range(3)):
+    for data, metapaths in [rooks(), *dense_cases(range(2))]:
         out = FewestMetaPaths(metapaths, subtract=True)(data)
         wanted = by_pyg(data, metapaths)
         model = OfMetaPaths(name, out.metapath_dict)
@@ -269,7 +294,7 @@ def test_layers_on_hags_that_subtract(name):
 
 @pytest.mark.parametrize("name", ["GCN", "GraphConv add", "GraphConv mean"])
 def test_layers_use_the_numbers_of_paths(name):
-    for data, metapaths in dense_cases(range(4)):
+    for data, metapaths in dense_cases(range(2)):
         for kind in data.edge_types:
             data[kind].edge_index = coalesce(data[kind].edge_index)
         out = FewestMetaPaths(metapaths, weighted=True)(data)
@@ -283,7 +308,7 @@ def test_layers_use_the_numbers_of_paths(name):
 
 @pytest.mark.parametrize("name", ["SAGE max"])
 def test_layers_of_maxima(name):
-    for data, metapaths in dense_cases(range(4)):
+    for data, metapaths in dense_cases(range(2)):
         out = FewestMetaPaths(metapaths, reduce="max")(data)
         wanted = by_pyg(data, metapaths)
         model = OfMetaPaths(name, out.metapath_dict)
@@ -298,7 +323,7 @@ def test_layers_of_maxima(name):
 @pytest.mark.parametrize("drop", [False, True])
 def test_han(drop):
     options = {"drop_orig_edge_types": drop, "drop_unconnected_node_types": drop}
-    for data, metapaths in dense_cases(range(4)):
+    for data, metapaths in dense_cases(range(2)):
         out = FewestMetaPaths(metapaths, **options)(data)
         wanted = by_pyg(data, metapaths, **options)
         torch.manual_seed(0)
@@ -377,7 +402,7 @@ def test_quantized_layers_and_sums_of_integers():
     model.eval()
     int8 = convert(model, (x, hag))
     assert torch.isfinite(int8(x, hag)).all()
-    plain = hag.without_aggregates()
+    plain = build_hag(hag.to_edge_index(), 20, capacity=0)
     assert torch.equal(int8(x, hag), int8(x, plain))
 
 
@@ -405,7 +430,7 @@ def test_data_that_has_hags_already(removed):
     transform = HAGTransform(objective="aggregations", remove_edge_index=removed)
     once = transform(data)
     if removed:
-        with pytest.raises(ValueError, match="no 'edge_index' any more"):
+        with pytest.raises(ValueError, match="has a HAG and no 'edge_index' any more"):
             FewestMetaPaths(METAPATHS)(once)
         return
     before = once.hag_dict
@@ -415,14 +440,21 @@ def test_data_that_has_hags_already(removed):
     assert {*once.edge_types} == {*data.edge_types}
 
 
-def test_again_replaces_those_of_before():
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("first", [HAGMetaPaths, T.AddMetaPaths])
+def test_those_of_before_are_replaced(first, weighted):
     data = small()
-    once = FewestMetaPaths(METAPATHS)(data)
-    again = FewestMetaPaths(METAPATHS[::-1])(once)
-    wanted = by_pyg(data, METAPATHS[::-1])
-    for kind in wanted.metapath_dict:
-        edge_index = coalesce(wanted[kind].edge_index, sort_by_row=False)
-        assert torch.equal(again.hag_dict[kind].to_edge_index(), edge_index)
+    once = first(METAPATHS, weighted=weighted)(copy.copy(data))
+    again = FewestMetaPaths(METAPATHS[1:2])(once)
+    wanted = by_pyg(data, METAPATHS[1:2])
+    assert again.metapath_dict == wanted.metapath_dict
+    edge_index = coalesce(wanted[KEY].edge_index, sort_by_row=False)
+    assert torch.equal(again.hag_dict[KEY].to_edge_index(), edge_index)
+    assert "edge_weight" not in again[KEY] and not again.hag_dict[KEY].of_paths
+    for kind in data.edge_types:
+        again.hag_dict[kind].validate(data[kind].edge_index)
+    other = "paper", "metapath_1", "paper"
+    again.hag_dict[other].validate(once[other].edge_index)
 
 
 @pytest.mark.parametrize(
@@ -468,9 +500,11 @@ def copies_of(data):
 )
 def test_copies(options):
     data = FewestMetaPaths(METAPATHS, **options)(small())
+    out = [*data.metapath_dict]
     for other in copies_of(data):
         assert other.hag_dict == data.hag_dict
-        assert other.metapath_dict == data.metapath_dict
+        for kind, path in zip(out, METAPATHS, strict=True):  # PyG makes lists of tuples
+            assert [*map(tuple, other.metapath_dict[kind])] == path
         for kind, hag in data.hag_dict.items():
             assert other.hag_dict[kind].of_paths == hag.of_paths
     buffer = io.BytesIO()
@@ -629,6 +663,7 @@ def test_wrong_arguments_are_refused_at_once(name):
         HAGMetaPaths(**keywords)
 
 
+@pytest.mark.filterwarnings("ignore:Unable to accurately infer 'num_nodes'")
 def test_wrong_data_is_refused():
     transform = FewestMetaPaths(PATH)
     for wrong in (Data(edge_index=edge_index_of([(0, 1)])), [small()], None):
@@ -645,7 +680,7 @@ def test_wrong_data_is_refused():
     data = HeteroData()
     data["paper", "to", "author"].edge_index = edge_index_of([(0, 1)])
     data["author", "to", "paper"].edge_index = edge_index_of([(1, 0)])
-    with pytest.raises(ValueError, match="the number of nodes of type 'author'"):
+    with pytest.raises(ValueError, match="the number of nodes of type 'paper'"):
         FewestMetaPaths(PATH)(data)
 
 

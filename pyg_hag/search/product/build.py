@@ -144,7 +144,10 @@ def _read(factors: Sequence[Any], sizes: Sequence[int] | None) -> list[Graph]:
                 f"destinations of each (got {len(sizes)})"
             )
         pairs = pairwise(sizes)
-        graphs = [_read_one(*args) for args in zip(factors, pairs, strict=True)]
+        graphs = [
+            _read_one(i, *args)
+            for i, args in enumerate(zip(factors, pairs, strict=True))
+        ]
     else:
         graphs = _fitted(factors)
     for i, graph in enumerate(graphs):
@@ -162,13 +165,17 @@ def _read(factors: Sequence[Any], sizes: Sequence[int] | None) -> list[Graph]:
     return graphs
 
 
-def _read_one(graph: Any, size: tuple[int, int]) -> Graph:
-    return read_graph(graph, size=size)
+def _read_one(i: int, graph: Any, size: tuple[int, int] | None = None) -> Graph:
+    """Factor i; errors name it."""
+    try:
+        return read_graph(graph, size=size)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"factor {i}: {error}") from None
 
 
 def _fitted(factors: Sequence[Any]) -> list[Graph]:
     """The factors with the sizes of the matrices among them, or as large as needed."""
-    alone = [read_graph(factor) for factor in factors]
+    alone = [_read_one(*pair) for pair in enumerate(factors)]
     known: list[int | None] = [None] * (len(factors) + 1)
     needed = [0] * (len(factors) + 1)
     for i, (factor, graph) in enumerate(zip(factors, alone, strict=True)):
@@ -182,7 +189,9 @@ def _fitted(factors: Sequence[Any]) -> list[Graph]:
     sizes = [n if k is None else k for k, n in zip(known, needed, strict=True)]
     own = [getattr(to_edges(f), "size", None) for f in factors]
     return [
-        graph if own[i] is not None else _read_one(factors[i], (sizes[i], sizes[i + 1]))
+        graph
+        if own[i] is not None
+        else _read_one(i, factors[i], (sizes[i], sizes[i + 1]))
         for i, graph in enumerate(alone)
     ]
 

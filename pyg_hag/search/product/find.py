@@ -64,9 +64,9 @@ def find_product(
         own = np.empty(0, np.int32) if self_loops else _own_atoms(quotient)
         rest = own, weighted or is_max
         best.offer(Found(*split_rules(quotient, left.num_src, False, *rest)))
-        if options.subtract and control[STOP] == 0:
-            best.offer(Found(*split_rules(quotient, left.num_src, True, *rest)))
     best.refine()
+    if options.subtract and control[STOP] == 0:  # which goes with neither of both
+        best.offer(Found(*split_rules(quotient, left.num_src, True, *rest)))
     return best.hag_or_plain()
 
 
@@ -113,10 +113,13 @@ class _Best:
             self._hag, self._cost, self._ratio = hag, cost, ratio
 
     def refine(self) -> None:
-        """Searches what the rows of the best HAG share, unless they subtract."""
+        """Searches what the rows of the best HAG share, which must not subtract.
+
+        Where `memory_limit` is too low for that, they are not searched.
+        """
         hag, control, options = self._hag, self._control, self._options
         assert hag is not None
-        if hag.is_signed or control[STOP] != 0:
+        if control[STOP] != 0:
             return
         ptr, row = to_rows(hag)
         if options.num_passes is not None and not self._counts:
@@ -128,7 +131,10 @@ class _Best:
         if decide_at_once((*edges, *size), options, control) is not None:
             return
         search = RowSearch(options, 0, control, Memory(options.memory_limit))
-        rules = refine(hag, ptr, row, search)
+        try:
+            rules = refine(hag, ptr, row, search)
+        except TooLittleMemory:
+            return
         self.offer(Found(rules, np.arange(hag.num_src, dtype=np.int32)))
 
     def hag_or_plain(self) -> HAG:
