@@ -118,8 +118,7 @@ def test_limits_keep_the_product(meaning):
             continue
         for options in (
             {"time_limit": 0},
-            {"memory_limit": 0},
-            {"memory_limit": 1 << 16},
+            {"memory_limit": 1 << 18},
             {"num_passes": 0},
             {"capacity": 0},
         ):
@@ -429,15 +428,22 @@ def test_the_order_of_edges_makes_no_difference():
     assert build_hag_of_product(*shuffled, sizes=sizes) == wanted
 
 
-@pytest.mark.parametrize("limit", [0, 1 << 20, 1 << 24])
-def test_memory_limits_of_larger_products(limit):
+@pytest.mark.parametrize("objective", ["time", "aggregations"])
+def test_memory_limits_of_larger_products(objective):
     factors, sizes = large_chain("nets")
     wanted = scipy_product(factors, sizes, {})
-    for objective in ("time", "aggregations"):
-        options = {"sizes": sizes, "objective": objective}
-        hag = build_hag_of_product(*factors, **options, memory_limit=limit)
+    options = {"sizes": sizes, "objective": objective}
+    limit = 600 * sum(factor.size(1) for factor in factors)  # for the factors alone
+    for more in (0, 1 << 24):
+        hag = build_hag_of_product(*factors, **options, memory_limit=limit + more)
         assert hag.num_edges == wanted.nnz
         assert_is_same_sum(hag, wanted)
+
+
+def test_a_memory_limit_below_the_factors_is_refused():
+    factors, sizes = large_chain("nets")
+    with pytest.raises(MemoryError, match=r"'memory_limit' is 1,000 bytes.*pass more"):
+        build_hag_of_product(*factors, sizes=sizes, memory_limit=1000)
 
 
 @pytest.mark.parametrize("progress", [None, True])

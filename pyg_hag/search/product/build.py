@@ -70,6 +70,7 @@ def build_hag_of_product(
         options (SearchOptions, optional): How to search.
         **search_options: The fields of :class:`pyg_hag.search.SearchOptions`, as
             keywords in place of `options`. `subtract` needs an unweighted sum.
+            `memory_limit` must hold what the factors need.
 
     Returns:
         HAG: On the device of the first factor.
@@ -78,6 +79,7 @@ def build_hag_of_product(
         TypeError: If an argument has the wrong type or an unknown name.
         ValueError: If factors do not fit together, have weights, or an option has no
             effect with the others; the message names it.
+        MemoryError: If `memory_limit` is too small for the factors.
 
     Example:
         >>> from pyg_hag import build_hag_of_product
