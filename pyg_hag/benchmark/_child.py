@@ -77,8 +77,10 @@ def _reason(status: int, errors: list[str]) -> str:
         ValueError: If that was for no lack of memory.
     """
     last = errors[-1] if errors else f"exit status {status}"
-    if status == -9 or "memory" in last.lower():
-        return "out of memory"
+    if status == -9:
+        return "killed by the system"
+    if any(word in last.lower() for word in ("memory", "alloc")):
+        return "cannot allocate"
     raise ValueError(f"a process that was to measure has failed: {last}")
 
 

@@ -135,8 +135,14 @@ def test_a_process_is_stopped_where_it_takes_too_much_memory(monkeypatch, module
 
 
 def test_a_process_that_fails_is_an_error_but_for_want_of_memory(module):
-    outcome = _child.run_child(module("raise MemoryError"), {})
-    assert outcome == _child.Outcome([], "out of memory")
+    kill = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
+    for code, reason in (
+        ("raise MemoryError", "cannot allocate"),
+        ("raise RuntimeError('SPARSE_STATUS_ALLOC_FAILED')", "cannot allocate"),
+        (kill, "killed by the system"),
+    ):
+        outcome = _child.run_child(module(code), {})
+        assert outcome == _child.Outcome([], reason)
     with pytest.raises(ValueError, match="has failed: KeyError: 'x'"):
         _child.run_child(module("{}['x']"), {})
     with pytest.raises(ValueError, match="has failed: exit status 3"):
