@@ -205,8 +205,12 @@ def test_rules_of_chains_count_paths(seed):
         graphs, sizes, factors = factors_of(s, False)
         wanted = columns(paths_of(graphs, sizes))
         assert rows_of(chain(factors, distinct=False)) == wanted
-        reached = [{*row} for row in rows_of(chain(factors, distinct=True))]
-        assert reached == [{*row} for row in wanted]
+        rules = chain(factors, distinct=True)
+        assert [{*row} for row in rows_of(rules)] == [{*row} for row in wanted]
+        ends = zip(rules.start, rules.start + rules.length, strict=True)
+        lists = np.split(rules.inputs, np.cumsum(rules.counts)[:-1])
+        for items in [*lists, *(rules.row[a:b] for a, b in ends)]:
+            assert len({*items.tolist()}) == items.size
 
 
 @pytest.mark.parametrize("seed", range(0, 60, 10))
