@@ -42,10 +42,9 @@ def split_rules(
     rows = quotient.row_ptr, quotient.middle
     prefixes = split_rows(*rows, leaves, own, counts, rules.next_id)
     rules.add(prefixes.counts, prefixes.inputs)
-    item_of = np.append(prefixes.item_of, np.int32(-1))[quotient.row_of]
-    full = item_of >= 0
-    length = full.astype(np.int64)
-    return rules.rules(np.cumsum(length) - length, length, item_of[full]), origin
+    length = prefixes.lengths.astype(np.int64)
+    lists = np.cumsum(length) - length, length, prefixes.items
+    return rules.rules(*rules.repeated(*lists, quotient.row_of)), origin
 
 
 def _add_sums(rules: Composition, forest: Forest, end: int) -> None:

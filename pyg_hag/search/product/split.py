@@ -25,17 +25,19 @@ _MOST_RANGES = 32
 
 
 class Prefixes(NamedTuple):
-    """Sums of what the first middle nodes of rows reach.
+    """Rows of items, some of which are sums of what first middle nodes reach.
 
     Attributes:
-        counts: Number of inputs of each prefix, `[num_prefixes]`.
+        counts: Number of inputs of each of these prefixes, `[num_prefixes]`.
         inputs: The inputs, one prefix after the other.
-        item_of: The item that each row is, -1 for those that reach nothing.
+        lengths: Number of items of each row, `[num_rows]`.
+        items: The items, one row after the other.
     """
 
     counts: I32
     inputs: I32
-    item_of: I32
+    lengths: I32
+    items: I32
 
 
 class Leaves(NamedTuple):
@@ -81,14 +83,15 @@ def split_rows(
     parts = [part for part in found if part is not None]
     made = 0
     for part in parts:  # each has numbered its prefixes from the first number on
-        for items in (part.inputs, part.item_of):
+        for items in (part.inputs, part.items):
             items[items >= first_item] += made
         made += part.counts.size
     none = np.empty(0, np.int32)
     return Prefixes(
         np.concatenate([none, *(part.counts for part in parts)]),
         np.concatenate([none, *(part.inputs for part in parts)]),
-        np.concatenate([none, *(part.item_of for part in parts)]),
+        np.concatenate([none, *(part.lengths for part in parts)]),
+        np.concatenate([none, *(part.items for part in parts)]),
     )
 
 
@@ -123,48 +126,53 @@ def _split(
     height = np.zeros(deepest + 1, np.int64)  # how many, by the first middle nodes
     item_at = np.full(deepest + 1, -1, np.int64)  # the prefix of that many
     left_out, sizes = np.empty(longest, np.int64), np.empty(MAX_LEVELS, np.int64)
-    item_of = np.full(num_rows, -1, np.int32)
-    num_read = row_ptr[num_rows] - row_ptr[0]
-    size = np.empty(num_read, np.int32)
-    out = np.empty(4 * num_read + longest + _MOST + 2, np.int32)
-    n, k = 0, 0
+    counts_of = np.empty(row_ptr[num_rows] - row_ptr[0], np.int32)
+    inputs = np.empty(counts_of.size + 16, np.int32)
+    lengths = np.empty(num_rows, np.int32)
+    items = np.empty(4 * counts_of.size + 16, np.int32)
+    i, k, n = 0, 0, 0  # inputs, prefixes and items
+    depth = 0  # middle nodes that the row before starts with as well
     for r in range(num_rows):
         begin, length = row_ptr[r], row_ptr[r + 1] - row_ptr[r]
+        shared = 0  # the same for the row behind
+        if r + 1 < num_rows and own.size == 0:
+            limit = min(length, row_ptr[r + 2] - row_ptr[r + 1])
+            while shared < limit and (
+                middle[begin + shared] == middle[row_ptr[r + 1] + shared]
+            ):
+                shared += 1
         own_atom = own[r] if own.size > 0 else -1
-        depth = 0
-        if r > 0 and own.size == 0:
-            before = row_ptr[r - 1]
-            limit = min(length, begin - before)
-            while depth < limit and middle[before + depth] == middle[begin + depth]:
-                depth += 1
-        last = height[min(deepest, row_ptr[r] - row_ptr[r - 1])] if r > 0 else 0
-        for i in range(height[depth], last):
-            reached[stack[i]] = False
-        top = height[depth]
         if own_atom >= 0:
             reached[own_atom] = True
+        start, top = n, height[depth]
+        if item_at[depth] >= 0 and depth > 0:
+            items[n] = item_at[depth]
+            n += 1
         for j in range(depth, length):
             m = middle[begin + j]
-            if n + longest + _MOST + 2 > out.size:
-                out = _enlarged(out, n + longest + _MOST + 2)
-            start = n
-            if item_at[j] >= 0 and j > 0:
-                out[n] = item_at[j]
-                n += 1
+            if n + longest + _MOST + 2 > items.size:
+                items = _enlarged(items, n + longest + _MOST + 2)
             found, top = _reach(leaves, m, reached, stack, top, left_out, counts)
-            n = _write_rest(leaves, m, left_out[:found], sizes, n, out)
+            n = _write_rest(leaves, m, left_out[:found], sizes, n, items)
             height[j + 1] = top
-            if n - start > 1:
-                size[k] = n - start
-                item_at[j + 1] = first_item + k
-                k += 1
-            else:
-                item_at[j + 1] = out[start] if n > start else -1
-                n = start
+            if j < shared:  # the row behind reads it, too
+                if n - start > 1:
+                    if i + n - start > inputs.size:
+                        inputs = _enlarged(inputs, i + n - start)
+                    inputs[i : i + n - start] = items[start:n]
+                    i += n - start
+                    counts_of[k] = n - start
+                    items[start] = first_item + k
+                    k += 1
+                n = min(n, start + 1)
+                item_at[j + 1] = items[start] if n > start else -1
         if own_atom >= 0:
             reached[own_atom] = False
-        item_of[r] = item_at[length]
-    return Prefixes(size[:k].copy(), out[:n].copy(), item_of)
+        lengths[r] = n - start
+        for a in range(height[shared], top):
+            reached[stack[a]] = False
+        depth = shared
+    return Prefixes(counts_of[:k].copy(), inputs[:i].copy(), lengths, items[:n].copy())
 
 
 @jit

@@ -28,7 +28,9 @@ class Forest(NamedTuple):
         inner: The number of the first inner sum of each tree, of those above the
             leaves; they go on level by level, up to the root, `[num_lists + 1]`.
         outer: The number of the first outer sum of each tree, of the nodes below the
-            root; they go on level by level, down to the leaves, `[num_lists + 1]`.
+            root and above the leaves; they go on level by level, downwards,
+            `[num_lists + 1]`. Those of leaves, each of which hardly more than one row
+            reads, are listed by the rows.
     """
 
     ptr: I64
@@ -90,9 +92,7 @@ def plant(ptr: I64, leaf: I32, first_item: int) -> tuple[Forest, int]:
         inner[m + 1] = inner[m] + nodes
     outer[0] = inner[num_lists]
     for m in range(num_lists):
-        count = ptr[m + 1] - ptr[m]
-        nodes = inner[m + 1] - inner[m] + count - 1 if count > 1 else 0
-        outer[m + 1] = outer[m] + nodes
+        outer[m + 1] = outer[m] + max(0, inner[m + 1] - inner[m] - 1)
     return Forest(ptr, leaf, inner, outer), outer[num_lists]
 
 
@@ -126,7 +126,7 @@ def write_sums(forest: Forest, counts: I32, inputs: I32) -> int:
                 k += 1
     for m in range(num_lists):
         height = levels(forest.ptr[m + 1] - forest.ptr[m], sizes)
-        for level in range(height - 2, -1, -1):
+        for level in range(height - 2, 0, -1):
             count, parents = sizes[level], sizes[level + 1]
             for node in range(count):
                 begin = n
@@ -196,7 +196,7 @@ def write_others(forest: Forest, m: int, left_out: I64, sizes: I64, out: I64) ->
     marked = left_out.size
     n = 0
     for level in range(height - 1):
-        if marked == 1:
+        if marked == 1 and level > 0:
             if n == out.size:
                 return -1
             out[n] = outer_item(forest, m, sizes, height, level, left_out[0])
