@@ -213,6 +213,14 @@ def test_rules_of_chains_count_paths(seed):
             assert len({*items.tolist()}) == items.size
 
 
+def test_a_row_of_two_destinations_is_one_item():
+    every = [(u, v) for u in range(3) for v in range(2)]
+    first = to_factor(*edge_index_of([(0, 0), (1, 1), (2, 2)]).numpy(), (3, 3), True)
+    last = to_factor(*edge_index_of(every).numpy(), (3, 2), True)
+    rules = chain([first, last], distinct=False)
+    assert rules.counts.tolist() == [3] and rules.length.tolist() == [1, 1]
+
+
 @pytest.mark.parametrize("seed", range(0, 60, 10))
 def test_rules_of_quotients_reach_each_source_once(seed):
     for s in range(seed, seed + 10):
