@@ -142,7 +142,7 @@ def test_what_is_left_of_a_list():
                 found = sum((values[x] for x in items), Counter())
                 assert found == rest
                 assert len(items) <= max(len(rest), 1)
-                assert k > 1 or len(items) <= 1
+                assert k > 1 or len(items) <= trees.ARITY  # siblings, and outside
                 if items:
                     assert others_of(forest, m, left_out, len(items)) == items
                     assert others_of(forest, m, left_out, len(items) - 1) is None
