@@ -1,7 +1,5 @@
 """Puts rules together: sums of items, sums of those, and rows that read them."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from pyg_hag.search.emit.rules import Rules
@@ -52,29 +50,6 @@ class Composition:
         inputs = items[np.repeat(chosen, np.diff(ptr))]
         out[length > 1] = self.add(length[length > 1].astype(np.int32), inputs)
         return out
-
-    def share(
-        self, ptr: I64, items: I32, search: Callable[[I64, I32, int], Rules]
-    ) -> tuple[I64, I64, I32]:
-        """Searches what rows of items share, and makes new items of it.
-
-        Args:
-            ptr: Where the items of each row start, `[num_rows + 1]`.
-            items: The items, in each row different ones.
-            search: Searches rows that are ascending.
-
-        Returns:
-            Start and length of the rows, and their items.
-        """
-        used, number = np.unique(items, return_inverse=True)
-        row = np.repeat(np.arange(ptr.size - 1), np.diff(ptr))
-        order = np.lexsort((number, row))
-        rules = search(ptr, number[order].astype(np.int32), used.size)
-        ids = np.concatenate(
-            [used, np.arange(self.next_id, self.next_id + rules.counts.size)]
-        ).astype(np.int32)
-        self.add(rules.counts, ids[rules.inputs])
-        return rules.start, rules.length, ids[rules.row]
 
     def rules(self, start: I64, length: I64, row: I32) -> Rules:
         """The rules of these rows."""

@@ -29,6 +29,7 @@ from pyg_hag.search.select import (
 from pyg_hag.utils.arrays import I32, I64
 
 _PER_ENTRY = 300  # bytes, of a factor; measured on large products
+_CHECKED = 1 << 24  # paths, of a cover; with more, its edges are not listed as they are
 
 
 def find_product(
@@ -58,7 +59,8 @@ def find_product(
     if is_chain:
         rules = chain(factors, distinct=is_max)
         best.offer(Found(rules, np.arange(factors[0].num_src, dtype=np.int32)))
-    if not is_chain or (is_max and control[STOP] == 0):
+    # Of two factors, the other way is the same, but for twins:
+    if not is_chain or (is_max and len(factors) > 2 and control[STOP] == 0):
         left, right = factors if weighted else fold(factors)
         quotient = to_quotient(left, right, merge=self_loops)
         own = np.empty(0, np.int32) if self_loops else _own_atoms(quotient)
@@ -144,7 +146,7 @@ class _Best:
         is_cut = int(self._control[STOP] != 0)
         if self._counts:
             return hag.decided(Decision(Reason.FEWEST, is_cut=is_cut))
-        if self._is_max and hag.num_edges > 0:  # of which several may be one edge
+        if self._is_max and 0 < hag.num_edges <= _CHECKED:  # several may be one edge
             ratio *= hag.num_edges / hag.weighted_by(EdgeWeights.cover()).num_edges
         numbers = {"is_cut": is_cut, "percent": round(100 * ratio)}
         numbers["width"] = self._options.num_features

@@ -15,6 +15,7 @@ from pyg_hag.search.twins.find import label_equal
 from pyg_hag.utils.arrays import I32, I64, pointers
 
 _SORTED_BY = 3  # middle nodes of an atom, the largest first
+_COMPARED = 64  # middle nodes of two rows
 
 
 class Quotient(NamedTuple):
@@ -27,7 +28,7 @@ class Quotient(NamedTuple):
         atom: The atoms of the middle nodes, ascending.
         row_ptr: Row r reads the middle nodes `middle[row_ptr[r] : row_ptr[r + 1]]`.
         middle: The middle nodes of the distinct rows, those of most atoms first; rows
-            are in lexicographic order.
+            are in lexicographic order of their first ones.
         row_of: The row of each destination, -1 where it is empty, `[num_dst]`.
     """
 
@@ -165,8 +166,9 @@ def _number_atoms(ptr: I64, idx: I32, leader: I32) -> tuple[I32, I64, I32]:
 
 
 def _in_order(ptr: I64, idx: I32, row_of: I32) -> tuple[I64, I32, I32]:
-    """The rows in lexicographic order."""
-    length = np.diff(ptr)
+    """The rows in lexicographic order, as far as their first entries go."""
+    lengths = np.diff(ptr)
+    length = np.minimum(lengths, _COMPARED)
     by_length = np.argsort(length, kind="stable")
     ends = np.searchsorted(length[by_length], np.arange(length.max(initial=0) + 2))
     order = np.empty(0, np.int64)  # of the rows that are longer than n
@@ -177,7 +179,7 @@ def _in_order(ptr: I64, idx: I32, row_of: I32) -> tuple[I64, I32, I32]:
     place = np.empty(order.size + 1, np.int32)
     place[order] = np.arange(order.size, dtype=np.int32)
     place[-1] = -1
-    out_ptr = pointers(length[order])
+    out_ptr = pointers(lengths[order])
     return out_ptr, _permuted(ptr, idx, order.astype(np.int32), out_ptr), place[row_of]
 
 
