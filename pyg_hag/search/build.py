@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from pyg_hag.graph.read import read_graph
@@ -13,13 +12,11 @@ from pyg_hag.search.options import (
     collect_options,
     takes_search_options,
 )
-from pyg_hag.search.progress import watched
+from pyg_hag.search.progress import run
 from pyg_hag.search.select import find_hag
 from pyg_hag.search.sequential.build import build_sequential
 from pyg_hag.utils.arrays import I64
 from pyg_hag.utils.tensors import as_int64
-
-_MIN_WATCHED_EDGES = 1 << 12  # from which a search may take some 50 ms
 
 
 @takes_search_options
@@ -112,9 +109,5 @@ def build_with(
     def search(control: I64) -> HAG:
         return find(src, dst, *size, options, control)
 
-    small = src.size < _MIN_WATCHED_EDGES
-    if small and options.time_limit is None and not options.progress:
-        hag = search(np.zeros(2, np.int64))
-    else:
-        hag = watched(search, options.time_limit, options.progress)
+    hag = run(search, src.size, options.time_limit, options.progress)
     return hag.to(edge_index.device).in_order_of(edge_index)

@@ -26,8 +26,21 @@ def go_on(control: NDArray[np.int64]) -> None:
         raise Stopped
 
 
+_MIN_WATCHED_EDGES = 1 << 12  # from which a search may take some 50 ms
 _PERIOD = 0.05  # seconds between two updates of the progress bar
 _DELAY = 2.0  # seconds before a progress bar appears that nobody asked for
+
+
+def run(
+    search: Callable[[NDArray[np.int64]], T],
+    num_edges: int,
+    time_limit: float | None,
+    progress: bool | None,
+) -> T:
+    """Runs `search(control)`; :func:`watched` if it may take long, or has a limit."""
+    if num_edges < _MIN_WATCHED_EDGES and time_limit is None and not progress:
+        return search(np.zeros(2, np.int64))
+    return watched(search, time_limit, progress)
 
 
 def watched(

@@ -57,6 +57,11 @@ def size_of(store: Any) -> tuple[int, int]:
     return src, dst
 
 
+def has_hag_alone(store: Any) -> bool:
+    """Whether a storage has a HAG in place of its edges."""
+    return KEY in store and given(store, "edge_index") is None and "adj_t" not in store
+
+
 def ensure_edges(store: Any) -> Edges:
     """Puts the edges into a storage that has only their adjacency matrix.
 
@@ -64,7 +69,7 @@ def ensure_edges(store: Any) -> Edges:
         The edges, with the weights if the matrix has any.
     """
     where = "" if store._key is None else f" (edge type {store._key!r})"
-    if KEY in store and given(store, "edge_index") is None and "adj_t" not in store:
+    if has_hag_alone(store):
         raise ValueError(
             f"'data' has a HAG and no 'edge_index' any more{where}: apply "
             f"'HAGTransform(remove_edge_index=True)' once, as the last transform"

@@ -10,7 +10,7 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 from torch_geometric.transforms.add_metapaths import postprocess
 
-from pyg_hag.data.store import KEY, attach_to_whole, given
+from pyg_hag.data.store import KEY, attach_to_whole
 from pyg_hag.graph.checks import check_edge_index
 from pyg_hag.graph.formats import is_unweighted
 from pyg_hag.hag import HAG
@@ -24,7 +24,12 @@ from pyg_hag.search.product.build import (
     build_hag_of_product,
     check_effects,
 )
-from pyg_hag.transforms.carriers import able_to_carry, ensure_edges, size_of
+from pyg_hag.transforms.carriers import (
+    able_to_carry,
+    ensure_edges,
+    has_hag_alone,
+    size_of,
+)
 from pyg_hag.transforms.hag_transform import HAGTransform
 from pyg_hag.utils.checks import check_choice
 
@@ -136,7 +141,7 @@ class HAGMetaPaths(BaseTransform):
         read = {
             store._key: ensure_edges(store)
             for store in out.edge_stores
-            if not _has_hag_alone(store)
+            if not has_hag_alone(store)
         }
         made, named = {}, {}
         for j, metapath in enumerate(self.metapaths):
@@ -167,7 +172,7 @@ class HAGMetaPaths(BaseTransform):
         edges, sizes = [], [size_of(data[path[0]])[0]]
         for edge_type in path:
             store = data[edge_type]
-            if _has_hag_alone(store):
+            if has_hag_alone(store):
                 raise ValueError(
                     f"edge type {edge_type!r} has a HAG and no 'edge_index' any more: "
                     f"make the meta-paths before its edges are removed"
@@ -196,11 +201,6 @@ class HAGMetaPaths(BaseTransform):
         shown |= {"reduce": self.reduce, **self.options.for_repr()}
         arguments = ", ".join(f"{name}={value!r}" for name, value in shown.items())
         return f"{self.__class__.__name__}({arguments})"
-
-
-def _has_hag_alone(store: Any) -> bool:
-    """Whether a storage has a HAG in place of its edges."""
-    return KEY in store and given(store, "edge_index") is None and "adj_t" not in store
 
 
 def _checked(path: Any) -> list[Any]:

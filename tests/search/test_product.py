@@ -16,8 +16,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.typing import WITH_TORCH_SPARSE
 
 from pyg_hag import aggregate, build_hag, build_hag_of_product
-from pyg_hag.search import SearchOptions
-from pyg_hag.search.product import build
+from pyg_hag.search import SearchOptions, progress
 
 MEANINGS = {
     "edges": {},
@@ -466,7 +465,7 @@ def test_small_products_start_no_thread(monkeypatch):
     def fail(*_):
         pytest.fail("a small product was watched")
 
-    monkeypatch.setattr(build, "watched", fail)
+    monkeypatch.setattr(progress, "watched", fail)
     build_hag_of_product(PAPERS, PAPERS.flip(0))
 
 

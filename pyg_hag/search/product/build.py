@@ -4,8 +4,6 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
 from pyg_hag.graph.formats import to_edges
 from pyg_hag.graph.read import Graph, read_graph
 from pyg_hag.hag import HAG
@@ -17,13 +15,12 @@ from pyg_hag.search.options import (
 )
 from pyg_hag.search.product.factors import Factor, to_factor
 from pyg_hag.search.product.find import find_product
-from pyg_hag.search.progress import watched
+from pyg_hag.search.progress import run
 from pyg_hag.utils.arrays import I64
 from pyg_hag.utils.checks import check_choice, check_count
 from pyg_hag.utils.tensors import as_int64, ends
 
 REDUCES = "sum", "max"
-_MIN_WATCHED_EDGES = 1 << 12  # from which a search may take some 50 ms
 
 
 @takes_search_options
@@ -110,11 +107,8 @@ def build_hag_of_product(
     def search(control: I64) -> HAG:
         return find_product(read, chosen, weighted, is_max, self_loops, control)
 
-    small = sum(factor.idx.size for factor in read) < _MIN_WATCHED_EDGES
-    if small and chosen.time_limit is None and not chosen.progress:
-        hag = search(np.zeros(2, np.int64))
-    else:
-        hag = watched(search, chosen.time_limit, chosen.progress)
+    num_edges = sum(factor.idx.size for factor in read)
+    hag = run(search, num_edges, chosen.time_limit, chosen.progress)
     hag = hag.to(graphs[0].edge_index.device)
     if weighted:
         return hag.weighted_by(EdgeWeights.counts())

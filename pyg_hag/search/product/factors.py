@@ -30,7 +30,7 @@ class Factor(NamedTuple):
 
     def distinct(self) -> "Factor":
         """The factor without duplicates."""
-        ptr, idx = _distinct(self.ptr, self.idx)
+        ptr, idx = distinct_rows(self.ptr, self.idx)
         return Factor(ptr, idx, self.num_src)
 
 
@@ -49,7 +49,24 @@ def to_factor(src: I64, dst: I64, size: tuple[int, int], distinct: bool) -> Fact
 
 
 @jit
-def _distinct(ptr: I64, idx: I32) -> tuple[I64, I32]:
+def renumbered(ptr: I64, idx: I32, number: I32) -> tuple[I64, I32]:
+    """The rows with other numbers, ascending, without entries whose number is -1."""
+    out_ptr = np.zeros(ptr.size, np.int64)
+    out = np.empty(idx.size, np.int32)
+    n = 0
+    for v in range(ptr.size - 1):
+        begin = n
+        for e in range(ptr[v], ptr[v + 1]):
+            if number[idx[e]] >= 0:
+                out[n] = number[idx[e]]
+                n += 1
+        out[begin:n].sort()
+        out_ptr[v + 1] = n
+    return out_ptr, out[:n].copy()
+
+
+@jit
+def distinct_rows(ptr: I64, idx: I32) -> tuple[I64, I32]:
     """The rows, which are ascending, without duplicates."""
     out_ptr = np.zeros(ptr.size, np.int64)
     out = np.empty(idx.size, np.int32)

@@ -10,7 +10,7 @@ import numpy as np
 
 from pyg_hag.graph.csr import transposed
 from pyg_hag.runtime.jit import jit
-from pyg_hag.search.product.factors import Factor
+from pyg_hag.search.product.factors import Factor, renumbered
 from pyg_hag.search.twins.find import label_equal
 from pyg_hag.utils.arrays import I32, I64, pointers
 
@@ -55,21 +55,22 @@ def to_quotient(left: Factor, right: Factor, merge: bool = True) -> Quotient:
         merge: Whether nodes that are equal become one; else each source is an atom
             and each destination has a row of its own.
     """
-    left_ptr, left_idx, right_ptr, right_idx = _live(
-        left.ptr, left.idx, right.ptr, right.idx
-    )
-    size = np.diff(left_ptr)
-    by_size = np.argsort(-size, kind="stable").astype(np.int32)
-    rank = np.empty(by_size.size, np.int32)
+    size = np.diff(left.ptr)
+    read = np.zeros(size.size, np.bool_)
+    read[right.idx] = True
+    live = (read & (size > 0)).nonzero()[0]
+    by_size = live[np.argsort(-size[live], kind="stable")].astype(np.int32)
+    rank = np.full(size.size, -1, np.int32)
     rank[by_size] = np.arange(by_size.size, dtype=np.int32)
     # Middle nodes are numbered by their ranks, so that rows have large ones first:
-    right_ptr, middle = _renumbered(right_ptr, right_idx, rank)
+    right_ptr, middle = renumbered(right.ptr, right.idx, rank)
     list_ptr = pointers(size[by_size])
-    lists = _permuted(left_ptr, left_idx, by_size, list_ptr)
+    lists = _permuted(left.ptr, left.idx, by_size, list_ptr)
     ptr, idx = transposed(list_ptr, lists, left.num_src)
     leader = _leaders(ptr, idx, list_ptr.size - 1, merge)
     atom_of, atom_ptr, member = _number_atoms(ptr, idx, leader)
-    list_ptr, atom = _lists_of_atoms(list_ptr, lists, atom_of, leader)
+    firsts = np.where(leader == np.arange(leader.size), atom_of, -1).astype(np.int32)
+    list_ptr, atom = renumbered(list_ptr, lists, firsts)
     leader = _leaders(right_ptr, middle, list_ptr.size - 1, merge)
     row_ptr, middle, row_of = _distinct_rows(right_ptr, middle, leader)
     row_ptr, middle, row_of = _in_order(row_ptr, middle, row_of)
@@ -81,54 +82,6 @@ def _leaders(ptr: I64, idx: I32, num_cols: int, merge: bool) -> I32:
     if merge:
         return label_equal(ptr, idx, num_cols)
     return np.arange(ptr.size - 1, dtype=np.int32)
-
-
-@jit
-def _live(
-    left_ptr: I64, left: I32, right_ptr: I64, right: I32
-) -> tuple[I64, I32, I64, I32]:
-    """The factors without middle nodes that no source reaches or no destination reads.
-
-    The others are numbered anew.
-    """
-    count = left_ptr.size - 1
-    read = np.zeros(count, np.bool_)
-    for e in range(right.size):
-        read[right[e]] = True
-    number = np.full(count, -1, np.int32)
-    out_ptr = np.zeros(count + 1, np.int64)
-    out = np.empty(left.size, np.int32)
-    n, k = 0, 0
-    for m in range(count):
-        if read[m] and left_ptr[m + 1] > left_ptr[m]:
-            number[m] = k
-            for e in range(left_ptr[m], left_ptr[m + 1]):
-                out[n] = left[e]
-                n += 1
-            k += 1
-            out_ptr[k] = n
-    row_ptr = np.zeros(right_ptr.size, np.int64)
-    row = np.empty(right.size, np.int32)
-    r = 0
-    for v in range(right_ptr.size - 1):
-        for e in range(right_ptr[v], right_ptr[v + 1]):
-            if number[right[e]] >= 0:
-                row[r] = number[right[e]]
-                r += 1
-        row_ptr[v + 1] = r
-    return out_ptr[: k + 1].copy(), out[:n].copy(), row_ptr, row[:r].copy()
-
-
-@jit
-def _renumbered(ptr: I64, idx: I32, number: I32) -> tuple[I64, I32]:
-    """The rows with other numbers, ascending."""
-    out = np.empty(idx.size, np.int32)
-    for e in range(idx.size):
-        out[e] = number[idx[e]]
-    for v in range(ptr.size - 1):
-        if ptr[v + 1] - ptr[v] > 1:
-            out[ptr[v] : ptr[v + 1]].sort()
-    return ptr, out
 
 
 @jit
@@ -187,23 +140,6 @@ def _nth(ptr: I64, idx: I32, rows: I64, n: int) -> I32:
     """The n-th entry of some rows, -1 where there is none."""
     place = np.minimum(ptr[rows] + n, ptr[rows + 1] - 1)
     return np.where(ptr[rows] + n < ptr[rows + 1], idx[place], -1)
-
-
-@jit
-def _lists_of_atoms(ptr: I64, idx: I32, atom_of: I32, leader: I32) -> tuple[I64, I32]:
-    """The atoms of each middle node, ascending, in place of its sources."""
-    out_ptr = np.zeros(ptr.size, np.int64)
-    out = np.empty(idx.size, np.int32)
-    n = 0
-    for m in range(ptr.size - 1):
-        begin = n
-        for e in range(ptr[m], ptr[m + 1]):
-            if leader[idx[e]] == idx[e]:
-                out[n] = atom_of[idx[e]]
-                n += 1
-        out[begin:n].sort()
-        out_ptr[m + 1] = n
-    return out_ptr, out[:n].copy()
 
 
 @jit
